@@ -1,0 +1,225 @@
+"""The command-line program: one verb a stage, each a function from files to files."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bcnet import __version__
+from bcnet import params as parameters
+from bcnet.files import InputError
+
+DATA, REPORTS = Path("data"), Path("reports")
+
+
+def fetch(args: argparse.Namespace) -> None:
+    from bcnet.data.fetch import bring, fetch
+
+    params = parameters.load()
+    folder = DATA / args.dataset
+    if args.predictions:
+        bring(params.brought(args.predictions), args.predictions, folder)
+    else:
+        fetch(params.dataset_named(args.dataset), args.dataset, folder)
+
+
+def convert(args: argparse.Namespace) -> None:
+    from bcnet.data.convert import convert
+
+    convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format)
+
+
+def split(args: argparse.Namespace) -> None:
+    from bcnet.data.splits import split
+
+    split(args.annotations, args.out, args.rule, parameters.load().split_named(args.rule))
+
+
+def weights(args: argparse.Namespace) -> None:
+    from bcnet.models.weights import write_weights
+
+    write_weights(args.backbone, args.out, DATA / "downloads")
+
+
+def train(args: argparse.Namespace) -> None:
+    from bcnet.training.loop import train
+
+    train(parameters.load(), args.variant, args.seed, DATA)
+
+
+def predict(args: argparse.Namespace) -> None:
+    from bcnet.predict import predict_images, predict_split
+
+    if args.model:
+        predict_images(args.model, [Path(image) for image in args.names], args.out)
+    else:
+        (variant,) = args.names
+        predict_split(parameters.load(), variant, args.seed, args.split, DATA)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from bcnet.evaluation.evaluate import evaluate
+
+    evaluate(args.annotations, args.predictions, args.out, parameters.load().evaluate)
+
+
+def compare(args: argparse.Namespace) -> None:
+    from bcnet.report.tables import compare
+
+    compare(parameters.load(), REPORTS)
+
+
+def report(args: argparse.Namespace) -> None:
+    from bcnet.report.page import report
+
+    report(parameters.load(), DATA, REPORTS)
+
+
+def sync(args: argparse.Namespace) -> None:
+    from bcnet.sync import sync
+
+    sync()
+
+
+def preset(args: argparse.Namespace) -> None:
+    parameters.put_preset(args.name)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb's function, its line in the help, an example, and its arguments as (flags, options) of argparse."""
+
+    run: Callable[[argparse.Namespace], None]
+    help: str
+    example: str
+    arguments: tuple[tuple[tuple[str, ...], dict], ...] = ()
+
+
+def _path(flag: str, text: str, required: bool = True) -> tuple[tuple[str, ...], dict]:
+    return (flag,), {"type": Path, "required": required, "help": text, "metavar": "FILE"}
+
+
+SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
+VERBS = {
+    "fetch": Verb(
+        fetch,
+        "get a dataset (or brought predictions) ready under data/",
+        "bcnet fetch demo",
+        (
+            (("dataset",), {"help": "a key of params.yaml's datasets"}),
+            (("--predictions",), {"metavar": "NAME", "help": "bring this entry of params.yaml's predictions instead"}),
+        ),
+    ),
+    "convert": Verb(
+        convert,
+        "add occluder and occlusion to every annotation",
+        "bcnet convert --annotations data/demo/annotations/instances_val.json --out data/demo/bilayer/val.json",
+        (
+            _path("--annotations", "any COCO-format file"),
+            _path("--out", "the bilayer file; the occlusion table (.parquet) goes beside it"),
+            (("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}),
+            (
+                ("--format",),
+                {
+                    "choices": ("bilayer", "released"),
+                    "default": "bilayer",
+                    "help": "released: the polygon key of the released code",
+                },
+            ),
+        ),
+    ),
+    "split": Verb(
+        split,
+        "choose the images of a split",
+        "bcnet split --annotations data/demo/bilayer/val.json --rule occluded --out data/demo/splits/occluded.json",
+        (
+            _path("--annotations", "converted annotations"),
+            (("--rule",), {"required": True, "help": "a key of params.yaml's splits"}),
+            _path("--out", "the COCO-format file of the chosen images"),
+        ),
+    ),
+    "weights": Verb(
+        weights,
+        "ImageNet weights of a backbone",
+        "bcnet weights efficientnet_lite0 --out data/demo/weights/bcnet.safetensors",
+        (
+            (("backbone",), {"help": "efficientnet_lite0, resnet50, resnet101 or resnext101"}),
+            _path("--out", "a safetensors file"),
+        ),
+    ),
+    "train": Verb(
+        train,
+        "train a variant; resumes by itself after a kill",
+        "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
+        ((("variant",), {"help": "a key of params.yaml's variants"}), SEED),
+    ),
+    "predict": Verb(
+        predict,
+        "predict a split with a trained variant, or any pictures with a model file",
+        "bcnet predict --model data/demo/models/bcnet/0/model.safetensors --out found.json street.jpg",
+        (
+            (("names",), {"nargs": "+", "metavar": "VARIANT|IMAGE"}),
+            SEED,
+            (("--split",), {"choices": ("val",), "default": "val", "help": "whose pictures (default val)"}),
+            _path("--model", "a model.safetensors; then the names are picture files", required=False),
+            _path("--out", "with --model: where the predictions go", required=False),
+        ),
+    ),
+    "evaluate": Verb(
+        evaluate,
+        "metrics of any COCO-format predictions",
+        "bcnet evaluate --annotations data/demo/splits/val.json --predictions mine.json --out mine-metrics.json",
+        (
+            _path("--annotations", "ground truth: a split, or any COCO-format file"),
+            _path("--predictions", "COCO's result format, ours or another framework's"),
+            _path("--out", "metrics as JSON; the per-object table (.parquet) goes beside it"),
+        ),
+    ),
+    "compare": Verb(compare, "tables of all metrics of the run", "bcnet compare"),
+    "report": Verb(report, "the self-contained page of the run", "bcnet report"),
+    "sync": Verb(sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
+    "preset": Verb(
+        preset,
+        "make presets/NAME.yaml the params.yaml that runs",
+        "bcnet preset coco",
+        ((("name",), {"help": "a file name in presets/, without .yaml"}),),
+    ),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of all verbs."""
+    top = argparse.ArgumentParser(prog="bcnet", description=__doc__)
+    top.add_argument("--version", action="version", version=f"bcnet {__version__}")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, verb in VERBS.items():
+        sub = verbs.add_parser(
+            name,
+            help=verb.help,
+            description=verb.help,
+            epilog=f"example: {verb.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for flags, options in verb.arguments:
+            sub.add_argument(*flags, **options)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted."""
+    args = parser().parse_args(argv)
+    if args.verb == "predict" and bool(args.model) != bool(args.out):
+        parser().error("predict: --model and --out go together")
+    if args.verb == "predict" and not args.model and len(args.names) != 1:
+        parser().error("predict: one VARIANT, or --model with pictures")
+    try:
+        VERBS[args.verb].run(args)
+    except InputError as error:
+        print(f"bcnet {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"bcnet {args.verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0
