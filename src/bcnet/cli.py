@@ -109,7 +109,10 @@ VERBS = {
         "bcnet fetch demo",
         (
             (("dataset",), {"help": "a key of params.yaml's datasets"}),
-            (("--predictions",), {"metavar": "NAME", "help": "bring this entry of params.yaml's predictions instead"}),
+            (
+                ("--predictions",),
+                {"metavar": "NAME", "help": "bring this entry of params.yaml's predictions instead"},
+            ),
         ),
     ),
     "convert": Verb(

@@ -5,7 +5,7 @@ each for users; `workflow/schemas/params.schema.json` is generated from them (`b
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -15,8 +15,11 @@ from ruamel.yaml.error import MarkedYAMLError
 from bcnet.files import InputError
 
 PARAMS = Path("params.yaml")
+T = TypeVar("T")
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # safe as a folder, a stage and a wildcard
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+]  # safe as a folder, a stage and a wildcard
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -103,7 +106,9 @@ class Schedule(Section):
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> "Schedule":
-        if list(self.steps) != sorted(set(self.steps)) or any(not 0 < s < self.iterations for s in self.steps):
+        if list(self.steps) != sorted(set(self.steps)) or any(
+            not 0 < s < self.iterations for s in self.steps
+        ):
             raise ValueError(f"steps must rise and lie between 0 and iterations ({self.iterations})")
         if (self.decay == "cosine") and self.steps:
             raise ValueError("steps go with decay: steps, not with decay: cosine")
@@ -120,7 +125,9 @@ class Model(Section):
     rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
     proposals_test: int = Field(1000, ge=10)
-    freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
+    freeze_at: int = Field(
+        2, ge=0, le=5
+    )  # backbone stages that keep their ImageNet weights, the stem counts as 1
 
 
 class Predict(Section):
@@ -192,7 +199,11 @@ class Brought(Section):
 class Tables(Section):
     """What `compare` writes."""
 
-    metrics: tuple[Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"], ...] = ("AP", "AP50", "AP75")
+    metrics: tuple[Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"], ...] = (
+        "AP",
+        "AP50",
+        "AP75",
+    )
     published: str | None = None  # a table of reference/results.yaml to set beside the measured rows
 
 
@@ -221,7 +232,9 @@ class Params(Section):
         if both := sorted(self.variants.keys() & self.predictions.keys()):
             raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
-            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
+            raise ValueError(
+                "tables.published: numbers on made data are not comparable with published ones, use null"
+            )
         for name in self.variants:
             self.schedule_of(name)
         return self
@@ -239,14 +252,27 @@ class Params(Section):
             raise ValueError(f"variants.{variant}.schedule.{_one_line(error, Schedule)}") from error
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name.
+        """The variant of that name; `dataset_named`, `split_named` and `brought` do the same for their sections.
 
         Raises:
             InputError: there is none.
         """
-        if name not in self.variants:
-            raise InputError(f"{PARAMS}: variants: no {name!r}, there are: {', '.join(self.variants)}")
-        return self.variants[name]
+        return _entry("variants", self.variants, name)
+
+    def dataset_named(self, name: str) -> Dataset:
+        return _entry("datasets", self.datasets, name)
+
+    def split_named(self, name: str) -> Split:
+        return _entry("splits", self.splits, name)
+
+    def brought(self, name: str) -> Brought:
+        return _entry("predictions", self.predictions, name)
+
+
+def _entry(section: str, entries: dict[str, T], name: str) -> T:
+    if name not in entries:
+        raise InputError(f"{PARAMS}: {section}: no {name!r}, there are: {', '.join(entries) or 'none'}")
+    return entries[name]
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -258,9 +284,13 @@ def load(path: Path = PARAMS) -> Params:
     try:
         content = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)"
+        ) from error
     except DuplicateKeyError as error:
-        raise InputError(f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}") from error
+        raise InputError(
+            f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}"
+        ) from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
