@@ -17,9 +17,7 @@ from bcnet.files import InputError
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-]  # safe as a folder, a stage and a wildcard
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # safe as a folder, a stage and a wildcard
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -106,9 +104,7 @@ class Schedule(Section):
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> "Schedule":
-        if list(self.steps) != sorted(set(self.steps)) or any(
-            not 0 < s < self.iterations for s in self.steps
-        ):
+        if list(self.steps) != sorted(set(self.steps)) or any(not 0 < s < self.iterations for s in self.steps):
             raise ValueError(f"steps must rise and lie between 0 and iterations ({self.iterations})")
         if (self.decay == "cosine") and self.steps:
             raise ValueError("steps go with decay: steps, not with decay: cosine")
@@ -125,9 +121,7 @@ class Model(Section):
     rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
     proposals_test: int = Field(1000, ge=10)
-    freeze_at: int = Field(
-        2, ge=0, le=5
-    )  # backbone stages that keep their ImageNet weights, the stem counts as 1
+    freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
 
 
 class Predict(Section):
@@ -232,9 +226,7 @@ class Params(Section):
         if both := sorted(self.variants.keys() & self.predictions.keys()):
             raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
-            raise ValueError(
-                "tables.published: numbers on made data are not comparable with published ones, use null"
-            )
+            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
         for name in self.variants:
             self.schedule_of(name)
         return self
@@ -284,13 +276,9 @@ def load(path: Path = PARAMS) -> Params:
     try:
         content = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)"
-        ) from error
+        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
     except DuplicateKeyError as error:
-        raise InputError(
-            f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}"
-        ) from error
+        raise InputError(f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
