@@ -1,0 +1,73 @@
+"""The verb `evaluate`: ground truth and predictions in, metrics and the per-object table out."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+from hotcoco import COCO
+
+from bcnet import params
+from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers
+from bcnet.evaluation.inputs import read_predictions, read_truth, split_of
+from bcnet.evaluation.occlusion_metrics import object_table, recall_by_cover
+from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+
+
+def evaluate(annotations: Path, predictions: Path, out: Path, settings: params.Evaluate) -> None:
+    """Write the metrics of predictions, and beside them the per-object table (docs/architecture.md, "Metrics").
+
+    Masks are evaluated as masks and by the boxes around them. A file of boxes has no mask numbers, and its objects are
+    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it.
+
+    Args:
+        annotations: a split or any COCO-format file.
+        predictions: COCO's result format; those of images that the split leaves out are left out.
+        out: metrics as JSON; the table goes beside it, with the suffix .parquet.
+        settings: the edges of the bins.
+
+    Raises:
+        InputError: a file is not what it should be; the line names file, entry, key, value and what was expected.
+    """
+    if out.suffix != ".json":
+        raise InputError(f"{out}: expected a name that ends in .json (the table beside it ends in .parquet)")
+    content = read_truth(annotations)
+    results, iou_type = read_predictions(predictions, annotations, content)
+    provenance = provenance_of(predictions)
+    truth = COCO(content)
+    table = object_table(truth, content["annotations"], results, iou_type)
+    metrics = {
+        "provenance": {
+            **provenance,
+            "versions": {**provenance.get("versions", {}), "hotcoco": version("hotcoco")},
+            "split": {key: v for key, v in split_of(annotations, content).items() if key != "other_images"},
+            "annotations_sha256": sha256(annotations),
+            "predictions_sha256": sha256(predictions),
+            "images": len(content["images"]),
+            "objects": table.num_rows,
+            "iou_type": iou_type,
+        },
+        "segm": coco_numbers(truth, results, "segm") if iou_type == "segm" else dict.fromkeys(NAMES),
+        "bbox": coco_numbers(truth, boxes_around(results) if iou_type == "segm" else results, "bbox"),
+        "recall": None,
+    }
+    if table["box_cover"].null_count == 0:
+        metrics["recall"] = {"box_cover": recall_by_cover(table, settings.cover_bins)}
+    with atomic_output(out) as json_file, atomic_output(out.with_suffix(".parquet")) as table_file:
+        pyarrow.parquet.write_table(table, table_file)
+        write_json(json_file, metrics, indent=True)
+
+
+def provenance_of(predictions: Path) -> dict[str, Any]:
+    """The provenance that lies beside predictions, or what can be said without one.
+
+    Raises:
+        InputError: it is not a provenance.
+    """
+    path = predictions.with_suffix(".provenance.json")
+    if not path.exists():
+        return {"origin": "brought", "name": predictions.stem, "label": predictions.stem}
+    provenance = read_json(path)
+    if not isinstance(provenance, dict) or not provenance.keys() >= {"origin", "name", "label"}:
+        raise InputError(f"{path}: expected an object with origin, name and label")
+    return provenance
