@@ -1,0 +1,240 @@
+"""The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from bcnet.files import InputError, atomic_output, read_json
+from bcnet.params import Params
+
+REFERENCE = Path("reference/results.yaml")
+PUBLISHED_SPLIT = "test-dev"
+RECALLS = ("AR", "AR50", "AR75")
+KEYS = ("origin", "label", "detector", "backbone", "split", "cover_from", "cover_to", "why", "source", "provenance")
+LONG = pa.schema(
+    {
+        "table": pa.string(),
+        **{key: pa.float64() if key.startswith("cover") else pa.string() for key in KEYS},
+        "column": pa.string(),
+        "value": pa.float64(),
+    }
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What rows are made of: a variant, whose runs are its seeds, or brought predictions."""
+
+    origin: str
+    name: str
+    label: str
+    detector: str | None
+    backbone: str | None
+    runs: tuple[str, ...]
+
+
+def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
+    """Write `comparison.csv`, `recall.csv` and `tables.parquet` into `reports/D/tables`, D the run's dataset.
+
+    Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files,
+    all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number has its
+    reason in `why`.
+
+    Args:
+        params: whose variants, seeds, brought predictions and splits the rows are of, in this order.
+        reports: the folder of all datasets' reports.
+        reference: the published numbers.
+
+    Raises:
+        InputError: metrics are missing, are no metrics, or those of two seeds do not fit together.
+    """
+    folder = reports / params.dataset
+    kinds = ("", "_std") if len(params.seeds) > 1 else ("",)
+    percent = [f"{metric}{kind}" for metric in params.tables.metrics for kind in kinds] + ["box_AP"]
+    numbers = ["seeds", *percent, "objects", "images", "iterations"]
+    comparison: list[Row] = []
+    recall: list[Row] = []
+    for method in _methods(params):
+        for split in params.splits:
+            paths = [folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs]
+            runs = [_read(path, method, params.dataset) for path in paths]
+            _check_alike(paths, runs)
+            about = {
+                **{key: getattr(method, key) for key in ("origin", "label", "detector", "backbone")},
+                "split": split,
+                "source": ", ".join(path.relative_to(reports).as_posix() for path in paths),
+                "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
+            }
+            comparison.append(about | _numbers(method, runs, params.tables.metrics, numbers))
+            recall.extend(about | row for row in _recall(runs, params.evaluate.cover_bins))
+    if params.tables.published:
+        comparison.extend(_published(reference, params.tables.published, numbers))
+    long = [*_long("comparison", comparison, numbers), *_long("recall", recall, ["objects", *RECALLS])]
+    with (
+        atomic_output(folder / "tables" / "comparison.csv") as comparison_file,
+        atomic_output(folder / "tables" / "recall.csv") as recall_file,
+        atomic_output(folder / "tables" / "tables.parquet") as long_file,
+    ):
+        keys = ["origin", "label", "detector", "backbone", "split", *numbers, "why", "source"]
+        _write_csv(comparison_file, comparison, keys, percent)
+        keys = ["origin", "label", "split", "cover_from", "cover_to", "objects", *RECALLS, "why"]
+        _write_csv(recall_file, recall, keys, RECALLS)
+        pq.write_table(pa.Table.from_pylist(long, schema=LONG), long_file)
+
+
+def _methods(params: Params) -> list[Method]:
+    seeds = tuple(str(seed) for seed in params.seeds)
+    variants = [
+        Method("measured here", name, variant.label or name, variant.detector, variant.backbone, seeds)
+        for name, variant in params.variants.items()
+    ]
+    brought = [
+        Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
+    ]
+    return variants + brought
+
+
+def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
+    """Metrics that `evaluate` wrote, of predictions of that origin."""
+    predictions = f"data/{dataset}/predictions/{method.name}/{path.parent.name}/val.json"
+    command = f"bcnet evaluate --annotations data/{dataset}/splits/{path.name} --predictions {predictions} --out {path}"
+    if not path.exists():
+        raise InputError(f"{path}: missing, `{command}` makes it")
+    metrics = read_json(path)
+    if not isinstance(metrics, dict) or not metrics.keys() >= {"provenance", "segm", "bbox", "recall"}:
+        raise InputError(f"{path}: expected metrics with provenance, segm, bbox and recall, `{command}` makes them")
+    if (origin := metrics["provenance"]["origin"]) != method.origin:
+        raise InputError(
+            f"{path}: provenance.origin: {origin!r}: expected {method.origin!r} (from beside {predictions})"
+        )
+    return metrics
+
+
+def _check_alike(paths: list[Path], runs: list[dict[str, Any]]) -> None:
+    """Seeds can be averaged when they were trained alike and evaluated on the same objects in the same bins."""
+    for path, run in zip(paths[1:], runs[1:], strict=True):
+        for key in ("objects", "images", "annotations_sha256", "schedule", "iou_type"):
+            mine, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
+            if mine != first:
+                raise InputError(f"{path}: provenance.{key}: {mine!r}: expected {first!r} as in {paths[0]}")
+        if _bins(run) != _bins(runs[0]):
+            raise InputError(f"{path}: recall: bins {_bins(run)}: expected {_bins(runs[0])} as in {paths[0]}")
+
+
+def _bins(run: dict[str, Any]) -> list[tuple[float, float]] | None:
+    return run["recall"] and [(each["from"], each["to"]) for each in run["recall"]["box_cover"]]
+
+
+def _numbers(method: Method, runs: list[dict[str, Any]], metrics: Iterable[str], columns: list[str]) -> Row:
+    """The numbers of a method on a split, over its runs, and why those that are not there are not."""
+    provenance = runs[0]["provenance"]
+    row: Row = {
+        "seeds": len(runs) if method.origin == "measured here" else None,
+        "box_AP": _mean([run["bbox"]["AP"] for run in runs]),
+        "objects": provenance["objects"],
+        "images": provenance["images"],
+        "iterations": provenance.get("schedule", {}).get("iterations"),
+    }
+    for metric in metrics:
+        values = [run["segm"][metric] for run in runs]
+        row |= {metric: _mean(values), f"{metric}_std": _std(values)}
+    boxes = provenance["iou_type"] == "bbox"
+    reasons = dict.fromkeys(columns, "the predictions are boxes" if boxes else "no object of this size in the split")
+    reasons |= dict.fromkeys(("seeds", "iterations"), "brought predictions do not say")
+    if len(runs) == 1:
+        reasons |= {column: "one run" for column in columns if column.endswith("_std")}
+    return row | {"why": _why(row, columns, reasons)}
+
+
+def _recall(runs: list[dict[str, Any]], edges: Iterable[float]) -> list[Row]:
+    """Recall of a method on a split, one row a bin."""
+    rows: list[Row] = []
+    if runs[0]["recall"] is None:
+        reasons = dict.fromkeys(("objects", *RECALLS), "the ground truth has no occlusion, `bcnet convert` adds it")
+        for low, high in pairwise(edges):
+            row: Row = {"cover_from": low, "cover_to": high, "objects": None, **dict.fromkeys(RECALLS)}
+            rows.append(row | {"why": _why(row, list(reasons), reasons)})
+        return rows
+    boxes = runs[0]["provenance"]["iou_type"] == "bbox"
+    reasons = dict.fromkeys(RECALLS, "the predictions are boxes" if boxes else "no object in this bin")
+    for bins in zip(*(run["recall"]["box_cover"] for run in runs), strict=True):
+        row = {"cover_from": bins[0]["from"], "cover_to": bins[0]["to"], "objects": bins[0]["objects"]}
+        row |= {name: None if boxes else _mean([each[name] for each in bins]) for name in RECALLS}
+        rows.append(row | {"why": _why(row, list(reasons), reasons)})
+    return rows
+
+
+def _published(path: Path, name: str, columns: list[str]) -> list[Row]:
+    """The rows of a table of published numbers."""
+    try:
+        tables = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    legal = [key for key, table in tables.items() if isinstance(table, dict)]
+    if name not in legal:
+        raise InputError(f"{path}: no table {name!r} (params.yaml: tables.published), there are: {', '.join(legal)}")
+    rows = []
+    for entry in tables[name]["rows"]:
+        values = {"AP": entry.get("AP")} | dict(
+            zip(tables[name]["metric_order"], entry.get("values", ()), strict=False)
+        )
+        schedule = f", schedule {entry['schedule']}" if "schedule" in entry else ""
+        row: Row = {
+            "origin": "published",
+            "label": entry["method"],
+            "detector": entry["detector"],
+            "backbone": entry["backbone"],
+            "split": PUBLISHED_SPLIT,
+            **{column: values.get(column) for column in columns},
+            "source": f"{entry['source']} ({entry['sure']}{schedule})",
+            "provenance": orjson.dumps(entry).decode(),
+        }
+        rows.append(row | {"why": _why(row, columns, dict.fromkeys(columns, "published without this number"))})
+    return rows
+
+
+def _why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:
+    """`columns that are empty: reason`, for each reason."""
+    empty: dict[str, list[str]] = {}
+    for column in columns:
+        if row[column] is None:
+            empty.setdefault(reasons[column], []).append(column)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in empty.items())
+
+
+def _mean(shares: list[float | None]) -> float | None:
+    """Mean in percent; None if one is undefined."""
+    known = [share for share in shares if share is not None]
+    return 100 * float(np.mean(known)) if len(known) == len(shares) else None
+
+
+def _std(shares: list[float | None]) -> float | None:
+    """Sample standard deviation in percent; None if one is undefined or there is only one."""
+    known = [share for share in shares if share is not None]
+    return 100 * float(np.std(known, ddof=1)) if len(known) == len(shares) > 1 else None
+
+
+def _write_csv(path: Path, rows: list[Row], columns: list[str], percent: Iterable[str]) -> None:
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    for column in percent:
+        table[column] = [None if value is None else f"{value:.2f}" for value in table[column]]
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def _long(table: str, rows: list[Row], columns: list[str]) -> list[Row]:
+    """One row a value."""
+    return [
+        {"table": table, **{key: row.get(key) for key in KEYS}, "column": column, "value": row[column]}
+        for row in rows
+        for column in columns
+    ]
