@@ -100,6 +100,7 @@ class Schedule(Section):
     short_side: tuple[int, ...] = Field(min_length=1)  # pixels, one is drawn for each picture
     max_side: int = Field(ge=32)
     flip: Share = 0.5
+    amp: bool = True  # mixed precision, on a GPU only
     checkpoint_every: int = Field(1000, ge=1)  # iterations
 
     @model_validator(mode="after")
@@ -114,9 +115,8 @@ class Schedule(Section):
 class Model(Section):
     """The sizes that every variant shares, so that variants differ only in what they are named for."""
 
-    fpn_channels: int = Field(256, ge=32, multiple_of=32)
+    fpn_channels: int = Field(256, ge=32, multiple_of=32)  # of every pyramid level and of the mask heads
     box_channels: int = Field(1024, ge=16)  # width of the two fully connected layers of the box head
-    mask_channels: int = Field(256, ge=8)
     anchor_sizes: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)  # pixels, P2 to P6
     rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
@@ -212,7 +212,7 @@ class Params(Section):
     model: Model = Model()
     predict: Predict
     evaluate: Evaluate = Evaluate()
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1)
     variants: dict[Name, Variant] = Field(min_length=1)
     predictions: dict[Name, Brought] = {}
     tables: Tables = Tables()
@@ -324,4 +324,4 @@ def _legal_keys(location: list[int | str], root: type[Section]) -> list[str]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for editors and for Snakemake."""
-    return Params.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}

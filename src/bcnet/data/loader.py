@@ -1,0 +1,125 @@
+"""From pictures and bilayer annotations to what detectron2's models take."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from detectron2.structures import BitMasks, Boxes, Instances
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from bcnet.data import coco
+from bcnet.files import InputError
+from bcnet.params import Schedule
+
+Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
+
+
+def resized(height: int, width: int, short_side: int, max_side: int) -> tuple[int, int]:
+    """The size whose short side is `short_side`, or less where the long side would exceed `max_side` (detectron2's rule)."""
+    scale = min(short_side / min(height, width), max_side / max(height, width))
+    return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+def picture_tensor(picture: np.ndarray, size: tuple[int, int], channel_order: str) -> Tensor:
+    """A picture as detectron2's models take it.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        size: (height, width) to resize to, bilinear with antialiasing.
+        channel_order: `RGB` or `BGR`.
+
+    Returns:
+        (3, height, width) uint8 in that order.
+    """
+    if picture.shape[:2] != size:
+        picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    channels = picture if channel_order == "RGB" else picture[:, :, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
+
+
+class TrainingPictures(Dataset[dict[str, Any]]):
+    """Pictures with at least one object, augmented; what is drawn is a function of (seed, iteration, position) alone.
+
+    Args:
+        annotations: a bilayer file.
+        images: the folder that its `file_name`s are relative to.
+        schedule: sizes and flips.
+        seed: of the augmentation.
+        channel_order: `RGB` or `BGR`.
+
+    Raises:
+        InputError: the file was not converted, or has no object to train on.
+    """
+
+    def __init__(self, annotations: Path, images: Path, schedule: Schedule, seed: int, channel_order: str) -> None:
+        content = coco.read(annotations)
+        self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
+        self.categories: list[dict[str, Any]] = sorted(content["categories"], key=lambda category: category["id"])
+        classes = {category["id"]: index for index, category in enumerate(self.categories)}
+        objects: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            if "occluder" not in annotation:
+                raise InputError(
+                    f"{annotations}: annotation {annotation['id']}: no 'occluder': run `bcnet convert` first"
+                )
+            if not annotation.get("iscrowd") and min(annotation["bbox"][2:]) > 0:
+                kept = {key: annotation[key] for key in ("bbox", "segmentation", "occluder")}
+                objects[annotation["image_id"]].append({**kept, "class": classes[annotation["category_id"]]})
+        # one bytes object a picture: worker processes share it, where dicts would be copied page by page
+        self.records = [
+            orjson.dumps({**image, "objects": objects[image["id"]]})
+            for image in content["images"]
+            if objects[image["id"]]
+        ]
+        if not self.records:
+            raise InputError(f"{annotations}: annotations: none to train on, expected at least one that is no crowd")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and occluder masks at that size."""
+        iteration, position, index = key
+        record = orjson.loads(self.records[index])
+        rng = np.random.default_rng((self.seed, iteration, position))
+        short_side, flip = rng.choice(self.schedule.short_side), rng.random() < self.schedule.flip
+        height, width = record["height"], record["width"]
+        size = resized(height, width, int(short_side), self.schedule.max_side)
+
+        picture = coco.read_image(self.images / record["file_name"], (height, width))
+        objects = record["objects"]
+        boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes *= torch.tensor([size[1] / width, size[0] / height] * 2)
+        masks = _masks([o["segmentation"] for o in objects], (height, width), size)
+        occluders = _masks([o["occluder"] for o in objects], (height, width), size)
+        image = picture_tensor(picture, size, self.channel_order)
+        if flip:
+            image, masks, occluders = image.flip(-1), masks.flip(-1), occluders.flip(-1)
+            boxes[:, [0, 2]] = size[1] - boxes[:, [2, 0]]
+
+        instances = Instances(size)
+        instances.gt_boxes = Boxes(boxes)
+        instances.gt_boxes.clip(size)
+        instances.gt_classes = torch.tensor([o["class"] for o in objects])
+        instances.gt_masks = BitMasks(masks)
+        instances.gt_occluder_masks = BitMasks(occluders)
+        return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
+
+
+def _masks(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """COCO segmentations (None: empty) as (N, *size) bool, resized to the nearest pixel."""
+    decoded = np.zeros((len(segmentations), *original), np.uint8)
+    for mask, segmentation in zip(decoded, segmentations, strict=True):
+        if segmentation is not None:
+            mask[:] = coco.decode(segmentation, *original)
+    masks = torch.from_numpy(decoded)
+    if size != original:
+        masks = F.interpolate(masks[:, None], size, mode="nearest-exact")[:, 0]
+    return masks.bool()

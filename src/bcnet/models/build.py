@@ -1,0 +1,116 @@
+"""From a variant to a model: the table of mask heads, and model files."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
+from detectron2.utils.events import EventStorage
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bcnet.files import InputError, atomic_output
+from bcnet.models.backbones import BACKBONES, pyramid
+from bcnet.models.bilayer import BilayerHead, bilayer_losses
+from bcnet.models.faster_rcnn import RoIMaskBranch, faster_rcnn
+from bcnet.params import Model, Predict, Variant
+
+
+def _mask_rcnn(variant: Variant, sizes: Model, classes: int) -> nn.Module:
+    """detectron2's own: four convolutions, one transposed, a mask for each category."""
+    shape = ShapeSpec(channels=sizes.fpn_channels, width=14, height=14)
+    return MaskRCNNConvUpsampleHead(shape, num_classes=classes, conv_dims=[sizes.fpn_channels] * 5)
+
+
+def _bcnet(variant: Variant, sizes: Model, classes: int) -> nn.Module:
+    return RoIMaskBranch(BilayerHead(sizes.fpn_channels, variant), bilayer_losses)
+
+
+MASK_HEADS: dict[str, Callable[[Variant, Model, int], nn.Module]] = {"mask_rcnn": _mask_rcnn, "bcnet": _bcnet}
+
+
+def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.Module:
+    """A variant's model with random weights.
+
+    Args:
+        variant: detector, backbone and mask head.
+        sizes: the `model` section of the parameters.
+        predict: the `predict` section.
+        classes: number of categories.
+    """
+    with torch.random.fork_rng(devices=[]):  # so that with one seed all variants start with equal weights elsewhere
+        mask_head = MASK_HEADS[variant.mask_head](variant, sizes, classes)
+    backbone = pyramid(variant.backbone, sizes.fpn_channels, sizes.freeze_at)
+    return faster_rcnn(backbone, mask_head, classes, BACKBONES[variant.backbone], sizes, predict)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A trained model and what its file says of it."""
+
+    model: nn.Module
+    variant: Variant
+    predict: Predict
+    categories: list[dict[str, Any]]  # COCO's, in the order of the model's classes
+    provenance: dict[str, Any]
+
+
+def save_model(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write a model file.
+
+    Args:
+        path: a safetensors file.
+        tensors: the model's `state_dict`.
+        description: `variant`, `model`, `predict` (those sections as JSON), `categories` and `provenance`.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(save(contiguous, metadata={"bcnet": json.dumps(description)}))
+
+
+def load_model(path: Path) -> ModelFile:
+    """Read a model file and build its model, in evaluation mode on the CPU.
+
+    Raises:
+        InputError: missing, not a safetensors file, not one of bcnet's, or of another shape than it says.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = (file.metadata() or {}).get("bcnet")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: it is no dict
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such model file (`bcnet train VARIANT` makes one)") from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a safetensors file: {error}") from error
+    if description is None:
+        raise InputError(f"{path}: metadata has no 'bcnet': not a model file of this program")
+    about = json.loads(description)
+    variant = Variant.model_validate(about["variant"])
+    predict = Predict.model_validate(about["predict"])
+    model = build(variant, Model.model_validate(about["model"]), predict, len(about["categories"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    return ModelFile(model.eval(), variant, predict, about["categories"], about["provenance"])
+
+
+def losses_of(model: nn.Module, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """The losses of a model in training mode, by name.
+
+    Args:
+        model: what `build` returns, or its DistributedDataParallel.
+        batch: items of `data.loader.TrainingPictures`.
+    """
+    with EventStorage(0):  # detectron2's heads write statistics to one; nobody reads it
+        return model(batch)
+
+
+def pick_device() -> torch.device:
+    """The GPU of this process, or the CPU where there is none."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
