@@ -1,0 +1,153 @@
+"""Fetch: a dataset, or predictions that a user brings, made ready below data/ in COCO layout."""
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bcnet.data import coco, results, shapes
+from bcnet.data.download import download, unzip, unzip_file
+from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.params import Brought, Coco, Dataset, Files, Part, Shapes
+from bcnet.progress import progress
+
+PARTS = ("train", "val")
+MD5 = {  # of COCO's downloads, as several independent projects give them
+    "annotations/annotations_trainval2017.zip": "f4bbac642086de4f52a3fdda2de5fa2c",
+    "zips/train2017.zip": "cced6f7f71b7629ddf16f17bbcfab6b2",
+    "zips/val2017.zip": "442b8da7639aecaf257c1dceb8ba8c80",
+}
+
+
+def fetch(dataset: Dataset, name: str, folder: Path) -> None:
+    """Make a dataset ready: annotations/instances_{train,val}.json, images/{train,val} and images.tsv.
+
+    Made pictures are generated, COCO is downloaded beside `folder` (downloads/), a user's own files and an existing
+    COCO folder are checked and their picture folders linked. Nothing of a user's is changed.
+
+    Args:
+        dataset: from params.yaml.
+        name: its key there.
+        folder: where it goes, data/NAME.
+
+    Raises:
+        InputError: the first thing that is wrong with the user's files, or a download that fails.
+    """
+    match dataset:
+        case Files():
+            for part in PARTS:
+                _link(part, getattr(dataset, part), folder)
+        case Coco(folder=Path() as root):
+            for part in PARTS:
+                own = Part(annotations=root / f"annotations/instances_{part}2017.json", images=root / f"{part}2017")
+                _link(part, own, folder)
+        case Coco():
+            _download_coco(dataset.url, folder)
+        case Shapes():
+            _own_picture_folders(folder)
+            shapes.generate(dataset, folder)
+    _write_images_tsv(name, folder)
+
+
+def _annotations(folder: Path, part: str) -> Path:
+    return folder / "annotations" / f"instances_{part}.json"
+
+
+def _link(part: str, own: Part, folder: Path) -> None:
+    """Check one part of a user's data, write its annotations, and link its picture folder."""
+    out, link, target = _annotations(folder, part), folder / "images" / part, own.images.resolve()
+    if own.annotations.resolve() == out.resolve():
+        raise InputError(f"{out}: fetch writes this file, keep your own annotations outside {folder}")
+    data = coco.read(own.annotations)
+    if not own.images.is_dir():
+        raise InputError(f"{own.images}: no such picture folder")
+    if link.resolve() != target and link.exists() and not link.is_symlink():
+        raise InputError(f"{link}: a folder, where a link to {own.images} belongs; move it away")
+
+    def check(image: dict[str, Any]) -> None:
+        coco.read_image(own.images / image["file_name"], (image["height"], image["width"]))
+
+    _in_threads(check, data["images"], f"check {own.images}")
+    if link.resolve() != target:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+    write_json(out, data)
+
+
+def _own_picture_folders(folder: Path) -> None:
+    """Take links to a user's pictures away, so that ours are not written into the user's folder."""
+    for part in PARTS:
+        link = folder / "images" / part
+        if link.is_symlink():
+            link.unlink()
+        link.mkdir(parents=True, exist_ok=True)
+
+
+def _download_coco(url: str, folder: Path) -> None:
+    """COCO 2017's annotations, and the pictures of the parts that lack one."""
+    downloads = folder.parent / "downloads"
+    _own_picture_folders(folder)
+
+    def get(file: str) -> Path:
+        path = downloads / Path(file).name
+        download(f"{url.rstrip('/')}/{file}", path, MD5[file])
+        return path
+
+    archive = get("annotations/annotations_trainval2017.zip")
+    for part in PARTS:
+        unzip_file(archive, f"annotations/instances_{part}2017.json", _annotations(folder, part))
+        pictures = folder / "images" / part
+        if not all(
+            (pictures / image["file_name"]).exists() for image in read_json(_annotations(folder, part))["images"]
+        ):
+            unzip(get(f"zips/{part}2017.zip"), f"{part}2017", pictures)
+
+
+def _write_images_tsv(name: str, folder: Path) -> None:
+    """images.tsv: path below images/, bytes and SHA-256 of every picture that the annotations name."""
+    names = {
+        f"{part}/{image['file_name']}" for part in PARTS for image in read_json(_annotations(folder, part))["images"]
+    }
+
+    def line(name: str) -> str:
+        path = folder / "images" / name
+        digest = sha256(path)
+        return f"{name}\t{path.stat().st_size}\t{digest}\n"
+
+    lines = _in_threads(line, sorted(names), f"hash the pictures of {name}")
+    with atomic_output(folder / "images.tsv") as temporary:
+        temporary.write_text("file\tbytes\tsha256\n" + "".join(lines), encoding="utf-8")
+
+
+def _in_threads(function: Callable[[Any], Any], items: list[Any], what: str) -> list[Any]:
+    """`function` of each item, in order; decoding and hashing free Python's lock. The first error ends it."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(progress(pool.map(function, items), what, len(items)))
+
+
+def bring(brought: Brought, name: str, folder: Path) -> None:
+    """Check predictions from elsewhere and store them as ours are, in predictions/NAME/brought/.
+
+    More than 100 predictions of an image: the 100 with the highest scores, as COCO's evaluation takes them; a line on
+    stderr says so.
+
+    Args:
+        brought: from params.yaml.
+        name: its key there.
+        folder: the dataset they are of, data/DATASET, fetched.
+
+    Raises:
+        InputError: not COCO's result format, or not of this dataset's val images and categories.
+    """
+    found = results.read(brought.file, coco.read(_annotations(folder, "val")))
+    kept = results.top(found)
+    if len(kept) < len(found):
+        note = f"{len(found) - len(kept)} predictions beyond the {results.DETECTIONS} best of an image are left out"
+        print(f"bcnet fetch: {brought.file}: {note}", file=sys.stderr)
+    out = folder / "predictions" / name / "brought"
+    about = {"origin": "brought", "name": name, "label": brought.label, "dataset": folder.name}
+    write_json(out / "val.provenance.json", {**about, "file_sha256": sha256(brought.file)}, indent=True)
+    write_json(out / "val.json", kept)
