@@ -1,0 +1,73 @@
+rule weights:
+    output:
+        f"{DATA}/weights/{{variant}}.safetensors",
+    log:
+        f"{LOGS}/weights/{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/weights/{{variant}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    params:
+        cmd=lambda wildcards, output: (
+            f"bcnet weights {config['variants'][wildcards.variant]['backbone']} --out {output[0]}"
+        ),
+    message:
+        "Getting ImageNet weights for {wildcards.variant}"
+    shell:
+        SHELL
+
+
+rule train:
+    input:
+        f"{DATA}/bilayer/train.json",
+        f"{DATA}/images.tsv",
+        f"{DATA}/weights/{{variant}}.safetensors",
+    output:
+        f"{DATA}/models/{{variant}}/{{seed}}/model.safetensors",
+        f"{DATA}/models/{{variant}}/{{seed}}/training.jsonl",
+    log:
+        f"{LOGS}/train/{{variant}}-{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train/{{variant}}-{{seed}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        cmd="bcnet train {variant} --seed {seed}",
+        variants=lambda wildcards: config["variants"][wildcards.variant],
+        schedule=config["schedule"],
+        model=config["model"],
+        predict=config["predict"],  # goes into the model file, which predicts without params.yaml
+    message:
+        "Training {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        SHELL
+
+
+rule predict:
+    input:
+        f"{DATA}/models/{{variant}}/{{seed}}/model.safetensors",
+        f"{DATA}/annotations/instances_val.json",
+        f"{DATA}/images.tsv",
+    output:
+        f"{DATA}/predictions/{{variant}}/{{seed}}/val.json",
+        f"{DATA}/predictions/{{variant}}/{{seed}}/val.provenance.json",
+    log:
+        f"{LOGS}/predict/{{variant}}-{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict/{{variant}}-{{seed}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        cmd="bcnet predict {variant} --seed {seed} --split val",
+        variants=lambda wildcards: config["variants"][wildcards.variant],
+        predict=config["predict"],
+    message:
+        "Predicting val with {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        SHELL

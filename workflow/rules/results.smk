@@ -1,0 +1,108 @@
+rule evaluate:
+    input:
+        f"{DATA}/splits/{{split}}.json",
+        f"{DATA}/predictions/{{variant}}/{{seed}}/val.json",
+        f"{DATA}/predictions/{{variant}}/{{seed}}/val.provenance.json",
+    output:
+        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.json",
+        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.parquet",
+    log:
+        f"{LOGS}/evaluate/{{variant}}-{{seed}}-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate/{{variant}}-{{seed}}-{{split}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    params:
+        cmd=lambda wildcards, input, output: (
+            f"bcnet evaluate --annotations {input[0]} --predictions {input[1]} --out {output[0]}"
+        ),
+        evaluate=config["evaluate"],
+    message:
+        "Evaluating {wildcards.variant}, seed {wildcards.seed}, on {wildcards.split}"
+    shell:
+        SHELL
+
+
+use rule evaluate as evaluate_brought with:
+    input:
+        f"{DATA}/splits/{{split}}.json",
+        f"{DATA}/predictions/{{brought}}/brought/val.json",
+        f"{DATA}/predictions/{{brought}}/brought/val.provenance.json",
+    output:
+        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.json",
+        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.parquet",
+    log:
+        f"{LOGS}/evaluate_brought/{{brought}}-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_brought/{{brought}}-{{split}}.tsv"
+    message:
+        "Evaluating the predictions {wildcards.brought} on {wildcards.split}"
+
+
+RUN = {"datasets": config["datasets"][DATASET]} | {
+    section: config[section] for section in ("splits", "seeds", "variants", "predictions", "tables")
+}
+METRICS = expand(
+    f"{REPORTS}/metrics/{{name}}/{{split}}.{{ending}}",
+    name=PREDICTIONS,
+    split=config["splits"],
+    ending=["json", "parquet"],
+)
+
+
+rule compare:
+    input:
+        METRICS,
+    output:
+        report(
+            f"{REPORTS}/tables/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Tables",
+        ),
+        report(
+            f"{REPORTS}/tables/recall.csv",
+            caption="../report/recall.rst",
+            category="Tables",
+        ),
+        f"{REPORTS}/tables/tables.parquet",
+    log:
+        f"{LOGS}/compare.log",
+    benchmark:
+        f"{BENCHMARKS}/compare.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    params:
+        **RUN,
+        cmd="bcnet compare",
+    message:
+        "Writing the tables"
+    shell:
+        SHELL
+
+
+rule report:
+    input:
+        METRICS,
+        rules.compare.output,
+        expand(f"{DATA}/models/{{model}}/{{file}}", model=MODELS, file=["model.safetensors", "training.jsonl"]),
+        expand(f"{DATA}/predictions/{{name}}/val{{ending}}", name=PREDICTIONS, ending=[".json", ".provenance.json"]),
+        expand(f"{DATA}/splits/{{split}}.json", split=config["splits"]),
+    output:
+        report(
+            f"{REPORTS}/index.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    params:
+        **RUN,
+        cmd="bcnet report",
+    message:
+        "Writing the report"
+    shell:
+        SHELL
