@@ -1,0 +1,102 @@
+"""Random ground truth and noisy predictions for the tests of evaluation, and the COCO API's word on them."""
+
+import contextlib
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+CATEGORIES = (3, 7, 90)  # with gaps, as COCO's own
+
+
+def shared(name: str) -> Path:
+    """A folder of shared data, which may be absent."""
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"no {name} beside the repository")
+    return SHARED / name
+
+
+def rle(box: tuple[int, int, int, int], size: tuple[int, int]) -> dict[str, Any]:
+    """Compressed RLE of a filled [x, y, width, height] in an image of (height, width)."""
+    x, y, width, height = box
+    mask = np.zeros(size, np.uint8, order="F")
+    mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = 1
+    encoded = coco_mask.encode(mask)
+    return {"size": list(size), "counts": encoded["counts"].decode()}
+
+
+def made(seed: int, images: int = 8, objects: int = 7) -> tuple[dict, list[dict]]:
+    """Ground truth of rectangles (polygons, RLE, crowds; small to large) and predictions that miss, shift and err."""
+    random = np.random.default_rng(seed)
+    truth: dict[str, Any] = {
+        "info": {},
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": category, "name": f"kind {category}"} for category in CATEGORIES],
+    }
+    predictions = []
+    for image in range(images):
+        size = (int(random.integers(140, 220)), int(random.integers(140, 220)))
+        image_id = 10 * image + 1
+        truth["images"].append({"id": image_id, "file_name": f"{image_id}.png", "height": size[0], "width": size[1]})
+        for _ in range(objects):
+            side = random.integers(6, 130, 2)
+            corner = random.integers(0, (size[1] - side[0] + 1, size[0] - side[1] + 1))
+            x, y, w, h = (int(value) for value in (*corner, *side))
+            crowd = bool(random.random() < 0.1)
+            polygon = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+            cover = float(random.choice([0, 0.1, 0.3, 1, random.random()]))
+            annotation = {
+                "id": 5 + 3 * len(truth["annotations"]),
+                "image_id": image_id,
+                "category_id": int(random.choice(CATEGORIES)),
+                "segmentation": rle((x, y, w, h), size) if crowd or random.random() < 0.5 else polygon,
+                "bbox": [x, y, w, h],
+                "area": w * h,
+                "iscrowd": int(crowd),
+                "occlusion": occlusion(cover),
+            }
+            truth["annotations"].append(annotation)
+            for _ in range(random.integers(0, 3)):
+                moved = np.array([x, y, w, h]) + np.round(random.normal(0, 0.07, 4) * [w, h, w, h]).astype(int)
+                right = random.random() < 0.85
+                predictions.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": annotation["category_id"] if right else int(random.choice(CATEGORIES)),
+                        "score": round(float(random.random()), 1),  # with ties
+                        "segmentation": rle(tuple(moved.clip(0)), size),
+                    }
+                )
+    return truth, predictions
+
+
+def occlusion(cover: float) -> dict[str, Any]:
+    """As `bcnet convert` adds it."""
+    return {"box_cover": cover, "mask_cover": 0.0, "max_box_iou": 0.5, "n_occluders": 1, "same_category": False}
+
+
+def boxes(predictions: list[dict]) -> list[dict]:
+    """The same predictions as boxes around the masks."""
+    keys = ("image_id", "category_id", "score")
+    return [{**{k: p[k] for k in keys}, "bbox": coco_mask.toBbox(p["segmentation"]).tolist()} for p in predictions]
+
+
+def coco_api(truth: dict, predictions: list[dict], iou_type: str) -> COCOeval:
+    """The COCO API's own evaluation, summarized."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground_truth = COCO()
+        ground_truth.dataset = copy.deepcopy(truth)
+        ground_truth.createIndex()
+        evaluator = COCOeval(ground_truth, ground_truth.loadRes(copy.deepcopy(predictions)), iou_type)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator

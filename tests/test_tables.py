@@ -1,0 +1,273 @@
+"""`bcnet compare`: the metrics of a run as tables."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from bcnet import params
+from bcnet.evaluation.coco_ap import NAMES
+from bcnet.files import InputError
+from bcnet.report.tables import compare
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "reference" / "results.yaml"
+SHARE = {"bcnet": 0.4, "mask-rcnn": 0.3, "yolo": 0.35, "boxes": 0.2}  # AP of seed 0 on val
+LABELS = {"mask-rcnn": "Mask R-CNN", "bcnet": "BCNet", "yolo": "YOLOv8n", "boxes": "A detector"}
+
+
+def parameters(**changes: object) -> params.Params:
+    """Two variants and two brought predictions on two splits, three seeds."""
+    content = params.load(ROOT / "presets" / "demo.yaml").model_dump(mode="json", exclude_unset=True)
+    content["predictions"] = {name: {"file": f"{name}.json", "label": LABELS[name]} for name in ("yolo", "boxes")}
+    content["seeds"] = [0, 1, 2]
+    content["tables"] = {"metrics": ["AP", "AP50", "APs"]}
+    return params.Params.model_validate(content | changes)
+
+
+def share(name: str, seed: int, split: str) -> float:
+    return SHARE[name] + 0.0123456 * seed**2 - (0.1 if split == "occluded" else 0)
+
+
+def metrics(name: str, seed: int, split: str) -> dict:
+    """What `evaluate` writes, with numbers that tell where they come from; APs is undefined."""
+    own = name in ("bcnet", "mask-rcnn")
+    boxes = name == "boxes"
+    value = share(name, seed, split)
+    provenance = {"origin": "measured here" if own else "brought", "name": name, "images": 150, "objects": 905}
+    if own:
+        provenance |= {"seed": seed, "schedule": {"iterations": 600, "batch": 4}}
+    twelve = {metric: None if metric == "APs" else value for metric in NAMES} | {"AP50": value + 0.2}
+    edges = [(0.0, 0.125, 700), (0.125, 1.0, 205)] if split == "val" else [(0.0, 0.125, 905), (0.125, 1.0, 0)]
+    bins = [
+        {"from": low, "to": high, "objects": n, "AR": value / 2 if n else None}
+        | {"AR50": value if n else None, "AR75": value / 4 if n else None}
+        for low, high, n in edges
+    ]
+    return {
+        "provenance": provenance | {"iou_type": "bbox" if boxes else "segm"},
+        "segm": dict.fromkeys(NAMES) if boxes else twelve,
+        "bbox": dict.fromkeys(NAMES, value + 0.05),
+        "recall": {"box_cover": bins},
+    }
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """A reports folder with the metrics of the whole run, and of a variant that is no longer in it."""
+    for split in ("val", "occluded"):
+        runs = [(name, str(seed), seed) for name in ("bcnet", "mask-rcnn") for seed in range(3)]
+        for name, run, seed in [*runs, ("yolo", "brought", 0), ("boxes", "brought", 0), ("bcnet", "7", 7)]:
+            path = tmp_path / "demo" / "metrics" / name / run / f"{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(metrics(name, seed, split)))
+    return tmp_path
+
+
+def rows(reports: Path, name: str) -> list[dict[str, str]]:
+    with (reports / "demo" / "tables" / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_a_method_and_split_in_the_order_of_the_parameters(reports):
+    compare(parameters(), reports)
+    table = rows(reports, "comparison.csv")
+    assert [(row["origin"], row["label"], row["split"]) for row in table] == [
+        (origin, LABELS[name], split)
+        for origin, name in [
+            ("measured here", "mask-rcnn"),
+            ("measured here", "bcnet"),
+            ("brought", "yolo"),
+            ("brought", "boxes"),
+        ]
+        for split in ("val", "occluded")
+    ]
+    numbers = [
+        "seeds",
+        "AP",
+        "AP_std",
+        "AP50",
+        "AP50_std",
+        "APs",
+        "APs_std",
+        "box_AP",
+        "objects",
+        "images",
+        "iterations",
+    ]
+    assert list(table[0]) == ["origin", "label", "detector", "backbone", "split", *numbers, "why", "source"]
+
+
+def test_percent_is_the_mean_over_seeds_with_its_spread(reports):
+    compare(parameters(), reports)
+    row = rows(reports, "comparison.csv")[2]  # BCNet on val
+    values = [100 * share("bcnet", seed, "val") for seed in range(3)]
+    assert row["AP"] == f"{statistics.mean(values):.2f}" == "42.06"
+    assert row["AP_std"] == f"{statistics.stdev(values):.2f}" == "2.57"
+    assert row["box_AP"] == "47.06"
+    assert [row[key] for key in ("seeds", "objects", "images", "iterations")] == ["3", "905", "150", "600"]
+    assert (row["detector"], row["backbone"]) == ("faster_rcnn", "efficientnet_lite0")
+    assert row["source"] == ", ".join(f"demo/metrics/bcnet/{seed}/val.json" for seed in range(3))
+
+
+def test_one_seed_has_no_spread_column(reports):
+    compare(parameters(seeds=[1]), reports)
+    table = rows(reports, "comparison.csv")
+    assert not [key for key in table[0] if key.endswith("_std")]
+    assert table[2]["AP"] == "41.23"
+
+
+def test_an_empty_number_says_why(reports):
+    compare(parameters(), reports)
+    table = {(row["label"], row["split"]): row for row in rows(reports, "comparison.csv")}
+    assert table["BCNet", "val"]["APs"] == ""
+    assert table["BCNet", "val"]["why"] == "APs, APs_std: no object of this size in the split"
+    yolo, boxes = table["YOLOv8n", "val"], table["A detector", "val"]
+    assert (yolo["AP"], yolo["AP_std"], yolo["iterations"]) == ("35.00", "", "")
+    assert "seeds, iterations: brought predictions do not say" in yolo["why"]
+    assert "AP_std, AP50_std, APs_std: one run" in yolo["why"]
+    assert (boxes["AP"], boxes["box_AP"]) == ("", "25.00")
+    assert "AP, AP50, APs: the predictions are boxes" in boxes["why"]
+    for row in table.values():
+        assert all(row[key] or key in row["why"] for key in row if key not in ("detector", "backbone", "why"))
+
+
+def test_recall_has_a_row_a_bin(reports):
+    compare(parameters(), reports)
+    table = rows(reports, "recall.csv")
+    assert list(table[0]) == [
+        "origin",
+        "label",
+        "split",
+        "cover_from",
+        "cover_to",
+        "objects",
+        "AR",
+        "AR50",
+        "AR75",
+        "why",
+    ]
+    assert len(table) == 4 * 2 * 2
+    first, second = [row for row in table if (row["label"], row["split"]) == ("BCNet", "val")]
+    mean = 100 * statistics.mean(share("bcnet", seed, "val") for seed in range(3))
+    assert [first[key] for key in ("cover_from", "cover_to", "objects")] == ["0.0", "0.125", "700"]
+    assert [first[key] for key in ("AR", "AR50", "AR75")] == [f"{mean / 2:.2f}", f"{mean:.2f}", f"{mean / 4:.2f}"]
+    assert (second["cover_from"], second["objects"], second["why"]) == ("0.125", "205", "")
+    empty = next(row for row in table if row["split"] == "occluded" and row["objects"] == "0")
+    assert (empty["AR"], empty["why"]) == ("", "AR, AR50, AR75: no object in this bin")
+    boxes = next(row for row in table if row["label"] == "A detector")
+    assert (boxes["AR"], boxes["objects"], boxes["why"]) == ("", "700", "AR, AR50, AR75: the predictions are boxes")
+
+
+def test_ground_truth_without_occlusion_has_bins_without_numbers(reports):
+    for path in reports.glob("demo/metrics/yolo/brought/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": None}))
+    compare(parameters(), reports)
+    bins = [row for row in rows(reports, "recall.csv") if (row["label"], row["split"]) == ("YOLOv8n", "val")]
+    assert [(row["cover_from"], row["cover_to"]) for row in bins] == [("0.0", "0.1"), ("0.1", "0.3"), ("0.3", "1.0")]
+    assert all("objects, AR, AR50, AR75: the ground truth has no occlusion" in row["why"] for row in bins)
+
+
+def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
+    compare(parameters(), reports)
+    path = reports / "demo" / "tables" / "tables.parquet"
+    assert pq.read_schema(path).metadata is None
+    long = pd.read_parquet(path)
+    wide, narrow = rows(reports, "comparison.csv"), rows(reports, "recall.csv")
+    assert len(long[long["table"] == "comparison"]) == len(wide) * 11
+    assert len(long[long["table"] == "recall"]) == len(narrow) * 4
+    mine = long[(long["label"] == "BCNet") & (long["split"] == "val") & (long["column"] == "AP50")]
+    value, provenance = mine.iloc[0][["value", "provenance"]]
+    expected = [100 * (share("bcnet", seed, "val") + 0.2) for seed in range(3)]
+    assert value == pytest.approx(statistics.mean(expected), abs=1e-12)
+    assert json.loads(provenance) == [metrics("bcnet", seed, "val")["provenance"] for seed in range(3)]
+    cells = [list(row.values())[5:16] for row in wide] + [list(row.values())[5:9] for row in narrow]
+    empty = sum(not cell for row in cells for cell in row)
+    assert long["value"].isna().sum() == empty
+
+
+def test_published_rows_follow_with_source_and_certainty(reports):
+    datasets = {"demo": {"source": "coco"}}
+    compare(
+        parameters(datasets=datasets, tables={"metrics": ["AP", "AP75"], "published": "table8_coco_test_dev"}),
+        reports,
+        REFERENCE,
+    )
+    table = [row for row in rows(reports, "comparison.csv") if row["origin"] == "published"]
+    assert len(table) == 16
+    assert {row["split"] for row in table} == {"test-dev"}
+    first, bcnet = table[0], table[4]
+    assert (first["label"], first["detector"], first["AP"], first["AP75"]) == (
+        "Mask R-CNN",
+        "Faster R-CNN",
+        "34.20",
+        "",
+    )
+    assert first["why"].startswith("seeds, AP_std, AP75, AP75_std, box_AP,")
+    assert first["why"].endswith(": published without this number")
+    assert (bcnet["label"], bcnet["AP"], bcnet["AP75"]) == ("BCNet", "38.40", "41.50")
+    assert bcnet["source"] == "README and scores/stdout_r50_frcnn.txt (primary, schedule 3x)"
+
+
+def test_an_unknown_published_table_is_named(reports):
+    changed = parameters(datasets={"demo": {"source": "coco"}}, tables={"published": "kins"})
+    with pytest.raises(InputError, match=r"results.yaml: no table 'kins' .*there are: table8_coco_test_dev"):
+        compare(changed, reports, REFERENCE)
+
+
+def test_missing_metrics_are_named_with_the_command_that_makes_them(reports):
+    path = reports / "demo" / "metrics" / "bcnet" / "1" / "occluded.json"
+    path.unlink()
+    with pytest.raises(InputError) as raised:
+        compare(parameters(), reports)
+    inputs = "--annotations data/demo/splits/occluded.json --predictions data/demo/predictions/bcnet/1/val.json"
+    assert str(raised.value) == f"{path}: missing, `bcnet evaluate {inputs} --out {path}` makes it"
+    assert not (reports / "demo" / "tables").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("objects", 900, "provenance.objects: 900: expected 905 as in "),
+        ("schedule", {"iterations": 20}, "provenance.schedule: .*20.*: expected .*600.* as in "),
+        ("origin", "brought", "provenance.origin: 'brought': expected 'measured here'"),
+    ],
+)
+def test_seeds_that_do_not_fit_together_are_refused(reports, key, value, problem):
+    path = reports / "demo" / "metrics" / "bcnet" / "2" / "val.json"
+    content = json.loads(path.read_text())
+    content["provenance"][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"bcnet/2/val.json: {problem}"):
+        compare(parameters(), reports)
+
+
+def test_seeds_in_other_bins_are_refused(reports):
+    path = reports / "demo" / "metrics" / "bcnet" / "2" / "val.json"
+    content = json.loads(path.read_text())
+    content["recall"]["box_cover"][0]["to"] = 0.2
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"bcnet/2/val.json: recall: bins .*0\.2.* as in "):
+        compare(parameters(), reports)
+
+
+def test_a_file_that_holds_no_metrics_is_named(reports):
+    path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
+    path.write_text("[]")
+    with pytest.raises(
+        InputError, match=r"yolo/brought/val.json: expected metrics with provenance, segm, bbox and recall"
+    ):
+        compare(parameters(), reports)
+
+
+def test_same_metrics_give_the_same_bytes(reports):
+    found = []
+    for _ in range(2):
+        compare(parameters(), reports)
+        found.append({path.name: path.read_bytes() for path in (reports / "demo" / "tables").iterdir()})
+    assert found[0] == found[1]
+    assert set(found[0]) == {"comparison.csv", "recall.csv", "tables.parquet"}
