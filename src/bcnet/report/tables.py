@@ -64,7 +64,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
     numbers = ["seeds", *percent, "objects", "images", "iterations"]
     comparison: list[Row] = []
     recall: list[Row] = []
-    for method in _methods(params):
+    for method in methods(params):
         for split in params.splits:
             paths = [folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs]
             runs = [_read(path, method, params.dataset) for path in paths]
@@ -92,7 +92,8 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), long_file)
 
 
-def _methods(params: Params) -> list[Method]:
+def methods(params: Params) -> list[Method]:
+    """The methods of a run, in the order of params.yaml: variants, then brought predictions."""
     seeds = tuple(str(seed) for seed in params.seeds)
     variants = [
         Method("measured here", name, variant.label or name, variant.detector, variant.backbone, seeds)

@@ -1,0 +1,149 @@
+"""What the report draws: one look a method, line charts, and masks as outlines."""
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.style
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+from skimage.measure import approximate_polygon, find_contours
+
+# Okabe and Ito's colours for colour-blind readers, without the yellow that is lost on white and the black lost on dark.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"))  # matplotlib's name, the same in text
+DASHES = ("-", "--", ":", "-.")
+STYLE = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "grid.alpha": 0.15,
+    "grid.color": "#000000",
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
+INK = re.compile("(stroke|fill): #000000")
+NOT_FOR_A_PAGE = re.compile(r'^.*?(?=<svg)|<style.*?</style>|(?<=<g) id="[^"]*"|(?<=<svg)[^>]*(?= viewBox)', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is told from the others in every chart and legend."""
+
+    colour: str
+    marker: str  # matplotlib's name
+    symbol: str  # the marker as a character
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: `x` and `y` of equal length (y NaN: no point), its method's look, and a style of DASHES."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    look: Look
+    dash: str = "-"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A mask as a drawing: `path` is the `d` of an SVG path in picture pixels (fill rule evenodd), (`x`, `y`) the point
+    farthest inside the mask and `radius` its distance to the mask's edge, pixels."""
+
+    path: str
+    x: float
+    y: float
+    radius: float
+
+
+def look(index: int) -> Look:
+    """The look of the method number `index`, from 0; the first 35 differ from each other."""
+    return Look(COLOURS[index % len(COLOURS)], *MARKERS[index % len(MARKERS)])
+
+
+def chart(
+    name: str,
+    lines: Sequence[Line],
+    x: str,
+    y: str,
+    size: tuple[float, float],
+    ticks: Sequence[str] | None = None,
+    top: float | None = None,
+) -> Markup:
+    """A line chart as inline SVG, in the text colour of the page around it; equal arguments give equal bytes.
+
+    Args:
+        name: unique on the page, so that no two charts share an id.
+        lines: what is drawn, the first one lowest.
+        x, y: names of the axes; the y axis starts at 0 and ends at `top`, or where the data ends.
+        size: width and height, inches at 72 px; the page scales it.
+        ticks: names of x = 0, 1, …; the lines then get markers. None: x is a number.
+    """
+    with matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": name}]):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot(xlabel=x, ylabel=y)
+        for line in lines:
+            axes.plot(line.x, line.y, line.dash, color=line.look.colour, marker=line.look.marker if ticks else "")
+        axes.set_ylim(0, top)
+        if ticks:
+            axes.set_xticks(range(len(ticks)), ticks)
+            axes.set_xlim(-0.3, len(ticks) - 0.7)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.set_xlim(0, None)
+        file = io.StringIO()
+        # The metadata would carry a date and an address.
+        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    svg = INK.sub(r"\1: currentColor", NOT_FOR_A_PAGE.sub("", file.getvalue()))
+    return Markup(svg.replace("<svg", '<svg aria-hidden="true"', 1))  # matplotlib escapes its texts
+
+
+def thinned(values: np.ndarray, most: int) -> np.ndarray:
+    """Means of equal blocks of rows, so that at most `most` rows are left; the last block may be shorter.
+
+    Args:
+        values: (N, …) float.
+
+    Returns:
+        (M, …) float, M <= most; `values` itself where N <= most.
+    """
+    block = -(-len(values) // most)
+    starts = range(0, len(values), block)
+    return np.stack([values[start : start + block].mean(axis=0) for start in starts]) if block > 1 else values
+
+
+def outline(mask: np.ndarray) -> Outline:
+    """The outline of a mask, within half a pixel, holes included.
+
+    Args:
+        mask: (H, W) bool, with at least one pixel set.
+    """
+    padded = np.pad(mask, 1)
+    rings = [approximate_polygon(ring, tolerance=0.4) - 0.5 for ring in find_contours(padded, 0.5)]
+    path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for y, x in ring[:-1]) + "Z" for ring in rings)
+    depth = distance_transform_edt(padded)
+    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    return Outline(path, float(column) - 0.5, float(row) - 0.5, float(depth[row, column]))
+
+
+def data_uri(picture: np.ndarray, longest: int) -> str:
+    """A picture as a JPEG data URI, made smaller where a side is over `longest` pixels.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+    """
+    image = Image.fromarray(picture)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

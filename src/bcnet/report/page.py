@@ -1,0 +1,243 @@
+"""`bcnet report`: one self-contained page of a run, from its tables, metrics, training logs and predictions."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bcnet.data import coco
+from bcnet.files import InputError, atomic_output, read_json
+from bcnet.params import Coco, Params, Shapes
+from bcnet.progress import progress
+from bcnet.report import pictures
+from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
+from bcnet.report.tables import Method, methods
+
+PICTURES = 8
+POINTS = 200  # of a training curve
+LONGEST = 640  # side of a shown picture, pixels
+HASH = re.compile(r"[0-9a-f]{40,}")
+COMPARISON = {"origin", "label", "detector", "backbone", "split", "seeds", "box_AP"}
+COMPARISON |= {"objects", "images", "iterations", "why", "source"}
+RECALL = {"origin", "label", "split", "cover_from", "cover_to", "objects", "AR", "AR50", "AR75", "why"}
+Row = dict[str, str]
+Looks = dict[Method, Look]
+
+
+def report(params: Params, data: Path, reports: Path) -> None:
+    """Write `reports/D/index.html`, D the run's dataset; it needs no other file and no network.
+
+    Args:
+        params: the run.
+        data, reports: the folders that the stages write to.
+
+    Raises:
+        InputError: a file is missing (the line says which command makes it) or does not hold what its format says.
+    """
+    name = params.dataset
+    data, reports = data / name, reports / name
+    looks = {method: look(index) for index, method in enumerate(methods(params))}
+    comparison = _table(reports / "tables" / "comparison.csv", COMPARISON)
+    recall = _table(reports / "tables" / "recall.csv", RECALL)
+    environment = Environment(
+        loader=PackageLoader("bcnet.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("page.html.j2").render(
+        params=params,
+        source=_source(params),
+        made=isinstance(params.datasets[name], Shapes),
+        looks=looks,
+        comparison=_comparison(comparison),
+        recall=_recall(recall, looks, reports / "tables" / "recall.csv"),
+        training=_training(looks, data),
+        points=POINTS,
+        rule=pictures.RULE.format(n=PICTURES),
+        pictures=_pictures(looks, data, name),
+        provenance={method: _provenance(method, params.splits, data, reports) for method in looks},
+    )
+    with atomic_output(reports / "index.html") as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def _source(params: Params) -> str:
+    dataset = params.datasets[params.dataset]
+    if isinstance(dataset, Shapes):
+        counts = f"{dataset.train} train and {dataset.val} val pictures of {dataset.size} by {dataset.size} pixels"
+        return f"{counts}, made by the project with seed {dataset.seed}"
+    if isinstance(dataset, Coco):
+        return f"COCO 2017, {dataset.folder or dataset.url}"
+    return f"own data in COCO format: train {dataset.train.annotations}, val {dataset.val.annotations}"
+
+
+def _needed(path: Path, command: str) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: missing, `{command}` makes it")
+    return path
+
+
+def _table(path: Path, columns: set[str]) -> list[Row]:
+    """The rows of a CSV that `bcnet compare` wrote, values as text, so that the page shows just what the file says."""
+    with _needed(path, "bcnet compare").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := columns - set(reader.fieldnames or ()):
+            raise InputError(f"{path}: no column {min(missing)!r}, `bcnet compare` writes it")
+        return list(reader)
+
+
+def _reasons(row: Row) -> dict[str, str]:
+    """Why a row's empty cells are empty, by column, from its `why`: `column, column: reason; column: reason`."""
+    parts = [part.partition(": ") for part in row["why"].split("; ") if part]
+    return {column: reason for columns, _, reason in parts for column in columns.split(", ")}
+
+
+def _comparison(rows: list[Row]) -> dict[str, Any]:
+    """The main table: its metrics, its rows by (split, origin), so that no origin is mixed with another, its notes."""
+    metrics = [key for key in (rows[0] if rows else ()) if key not in COMPARISON and not key.endswith("_std")]
+    shown = ["detector", "backbone", *metrics, "box_AP", "seeds", "iterations", "images", "objects"]
+    notes: list[str] = []
+    groups: dict[tuple[str, str], list[tuple[Row, dict[str, str]]]] = {}
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    for row in sorted(rows, key=lambda row: splits.index(row["split"])):
+        stated = _reasons(row)
+        reasons = {column: stated.get(column, "not stated") for column in shown if not row[column]}
+        notes += [reason for reason in dict.fromkeys(reasons.values()) if reason not in notes]
+        groups.setdefault((row["split"], row["origin"]), []).append((row, reasons))
+    return {"metrics": metrics, "groups": groups, "notes": notes}
+
+
+def _recall(rows: list[Row], looks: Looks, path: Path) -> list[dict[str, Any]]:
+    """For each split: its bins, each method's row of bins, and the chart of AR over the bins."""
+    parts = []
+    for split in dict.fromkeys(row["split"] for row in rows):
+        found: dict[Method, list[Row]] = {}
+        for method in looks:
+            wanted = (method.origin, method.label, split)
+            found[method] = [row for row in rows if (row["origin"], row["label"], row["split"]) == wanted]
+            if not found[method]:
+                raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: `bcnet compare` makes them")
+        bins = found[next(iter(looks))]
+        ticks = [f"{each['cover_from']} to {each['cover_to']}\nn = {each['objects'] or '?'}" for each in bins]
+        lines = [
+            Line(range(len(bins)), [float(each["AR"] or "nan") for each in mine], looks[method])
+            for method, mine in found.items()
+        ]
+        drawing = chart(f"recall {split}", lines, "box_cover", "AR (percent)", (4.6, 2.9), ticks, top=100)
+        parts.append({"split": split, "rows": found, "bins": bins, "chart": drawing})
+    return parts
+
+
+def _training(looks: Looks, data: Path) -> list[tuple[str, list[Method], Markup]]:
+    """For each loss, their sum first: its name, the methods that have it, and its chart over iterations."""
+    curves = [
+        (method, DASHES[index % len(DASHES)], _curve(method, seed, data))
+        for method in looks
+        if method.origin == "measured here"
+        for index, seed in enumerate(method.runs)
+    ]
+    names = dict.fromkeys(["loss", *(str(name) for *_, curve in curves for name in curve)])
+    charts = []
+    for name in (name for name in names if name not in ("iteration", "lr")):
+        having = [each for each in curves if name in each[2]]
+        lines = [
+            Line(curve["iteration"].tolist(), curve[name].tolist(), looks[method], dash)
+            for method, dash, curve in having
+        ]
+        size = (6.4, 3.0) if name == "loss" else (3.2, 2.1)
+        drawing = chart(f"training {name}", lines, "iteration", "loss", size)
+        charts.append((name, list(dict.fromkeys(method for method, *_ in having)), drawing))
+    return charts
+
+
+def _curve(method: Method, seed: str, data: Path) -> pd.DataFrame:
+    """A training log, a row a line, long ones thinned."""
+    path = _needed(data / "models" / method.name / seed / "training.jsonl", f"bcnet train {method.name} --seed {seed}")
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            rows.append({key: float(value) for key, value in orjson.loads(line).items()})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{path}:{number}: expected a JSON object of numbers: {error}") from error
+    table = pd.DataFrame(rows)
+    if missing := {"iteration", "loss"} - set(table):
+        raise InputError(f"{path}: no {min(missing)!r} in its lines")
+    return pd.DataFrame(thinned(table.to_numpy(), POINTS), columns=table.columns)
+
+
+def _pictures(looks: Looks, data: Path, dataset: str) -> list[dict[str, Any]]:
+    """The pictures shown: each with its data URI and a panel for the ground truth and for each method's first run."""
+    path = data / "splits" / "val.json"
+    command = f"bcnet split --annotations {data / 'bilayer' / 'val.json'} --rule val --out {path}"
+    truth = coco.read(_needed(path, command))
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    chosen = pictures.most_occluded(truth["images"], truth["annotations"], PICTURES)
+    ids = [image["id"] for image, _ in chosen]
+    annotations = pictures.by_image(truth["annotations"], ids)
+    predictions = {
+        method: pictures.by_image(_predictions(method, data, dataset), ids)
+        for method in progress(looks, "predictions", len(looks))
+    }
+    shown = []
+    for image, overlap in progress(chosen, "pictures"):
+        size = image["height"], image["width"]
+        file = _needed(data / "images" / "val" / image["file_name"], f"bcnet fetch {dataset}")
+        panels: list[tuple[str, Look | None, pictures.Panel]]
+        panels = [("ground truth", None, pictures.truth_panel(annotations[image["id"]], names, size))]
+        for method, drawn in predictions.items():
+            panel = pictures.method_panel(annotations[image["id"]], drawn[image["id"]], names, size)
+            panels.append((method.label, looks[method], panel))
+        uri = data_uri(coco.read_image(file, size), LONGEST)
+        shown.append({"image": image, "overlap": overlap, "uri": uri, "panels": panels})
+    return shown
+
+
+def _predictions(method: Method, data: Path, dataset: str) -> list[dict[str, Any]]:
+    """The predictions of a method's first run that are drawn."""
+    run = method.runs[0]
+    command = f"bcnet predict {method.name} --seed {run} --split val"
+    if method.origin == "brought":
+        command = f"bcnet fetch {dataset} --predictions {method.name}"
+    predictions = read_json(_needed(data / "predictions" / method.name / run / "val.json", command))
+    return [each for each in predictions if each["score"] >= pictures.MIN_SCORE]
+
+
+def _provenance(
+    method: Method, splits: Iterable[str], data: Path, reports: Path
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Every provenance field of a method's metrics: its values as (in full, shortened, where if there are several)."""
+    fields: dict[str, dict[str, list[str]]] = {}
+    for run in method.runs:
+        for split in splits:
+            path = reports / "metrics" / method.name / run / f"{split}.json"
+            truth, found = data / "splits" / f"{split}.json", data / "predictions" / method.name / run / "val.json"
+            command = f"bcnet evaluate --annotations {truth} --predictions {found} --out {path}"
+            where = split if run == "brought" else f"{split}, seed {run}"
+            for key, value in _flat(read_json(_needed(path, command))["provenance"]):
+                fields.setdefault(key, {}).setdefault(value, []).append(where)
+    return {
+        key: [
+            (value, f"{value[:12]}…" if HASH.fullmatch(value) else value, "; ".join(where) if len(values) > 1 else "")
+            for value, where in values.items()
+        ]
+        for key, values in fields.items()
+    }
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested fields as (dotted key, text)."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield prefix + key, ", ".join(map(str, value)) or "none"
+        else:
+            yield prefix + key, "none" if value is None else str(value)
