@@ -1,0 +1,278 @@
+"""Annotation files, masks and pictures: all that COCO allows is read, all else is refused in one clear line."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image, ImageOps
+
+from bcnet.data import coco
+from bcnet.files import InputError
+
+SHARED = Path(__file__).parents[2] / "shared"
+REAL = [
+    "coco-sample/annotations/instances_train2017.json",
+    "coco-sample/annotations/instances_val2017.json",
+    "evaluator-fixture/instances_val2014_100.json",
+]
+SQUARE = [10, 10, 20, 10, 20, 20, 10, 20]
+
+
+def content(**annotation):
+    """A file of one 40x30 image (and one without annotations) with one annotation, a square unless told otherwise."""
+    square = {"id": 7, "image_id": 3, "category_id": 90, "iscrowd": 0, "area": 100, "bbox": [10, 10, 10, 10]}
+    return {
+        "images": [
+            {"id": 3, "width": 40, "height": 30, "file_name": "a.jpg"},
+            {"id": 1, "width": 5, "height": 5, "file_name": "empty/b.jpg"},
+        ],
+        "annotations": [square | {"segmentation": [SQUARE]} | annotation],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 90, "name": "dog"}],
+    }
+
+
+def read(folder, data):
+    path = folder / "file.json"
+    path.write_text(json.dumps(data))
+    return coco.read(path)
+
+
+def square_mask():
+    mask = np.zeros((30, 40), bool)
+    mask[10:20, 10:20] = True
+    return mask
+
+
+def uncompressed(mask):
+    """Uncompressed RLE, the slow way: the lengths of the runs down the columns, background first."""
+    counts, value = [0], False
+    for pixel in mask.T.ravel():
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return {"size": list(mask.shape), "counts": counts}
+
+
+@pytest.mark.parametrize("file", REAL)
+def test_real_files_are_accepted_and_left_as_they_are(file):
+    path = SHARED / file
+    if not path.exists():
+        pytest.skip("no COCO data here")
+    assert coco.read(path) == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [SQUARE],
+        [SQUARE, [-2, -2, 42, 0, 42, 32]],  # as far outside as is tolerated
+        coco.encode(square_mask()),
+        uncompressed(square_mask()),
+    ],
+)
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_polygons_and_both_kinds_of_rle_are_accepted(tmp_path, segmentation, crowd):
+    data = content(segmentation=segmentation, iscrowd=crowd)
+    assert read(tmp_path, data) == data
+
+
+def test_boxes_without_height_are_accepted_since_train2017_has_two(tmp_path):
+    flat = {"segmentation": [[29.6, 8.3, 29.6, 8.3, 30.7, 8.3, 30.7, 8.3]], "bbox": [29.6, 8.3, 1.1, 0.0], "area": 0.0}
+    read(tmp_path, content(**flat))
+
+
+def test_what_an_annotation_leaves_out_is_filled_in(tmp_path):
+    data = content()
+    for key in ("iscrowd", "area", "bbox"):
+        del data["annotations"][0][key]
+    (annotation,) = read(tmp_path, data)["annotations"]
+    assert (annotation["iscrowd"], annotation["area"], annotation["bbox"]) == (0, 100, [10, 10, 10, 10])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"image_id": 2}, "image_id 2 is not"),
+        ({"image_id": [3]}, "image_id [3] is not"),
+        ({"category_id": 2}, "category_id 2 is not"),
+        ({"iscrowd": "yes"}, "iscrowd is 'yes'"),
+        ({"area": -1}, "area is -1"),
+        ({"area": math.nan}, "area is nan"),
+        ({"bbox": [10, 10, -1, 10]}, "bbox is [10, 10, -1, 10]"),
+        ({"bbox": [10, 10, 0, 0]}, "bbox is [10, 10, 0, 0]"),
+        ({"bbox": [20, 10, 35, 20]}, "bbox is [20, 10, 35, 20], expected [x, y, width, height] inside the 40x30 image"),
+        ({"bbox": [10, 10, 10]}, "bbox is"),
+        ({"segmentation": None}, "segmentation is None"),
+        ({"segmentation": []}, "segmentation is []"),
+        ({"segmentation": SQUARE}, "a polygon has 10"),
+        ({"segmentation": [[1, 1, 5, 5]]}, "a polygon has 4 numbers"),
+        ({"segmentation": [[*SQUARE, 4]]}, "a polygon has 9 numbers"),
+        ({"segmentation": [[*SQUARE[:-1], "20"]]}, "not a finite number"),
+        ({"segmentation": [[*SQUARE[:-1], None]]}, "not a finite number"),
+        ({"segmentation": [[*SQUARE[:-1], math.nan]]}, "not a finite number"),
+        ({"segmentation": [[*SQUARE[:-1], math.inf]]}, "not a finite number"),
+        ({"segmentation": [SQUARE, [41, 0, 50, 0, 50, 9]]}, "wholly outside the 40x30 image"),
+        ({"segmentation": [[0, -9, 9, -9, 9, -1]]}, "wholly outside the 40x30 image"),
+        ({"segmentation": [[0, 0, 42.1, 0, 9, 9]]}, "outside the 40x30 image by more than 2 pixels: x 0 to 42.1"),
+        ({"segmentation": [[0, 0, 9, -2.1, 9, 9]]}, "outside the 40x30 image by more than 2 pixels"),
+        ({"segmentation": {"size": [40, 30], "counts": [1200]}}, "RLE size is [40, 30], expected the image's [30, 40]"),
+        ({"segmentation": {"size": [30, 40], "counts": [1199]}}, "sum to 1199, expected height x width = 1200"),
+        ({"segmentation": {"size": [30, 40], "counts": [1201, -1]}}, "negative"),
+        ({"segmentation": {"size": [30, 40], "counts": [1200.0]}}, "RLE counts are list"),
+        ({"segmentation": {"size": [30, 40]}}, "RLE counts are NoneType"),
+        ({"segmentation": {"size": [30, 40], "counts": ""}}, "RLE counts are broken"),
+        ({"segmentation": {"size": [30, 40], "counts": "é"}}, "RLE counts"),
+        ({"segmentation": {"size": [30, 40], "counts": coco.encode(square_mask())["counts"][:-1]}}, "RLE counts"),
+        ({"segmentation": {"size": [30, 40], "counts": [1200]}, "bbox": None}, "its mask is empty"),
+    ],
+)
+def test_a_wrong_annotation_is_named_with_what_is_wrong(tmp_path, wrong, expected):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, content(**wrong))
+    line = str(error.value)
+    assert line.startswith(f"{tmp_path / 'file.json'}: annotation 7: ")
+    assert expected in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "expected"),
+    [
+        ("images", {"width": None}, "image 3: width is None"),
+        ("images", {"height": 0}, "image 3: height is 0"),
+        ("images", {"height": 30.5}, "image 3: height is 30.5"),
+        ("images", {"file_name": None}, "image 3: file_name is None"),
+        ("images", {"file_name": "../a.jpg"}, "image 3: file_name '../a.jpg' leaves"),
+        ("images", {"file_name": "/a.jpg"}, "image 3: file_name '/a.jpg' leaves"),
+        ("images", {"id": "3"}, "image at place 0 has no whole number as 'id'"),
+        ("images", {"id": 1}, "image 1: this id is there twice"),
+        ("categories", {"id": 90}, "category 90: this id is there twice"),
+        ("categories", {"name": None}, "category 1: name is None"),
+    ],
+)
+def test_a_wrong_image_or_category_is_named(tmp_path, section, change, expected):
+    data = content()
+    data[section][0] |= change
+    with pytest.raises(InputError) as error:
+        read(tmp_path, data)
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("section", ["images", "annotations", "categories"])
+def test_a_missing_section_is_named(tmp_path, section):
+    data = content()
+    del data[section]
+    with pytest.raises(InputError, match=f"no list '{section}'"):
+        read(tmp_path, data)
+
+
+def test_two_annotations_with_one_id(tmp_path):
+    data = content()
+    data["annotations"] *= 2
+    with pytest.raises(InputError, match="annotation 7: this id is there twice"):
+        read(tmp_path, data)
+
+
+def test_a_truncated_file_says_where_it_ends(tmp_path):
+    path = tmp_path / "cut.json"
+    path.write_text(json.dumps(content())[:100])
+    with pytest.raises(InputError, match=r"cut\.json: not valid JSON \(truncated\?\).*column 101"):
+        coco.read(path)
+
+
+def test_nan_outside_an_annotation_is_still_not_json(tmp_path):
+    with pytest.raises(InputError, match="not valid JSON"):
+        read(tmp_path, content() | {"info": {"version": math.nan}})
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+@settings(max_examples=100, deadline=None)
+def test_every_way_to_write_a_mask_is_the_same_mask(mask):
+    height, width = mask.shape
+    compressed, slow = coco.encode(mask), uncompressed(mask)
+    np.testing.assert_array_equal(coco.run_lengths(compressed["counts"]), slow["counts"])
+    assert coco.to_rle(slow, height, width) == compressed == coco.to_rle(compressed, height, width)
+    np.testing.assert_array_equal(coco.decode(slow, height, width), mask)
+
+
+def test_long_runs_of_large_images():
+    mask = np.zeros((3000, 4000), bool)
+    mask[:, 1000:3000] = True
+    mask[7, 3500] = True
+    assert coco.run_lengths(coco.encode(mask)["counts"]).tolist() == uncompressed_of_columns(mask)
+
+
+def uncompressed_of_columns(mask):
+    edges = np.flatnonzero(np.diff(mask.T.ravel().astype(np.int8))) + 1
+    return np.diff([0, *edges, mask.size]).tolist()
+
+
+@given(arrays(bool, (9, 11)), st.data())
+@settings(max_examples=100, deadline=None)
+def test_cut_and_broken_rle_strings_are_refused(mask, data):
+    counts = coco.encode(mask)["counts"]
+    cut = counts[: data.draw(st.integers(0, len(counts) - 1))]
+    assert coco.segmentation_problem({"size": [9, 11], "counts": cut}, 9, 11)
+    assert coco.segmentation_problem({"size": [9, 11], "counts": counts + " "}, 9, 11)
+
+
+def picture(height=4, width=6):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def saved(path, orientation=1, image=None):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (Image.fromarray(picture()) if image is None else image).save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_is_respected_where_it_gives_the_annotated_size(tmp_path, orientation):
+    path = saved(tmp_path / "p.png", orientation)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(coco.read_image(path), upright)
+    np.testing.assert_array_equal(coco.read_image(path, upright.shape[:2]), upright)
+    np.testing.assert_array_equal(coco.read_image(path, (4, 6)), picture() if orientation > 4 else upright)
+
+
+def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path):
+    with pytest.raises(InputError, match=r"p\.png: the picture is 4x6, its annotation says 8x8"):
+        coco.read_image(saved(tmp_path / "p.png", orientation=6), (8, 8))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    grey = Image.fromarray(np.full((4, 6), 255, np.uint8))
+    if mode.startswith("I"):
+        image = Image.fromarray(np.full((4, 6), 255 * 256 + 7, np.uint16 if mode == "I;16" else np.int32))
+    else:
+        image = grey.convert("P").convert("PA") if mode == "PA" else grey.convert(mode)
+    assert image.mode == mode
+    path = tmp_path / ("p.png" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "p.tif")
+    image.save(path)
+    found = coco.read_image(path, (4, 6))
+    assert (found.dtype, found.shape) == (np.uint8, (4, 6, 3))
+    assert found.min() >= 254, "white stays white, in 16 bits too"
+
+
+def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "p.jpg"
+    Image.fromarray(picture(60, 80)).save(path)
+    whole = path.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", b"no picture", whole[:4] + bytes(200)):
+        path.write_bytes(broken)
+        with pytest.raises(InputError, match=r"p\.jpg: not a readable picture"):
+            coco.read_image(path)
+    with pytest.raises(InputError, match="none"):
+        coco.read_image(tmp_path / "none.jpg")
+    Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "real.tif")
+    with pytest.raises(InputError, match="real numbers"):
+        coco.read_image(tmp_path / "real.tif")
