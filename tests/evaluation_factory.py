@@ -23,11 +23,13 @@ def shared(name: str) -> Path:
     return SHARED / name
 
 
-def rle(box: tuple[int, int, int, int], size: tuple[int, int]) -> dict[str, Any]:
-    """Compressed RLE of a filled [x, y, width, height] in an image of (height, width)."""
+def rle(box: tuple[int, int, int, int], size: tuple[int, int], hollow: bool = False) -> dict[str, Any]:
+    """Compressed RLE of [x, y, width, height], filled or with a hole, in an image of (height, width)."""
     x, y, width, height = box
     mask = np.zeros(size, np.uint8, order="F")
-    mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = 1
+    mask[y : y + height, x : x + width] = 1
+    if hollow:
+        mask[y + height // 3 : y + 2 * height // 3, x + width // 4 : x + 3 * width // 4] = 0
     encoded = coco_mask.encode(mask)
     return {"size": list(size), "counts": encoded["counts"].decode()}
 
@@ -72,7 +74,7 @@ def made(seed: int, images: int = 8, objects: int = 7) -> tuple[dict, list[dict]
                         "image_id": image_id,
                         "category_id": annotation["category_id"] if right else int(random.choice(CATEGORIES)),
                         "score": round(float(random.random()), 1),  # with ties
-                        "segmentation": rle(tuple(moved.clip(0)), size),
+                        "segmentation": rle(tuple(moved.clip(0)), size, hollow=random.random() < 0.5),
                     }
                 )
     return truth, predictions

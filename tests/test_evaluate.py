@@ -10,6 +10,7 @@ from evaluation_factory import boxes, coco_api, made, shared
 
 from bcnet import params
 from bcnet.cli import main
+from bcnet.data import coco
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.occlusion_metrics import OCCLUSION
@@ -140,11 +141,23 @@ def test_a_wrong_prediction_is_named(run, tmp_path, key, value, problem):
     assert not list(tmp_path.glob("out*"))
 
 
-def test_a_cut_mask_is_named(run):
+@pytest.mark.parametrize(
+    "change", [lambda c: c[:-1], lambda c: c[:-3], lambda c: c + "1", lambda c: "é" + c, lambda c: ""]
+)
+def test_a_broken_mask_is_named(run, change):
     truth, predictions = made(0)
-    predictions[3]["segmentation"]["counts"] = predictions[3]["segmentation"]["counts"][:-2]
+    predictions[3]["segmentation"]["counts"] = change(predictions[3]["segmentation"]["counts"])
     with pytest.raises(InputError, match=r"mine.json: prediction at place 3: RLE counts"):
         run(truth, predictions)
+
+
+def test_masks_need_not_be_written_as_the_coco_api_does(run):
+    truth, predictions = made(0)
+    expected = run(truth, predictions)["segm"]
+    for prediction in predictions:
+        rle = prediction["segmentation"]
+        rle["counts"] = [*coco.run_lengths(rle["counts"]).tolist(), 0]  # uncompressed, with a last run of no pixels
+    assert run(truth, predictions)["segm"] == expected
 
 
 @pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, -3, 4], [1, 2, 3, "4"]])

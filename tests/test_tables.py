@@ -136,6 +136,14 @@ def test_an_empty_number_says_why(reports):
         assert all(row[key] or key in row["why"] for key in row if key not in ("detector", "backbone", "why"))
 
 
+def test_zero_is_a_number(reports):
+    for path in reports.glob("demo/metrics/bcnet/*/val.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"segm": dict.fromkeys(NAMES, 0)}))
+    compare(parameters(), reports)
+    row = rows(reports, "comparison.csv")[2]
+    assert (row["AP"], row["AP_std"], row["why"]) == ("0.00", "0.00", "")
+
+
 def test_recall_has_a_row_a_bin(reports):
     compare(parameters(), reports)
     table = rows(reports, "recall.csv")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
-from hotcoco import COCO
+from hotcoco import COCO, mask
 
 from bcnet import params
 from bcnet.data import coco
@@ -106,11 +106,23 @@ def _problem(entry: Any, images: dict[int, dict], categories: set[int], iou_type
         return f"score: {score!r:.60}: expected a finite number"
     if iou_type == "segm":
         image = images[entry["image_id"]]
-        return coco.segmentation_problem(entry.get("segmentation"), image["height"], image["width"])
+        size, shape = (image["height"], image["width"]), entry.get("segmentation")
+        return None if _is_plain_mask(shape, size) else coco.segmentation_problem(shape, *size)
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
     return None
+
+
+def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
+    """Whether this is compressed RLE of that size, as the COCO API writes it: a quick yes for most of them."""
+    if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
+        return False
+    nothing = {"size": shape["size"], "counts": [math.prod(size)]}
+    try:  # the union with an empty mask has all pixels: a string that ends too early does not come back as it was
+        return mask.merge([shape, nothing])["counts"].decode() == shape["counts"]
+    except ValueError:
+        return False
 
 
 def _is_number(value: Any) -> bool:

@@ -48,7 +48,7 @@ def object_table(
         predictions: of known images and categories, with the shape that `iou_type` compares.
         iou_type: what the overlap is of.
     """
-    found = _found(truth, predictions, iou_type)
+    found = _found(truth, annotations, predictions, iou_type)
     rows = []
     for annotation in annotations:
         if annotation.get("iscrowd"):
@@ -71,23 +71,25 @@ def object_table(
 
 
 def _found(
-    truth: COCO, predictions: Predictions, iou_type: IouType
+    truth: COCO, annotations: list[dict[str, Any]], predictions: Predictions, iou_type: IouType
 ) -> dict[int, tuple[float, float | None, list[bool]]]:
     """Annotation id -> highest IoU, score of the prediction that has it, and whether matched at each threshold."""
     shape = SHAPE[iou_type]
+    wanted = {(annotation["image_id"], annotation["category_id"]) for annotation in annotations}
+    rivals = [
+        each for each in predictions if (each["image_id"], each["category_id"]) in wanted
+    ]  # the rest match nothing
     found: dict[int, tuple[float, float | None, list[bool]]] = {}
-    for pairs in match(truth, predictions, iou_type, by_size=False).eval_imgs:
+    for pairs in match(truth, rivals, iou_type, by_size=False).eval_imgs:
         if pairs is None or not pairs["gtIds"]:
             continue
         objects, detections = pairs["gtIds"], pairs["dtIds"]
         best: list[tuple[float, float | None]] = [(0.0, None)] * len(objects)
         if detections:
-            annotations = truth.load_anns(objects)
-            if iou_type == "segm":
-                theirs = [truth.ann_to_rle(annotation) for annotation in annotations]
-            else:
-                theirs = [annotation["bbox"] for annotation in annotations]
-            ours = [predictions[detection - 1][shape] for detection in detections]  # results are numbered from 1
+            theirs = [
+                truth.ann_to_rle(each) if iou_type == "segm" else each["bbox"] for each in truth.load_anns(objects)
+            ]
+            ours = [rivals[detection - 1][shape] for detection in detections]  # results are numbered from 1
             ious = mask.iou(ours, theirs, [0] * len(objects))
             which = ious.argmax(axis=0)  # the first, that is the best-scored, of equals
             best = [
