@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from bcnet.data import coco
 from bcnet.files import InputError, atomic_output, read_json
-from bcnet.params import Coco, Params, Shapes
+from bcnet.params import PARAMS, Coco, Params, Shapes
 from bcnet.progress import progress
 from bcnet.report import pictures
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
@@ -38,11 +38,15 @@ def report(params: Params, data: Path, reports: Path) -> None:
         data, reports: the folders that the stages write to.
 
     Raises:
-        InputError: a file is missing (the line says which command makes it) or does not hold what its format says.
+        InputError: a file is missing (the line says which command makes it) or does not hold what its format says, or
+            two methods have one label.
     """
     name = params.dataset
     data, reports = data / name, reports / name
     looks = {method: look(index) for index, method in enumerate(methods(params))}
+    labels = [method.label for method in looks]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"{PARAMS}: label {twice[0]!r} is there twice, the tables cannot tell its methods apart")
     comparison = _table(reports / "tables" / "comparison.csv", COMPARISON)
     recall = _table(reports / "tables" / "recall.csv", RECALL)
     environment = Environment(
@@ -103,7 +107,7 @@ def _reasons(row: Row) -> dict[str, str]:
 def _comparison(rows: list[Row]) -> dict[str, Any]:
     """The main table: its metrics, its rows by (split, origin), so that no origin is mixed with another, its notes."""
     metrics = [key for key in (rows[0] if rows else ()) if key not in COMPARISON and not key.endswith("_std")]
-    shown = ["detector", "backbone", *metrics, "box_AP", "seeds", "iterations", "images", "objects"]
+    shown = [*metrics, "box_AP", "detector", "backbone", "seeds", "iterations", "images", "objects"]
     notes: list[str] = []
     groups: dict[tuple[str, str], list[tuple[Row, dict[str, str]]]] = {}
     splits = list(dict.fromkeys(row["split"] for row in rows))
@@ -152,7 +156,7 @@ def _training(looks: Looks, data: Path) -> list[tuple[str, list[Method], Markup]
             Line(curve["iteration"].tolist(), curve[name].tolist(), looks[method], dash)
             for method, dash, curve in having
         ]
-        size = (6.4, 3.0) if name == "loss" else (3.2, 2.1)
+        size = (5.0, 2.7) if name == "loss" else (3.2, 2.1)
         drawing = chart(f"training {name}", lines, "iteration", "loss", size)
         charts.append((name, list(dict.fromkeys(method for method, *_ in having)), drawing))
     return charts

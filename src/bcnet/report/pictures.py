@@ -90,10 +90,10 @@ def truth_panel(annotations: Annotations, names: dict[int, str], size: tuple[int
         names: of the categories, by id.
         size: (height, width) of the picture.
     """
-    objects = _objects(annotations)
+    objects = _largest_first(_objects(annotations), size)
     crowds = [each for each in annotations if each["iscrowd"]]
-    shapes = [_shape(each, names[each["category_id"]], index, size) for index, each in enumerate(objects)]
-    shapes += [_shape(each, f"{names[each['category_id']]} (crowd)", None, size) for each in crowds]
+    shapes = [_shape(each, f"{names[each['category_id']]} (crowd)", None, size) for each in crowds]
+    shapes += [_shape(each, names[each["category_id"]], index, size) for index, each in enumerate(objects)]
     return Panel(tuple(shapes), _counted(len(objects), "object"))
 
 
@@ -106,8 +106,7 @@ def method_panel(
         annotations, names, size: as of `truth_panel`.
         predictions: those to draw.
     """
-    objects = _objects(annotations)
-    ordered = sorted(predictions, key=lambda each: each["score"])
+    objects, ordered = _largest_first(_objects(annotations), size), _largest_first(predictions, size)
     rles = [[coco.to_rle(each["segmentation"], *size) for each in part] for part in (ordered, objects)]
     ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(ordered), len(objects)))
     found = matches(objects, ordered, ious)
@@ -122,6 +121,11 @@ def method_panel(
 
 def _objects(annotations: Annotations) -> list[dict[str, Any]]:
     return [each for each in annotations if not each["iscrowd"]]
+
+
+def _largest_first(entries: Annotations, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """The order to draw in, so that no mask hides a smaller one."""
+    return sorted(entries, key=lambda each: -int(coco_mask.area(coco.to_rle(each["segmentation"], *size))))
 
 
 def _shape(entry: dict[str, Any], label: str, index: int | None, size: tuple[int, int]) -> Shape:
