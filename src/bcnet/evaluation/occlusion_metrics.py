@@ -76,9 +76,8 @@ def _found(
     """Annotation id -> highest IoU, score of the prediction that has it, and whether matched at each threshold."""
     shape = SHAPE[iou_type]
     wanted = {(annotation["image_id"], annotation["category_id"]) for annotation in annotations}
-    rivals = [
-        each for each in predictions if (each["image_id"], each["category_id"]) in wanted
-    ]  # the rest match nothing
+    # the rest match nothing, and reading their pairs would take most of the time
+    rivals = [each for each in predictions if (each["image_id"], each["category_id"]) in wanted]
     found: dict[int, tuple[float, float | None, list[bool]]] = {}
     for pairs in match(truth, rivals, iou_type, by_size=False).eval_imgs:
         if pairs is None or not pairs["gtIds"]:
