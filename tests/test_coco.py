@@ -82,6 +82,12 @@ def test_polygons_and_both_kinds_of_rle_are_accepted(tmp_path, segmentation, cro
     assert read(tmp_path, data) == data
 
 
+def test_a_box_may_reach_two_pixels_outside(tmp_path):
+    read(tmp_path, content(bbox=[-2, -2, 44, 34]))
+    with pytest.raises(InputError, match="bbox"):
+        read(tmp_path, content(bbox=[-2, -2, 44.1, 34]))
+
+
 def test_boxes_without_height_are_accepted_since_train2017_has_two(tmp_path):
     flat = {"segmentation": [[29.6, 8.3, 29.6, 8.3, 30.7, 8.3, 30.7, 8.3]], "bbox": [29.6, 8.3, 1.1, 0.0], "area": 0.0}
     read(tmp_path, content(**flat))
@@ -222,6 +228,13 @@ def test_cut_and_broken_rle_strings_are_refused(mask, data):
     assert coco.segmentation_problem({"size": [9, 11], "counts": counts + " "}, 9, 11)
 
 
+def test_numbers_longer_than_any_image_are_refused():
+    counts = coco.encode(np.ones((9, 11), bool))["counts"]  # its first number, of no background, is a 0
+    assert counts[0] == "0"
+    endless_zero = "P" * 14 + "0"  # the same number in 15 groups of bits: more than the format's integers hold
+    assert coco.segmentation_problem({"size": [9, 11], "counts": endless_zero + counts[1:]}, 9, 11)
+
+
 def picture(height=4, width=6):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -250,17 +263,25 @@ def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
-    grey = Image.fromarray(np.full((4, 6), 255, np.uint8))
-    if mode.startswith("I"):
-        image = Image.fromarray(np.full((4, 6), 255 * 256 + 7, np.uint16 if mode == "I;16" else np.int32))
+    black_and_white = np.arange(24, dtype=np.uint8).reshape(4, 6) % 2 * 255
+    if mode.startswith("I"):  # 16 bits, of which the upper 8 count
+        image = Image.fromarray((black_and_white * 256.0 + 7).astype(np.uint16 if mode == "I;16" else np.int32))
     else:
+        grey = Image.fromarray(black_and_white)
         image = grey.convert("P").convert("PA") if mode == "PA" else grey.convert(mode)
     assert image.mode == mode
     path = tmp_path / ("p.png" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "p.tif")
     image.save(path)
     found = coco.read_image(path, (4, 6))
-    assert (found.dtype, found.shape) == (np.uint8, (4, 6, 3))
-    assert found.min() >= 254, "white stays white, in 16 bits too"
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.repeat(black_and_white[:, :, None], 3, axis=2))
+
+
+def test_transparent_palettes_are_read_without_a_warning(tmp_path, recwarn):
+    image = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).convert("P")
+    image.save(tmp_path / "p.png", transparency=bytes(range(24)))
+    assert coco.read_image(tmp_path / "p.png").max() == 23
+    assert not recwarn.list
 
 
 def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):

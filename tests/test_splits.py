@@ -75,7 +75,7 @@ def test_a_rule_that_selects_nothing_is_an_error(converted, tmp_path):
 @pytest.mark.parametrize("rule", [Split(), Split(rule="box_iou", threshold=0.2)])
 def test_a_file_that_was_not_converted_says_what_to_do(converted, tmp_path, rule):
     content = json.loads(converted.read_text())
-    del content["annotations"][2]["occlusion"]
+    content["annotations"][2]["occlusion"] = None
     converted.write_text(json.dumps(content))
     with pytest.raises(InputError, match="annotation 3 has no 'occlusion', run `bcnet convert` first"):
         split(converted, tmp_path / "out.json", "name", rule)

@@ -75,7 +75,8 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
         covered_mask = layers[own.window][own.pixels] > 1
         others = [j for j in objects if j != i]
         neighbours = [j for j in others if inclusive_iou[i, j] > rule.min_box_iou]
-        parts = np.array([seen_through(crops[j], window) for j in neighbours], bool).reshape(len(neighbours), *covered_box.shape)
+        parts = np.array([seen_through(crops[j], window) for j in neighbours], bool)
+        parts = parts.reshape(len(neighbours), *covered_box.shape)  # of this shape without neighbours too
         union, pixels = np.any(parts, 0), np.sum(parts, (1, 2))
         exists = int(union.sum()) > rule.min_pixels
         main = annotations[neighbours[pixels.argmax()]] if exists else None

@@ -26,7 +26,8 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     """
     data = coco.read(annotations)
     for annotation in data["annotations"]:
-        if "occlusion" not in annotation:
+        occlusion = annotation.get("occlusion")
+        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURE.values()):
             raise InputError(
                 f"{annotations}: annotation {annotation['id']} has no 'occlusion', run `bcnet convert` first"
             )
@@ -37,7 +38,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
             f"{annotations}: split {name!r} ({rule.rule} {rule.threshold}) selects none of {len(images)} images"
         )
     about = {"name": name, "rule": rule.rule, "threshold": rule.threshold, "other_images": sorted(images - chosen)}
-    data["info"] = {**data.get("info", {}), "split": about}
+    data["info"] = {**(data.get("info") or {}), "split": about}
     data["images"] = [image for image in data["images"] if image["id"] in chosen]
     data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
     write_json(out, data)
