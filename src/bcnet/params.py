@@ -1,7 +1,7 @@
 """The parameters of a run: what `params.yaml` may say, checked before any work is done.
 
-The classes here are the schema: their fields are the legal keys, their types the legal values. `config/README.md` explains
-each for users; `workflow/schemas/params.schema.json` is generated from them (`bcnet preset --schema`).
+The classes here are the schema: their fields are the legal keys, their types the legal values. `config/README.md`
+explains each for users; `workflow/schemas/params.schema.json` is generated from them.
 """
 
 from pathlib import Path

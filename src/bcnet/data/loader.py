@@ -21,7 +21,7 @@ Key = tuple[int, int, int]  # iteration, position in its batch, index of the pic
 
 
 def resized(height: int, width: int, short_side: int, max_side: int) -> tuple[int, int]:
-    """The size whose short side is `short_side`, or less where the long side would exceed `max_side` (detectron2's rule)."""
+    """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule)."""
     scale = min(short_side / min(height, width), max_side / max(height, width))
     return int(height * scale + 0.5), int(width * scale + 0.5)
 

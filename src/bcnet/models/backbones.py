@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import FPN, Backbone, ResNet
-from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock
 from torch import Tensor, nn
 
 LEVELS = ("res2", "res3", "res4", "res5")  # strides 4, 8, 16, 32
@@ -16,17 +17,13 @@ LEVELS = ("res2", "res3", "res4", "res5")  # strides 4, 8, 16, 32
 class EfficientNetLite0(Backbone):
     """timm's `tf_efficientnet_lite0` without its classifier, batch norms fixed to their ImageNet statistics.
 
-    The "same" padding of the tf_ variant is what the package's weights were trained with: on photographs they classify with
-    clearly more confidence so than with symmetric padding.
+    The "same" padding of the tf_ variant is what the package's weights were trained with: on photographs they classify
+    with clearly more confidence so than with symmetric padding.
     """
 
     def __init__(self, freeze_at: int) -> None:
         super().__init__()
-        self.body = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
-        strides, channels = self.body.feature_info.reduction(), self.body.feature_info.channels()
-        self._out_features = list(LEVELS)
-        self._out_feature_strides = dict(zip(LEVELS, strides, strict=True))
-        self._out_feature_channels = dict(zip(LEVELS, channels, strict=True))
+        self.body: Any = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
         # timm's seven block groups, by the stage that they end: stem, stride 4, 8, 16 (two groups), 32 (two groups)
         blocks = self.body.blocks
         stages = [
@@ -55,14 +52,15 @@ class EfficientNetLite0(Backbone):
         return dict(zip(LEVELS, self.body(x), strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        return {
-            name: ShapeSpec(channels=self._out_feature_channels[name], stride=self._out_feature_strides[name])
-            for name in LEVELS
-        }
+        info = self.body.feature_info
+        shapes = zip(LEVELS, info.channels(), info.reduction(), strict=True)
+        return {level: ShapeSpec(channels=channels, stride=stride) for level, channels, stride in shapes}
 
 
-def _resnet(freeze_at: int, depth: int, groups: int = 1, width_per_group: int = 64, stride_in_1x1: bool = True) -> ResNet:
-    """detectron2's ResNet as its model zoo's ImageNet weights need it (MSRA's put the stride in the 1x1 convolution)."""
+def _resnet(
+    freeze_at: int, depth: int, groups: int = 1, width_per_group: int = 64, stride_in_1x1: bool = True
+) -> ResNet:
+    """detectron2's ResNet as its model zoo's ImageNet weights need it (MSRA's have the stride in the 1x1)."""
     stem = BasicStem(in_channels=3, out_channels=64, norm="FrozenBN")
     blocks = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}[depth]
     stages, in_channels = [], 64

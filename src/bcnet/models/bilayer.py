@@ -1,4 +1,4 @@
-"""The BCNet mask head: a RoI seen as two overlapping layers, the occluder's and the target's (Ke, Tai, Tang, CVPR 2021)."""
+"""The BCNet mask head: a RoI as two overlapping layers, the occluder's and the target's (Ke, Tai, Tang, CVPR 2021)."""
 
 import fvcore.nn.weight_init as weight_init
 import torch
@@ -15,8 +15,8 @@ WEIGHTS = {"target_mask": 1.0, "target_contour": 1.0, "occluder_mask": 0.25, "oc
 class NonLocalBlock(nn.Module):
     """What the authors call graph convolution: every position attends to every other of the RoI; residual.
 
-    softmax(QK^T / sqrt(C)) V by 1x1 convolutions without bias, an output convolution, then BatchNorm. The norm starts at
-    zero, so that the block starts as the identity: what the released code's comment asks for.
+    softmax(QK^T / sqrt(C)) V by 1x1 convolutions without bias, an output convolution, then BatchNorm. The norm starts
+    at zero, so that the block starts as the identity: what the released code's comment asks for.
     """
 
     def __init__(self, channels: int) -> None:
@@ -42,7 +42,7 @@ class NonLocalBlock(nn.Module):
 
 
 class Layer(nn.Sequential):
-    """One of the two layers: four 3x3 convolutions with ReLU, after the second one a non-local block (`gcn`) or none (`fcn`)."""
+    """One of the two layers: four 3x3 convolutions with ReLU; with `gcn` a non-local block after the second."""
 
     def __init__(self, channels: int, kind: str) -> None:
         modules: list[nn.Module] = []
@@ -63,7 +63,7 @@ class Predictor(nn.Sequential):
         predict = nn.Conv2d(channels, 1, kernel_size=1)
         weight_init.c2_msra_fill(upsample)
         nn.init.normal_(predict.weight, std=0.001)
-        nn.init.zeros_(predict.bias)
+        nn.init.constant_(predict.get_parameter("bias"), 0)
         super().__init__(upsample, nn.ReLU(inplace=True), predict)
 
 
@@ -92,8 +92,8 @@ class BilayerHead(nn.Module):
             features: (N, C, 14, 14), C the channels of both layers.
 
         Returns:
-            Logits (N, 1, 28, 28) under `occluder_mask`, `occluder_contour`, `target_mask`, `target_contour`, as far as the
-            variant has them.
+            Logits (N, 1, 28, 28) under `occluder_mask`, `occluder_contour`, `target_mask`, `target_contour`, as far as
+            the variant has them.
         """
         occluder = self.occluder(features)
         target = self.target(features + occluder)

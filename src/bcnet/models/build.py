@@ -1,11 +1,12 @@
 """From a variant to a model: the table of mask heads, and model files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bcnet.data.loader import picture_tensor, resized
 from bcnet.files import InputError, atomic_output
 from bcnet.models.backbones import BACKBONES, pyramid
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
@@ -53,7 +55,7 @@ def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.
 class ModelFile:
     """A trained model and what its file says of it."""
 
-    model: nn.Module
+    module: nn.Module  # in evaluation mode
     variant: Variant
     predict: Predict
     categories: list[dict[str, Any]]  # COCO's, in the order of the model's classes
@@ -82,7 +84,7 @@ def load_model(path: Path) -> ModelFile:
     try:
         with safe_open(path, framework="pt") as file:
             description = (file.metadata() or {}).get("bcnet")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such model file (`bcnet train VARIANT` makes one)") from error
     except (OSError, SafetensorError) as error:
@@ -109,6 +111,27 @@ def losses_of(model: nn.Module, batch: list[dict[str, Any]]) -> dict[str, Tensor
     """
     with EventStorage(0):  # detectron2's heads write statistics to one; nobody reads it
         return model(batch)
+
+
+def detect(
+    model: ModelFile, picture: np.ndarray, predict: Predict
+) -> tuple[list[int], list[float], Iterator[np.ndarray]]:
+    """The detections of one picture, best first.
+
+    Args:
+        model: the model; its module is on the device that computes.
+        picture: (H, W, 3) uint8, RGB.
+        predict: the size that the picture is shown in.
+
+    Returns:
+        Classes (indices into the model's categories), scores, and masks, each (H, W) bool.
+    """
+    height, width = picture.shape[:2]
+    size = resized(height, width, predict.short_side, predict.max_side)
+    image = picture_tensor(picture, size, BACKBONES[model.variant.backbone].channel_order)
+    with torch.inference_mode():
+        found = model.module([{"image": image, "height": height, "width": width}])[0]["instances"].to("cpu")
+    return found.pred_classes.tolist(), found.scores.tolist(), (mask.numpy() for mask in found.pred_masks)
 
 
 def pick_device() -> torch.device:

@@ -26,10 +26,12 @@ class RoIMaskBranch(nn.Module):
 
     Args:
         head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them.
-        losses: from the head's outputs, the target masks and the occluder masks (both (N, 28, 28) bool) to named losses.
+        losses: from the head's outputs, target masks and occluder masks (both (N, 28, 28) bool) to named losses.
     """
 
-    def __init__(self, head: nn.Module, losses: Callable[[dict[str, Tensor], Tensor, Tensor], dict[str, Tensor]]) -> None:
+    def __init__(
+        self, head: nn.Module, losses: Callable[[dict[str, Tensor], Tensor, Tensor], dict[str, Tensor]]
+    ) -> None:
         super().__init__()
         self.head = head
         self.losses = losses

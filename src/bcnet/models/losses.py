@@ -8,8 +8,8 @@ from torch.nn import functional as F
 def contour(masks: Tensor) -> Tensor:
     """Contours of masks: where 3x3-cross dilation and erosion differ, one pixel outside and one inside.
 
-    Beyond the border, pixels count as background for the dilation and as foreground for the erosion, so that a mask that
-    touches the border has no contour there (scikit-image's `find_boundaries(mode="thick")`, which the released code uses).
+    Beyond the border, pixels count as background for the dilation and as foreground for the erosion, so that a mask
+    that touches the border has no contour there (scikit-image's `find_boundaries(mode="thick")`, as released).
 
     Args:
         masks: (N, H, W) bool.
@@ -21,7 +21,7 @@ def contour(masks: Tensor) -> Tensor:
 
 
 def _any_of_cross(masks: Tensor) -> Tensor:
-    """3x3-cross dilation. Erosion differs from the mask's dilation exactly where the dilation of the complement is set."""
+    """3x3-cross dilation; outside the erosion of a mask is what the dilation of its complement covers."""
     padded = F.pad(masks, (1, 1, 1, 1))
     up, down, left, right = padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]
     return masks | up | down | left | right

@@ -92,7 +92,7 @@ def read_pickle(path: Path) -> dict[str, np.ndarray]:
 def fit(arrays: dict[str, np.ndarray], backbone: str, source: Path) -> dict[str, Tensor]:
     """The arrays as the backbone's tensors, names in Caffe2's or detectron2's manner.
 
-    Fixed batch norms may lack their statistics (MSRA's are folded into weight and bias): they keep mean 0 and variance 1.
+    Fixed batch norms may lack their statistics (MSRA's are folded into weight and bias): mean 0 and variance 1 then.
 
     Raises:
         InputError: a tensor is missing or of another shape.

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -23,51 +23,9 @@ from bcnet.models.build import build, losses_of, save_model
 from bcnet.params import Params, Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
 from bcnet.training.sampler import BatchKeys
+from bcnet.training.schedule import learning_rate, make_optimizer
 
 LOG_EVERY = 20  # iterations
-
-
-def learning_rate(schedule: Schedule, iteration: int) -> float:
-    """The rate of an iteration (from 0): linear warm-up from `warmup_factor`, times the decay.
-
-    The decay is a tenth after each of `steps`, or half a cosine down to zero at the last iteration.
-    """
-    if schedule.decay == "cosine":
-        decay = 0.5 * (1 + math.cos(math.pi * iteration / schedule.iterations))
-    else:
-        decay = 0.1 ** sum(iteration >= step for step in schedule.steps)
-    progress = min(1.0, iteration / schedule.warmup) if schedule.warmup else 1.0
-    return schedule.lr * decay * (schedule.warmup_factor * (1 - progress) + progress)
-
-
-def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """SGD or AdamW over the trainable parameters; those of norms are not decayed (detectron2's default)."""
-    norms = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
-    trainable = {p: isinstance(m, norms) for m in model.modules() for p in m.parameters(recurse=False) if p.requires_grad}
-    groups = [
-        {"params": [p for p, is_norm in trainable.items() if not is_norm], "weight_decay": schedule.weight_decay},
-        {"params": [p for p, is_norm in trainable.items() if is_norm], "weight_decay": 0.0},
-    ]
-    if schedule.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=schedule.lr, foreach=True)
-    return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, foreach=True)
-
-
-def join_processes() -> tuple[int, int, torch.device]:
-    """This process's rank, their number, and its device. More than one only under torchrun."""
-    rank, world, local = (int(os.environ.get(key, default)) for key, default in ENVIRONMENT)
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    else:
-        torch.use_deterministic_algorithms(True)
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if cuda else "gloo")
-    return rank, world, device
-
-
-ENVIRONMENT = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))  # what torchrun sets
 
 
 def train(params: Params, name: str, seed: int, data: Path) -> None:
@@ -80,7 +38,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         params: the run's parameters.
         name: of the variant.
         seed: of weights, order and augmentation.
-        data: the folder with `DATASET/bilayer`, `DATASET/images`, `DATASET/weights`; the model goes to `DATASET/models`.
+        data: the folder with `DATASET/{bilayer,images,weights}`; the model goes to `DATASET/models`.
 
     Raises:
         InputError: an input is missing or wrong, the batch does not divide, or the loss is no longer finite.
@@ -89,7 +47,6 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     rank, world, device = join_processes()
     if schedule.batch % world:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
-    spec = BACKBONES[variant.backbone]
     annotations, weights = folder / "bilayer/train.json", folder / "weights" / f"{name}.safetensors"
     determined_by = {
         "variant": variant.model_dump(mode="json"),
@@ -103,59 +60,51 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     }
     machine = {"processes": world, "threads": torch.get_num_threads(), "device": device.type}
     checkpoints = checkpoint_folder(data, {**determined_by, **machine})
-    pictures = TrainingPictures(annotations, folder / "images/train", schedule, seed, spec.channel_order)
+    order = BACKBONES[variant.backbone].channel_order
+    pictures = TrainingPictures(annotations, folder / "images/train", schedule, seed, order)
 
     torch.manual_seed(seed)
     model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
+    load_backbone(model, weights)
     optimizer = make_optimizer(model, schedule)
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and schedule.amp)
-    state = newest_checkpoint(checkpoints, device)
-    if state is None:
-        load_backbone(model, weights)
-        start, lines, window = 0, [], {}
-    else:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        start, lines, window = state["iteration"], state["lines"], state["window"]
-        say(rank, f"{name}: going on from iteration {start}")
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}}  # window: sums of the losses since the last line
+    if state := newest_checkpoint(checkpoints, device):
+        for key, part in parts.items():
+            part.load_state_dict(state[key])
+        log = state["log"]
+        say(rank, f"{name}: going on from iteration {log['iteration']}")
     runner = DistributedDataParallel(model) if world > 1 else model
 
-    keys = BatchKeys(seed, start, schedule.iterations, schedule.batch, len(pictures), rank, world)
-    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # on a CPU the cores are busy with the model
-    loader = DataLoader(pictures, batch_sampler=keys, num_workers=workers, collate_fn=list)
-    since, done = time.monotonic(), 0
-    for iteration, batch in enumerate(loader, start):
-        torch.manual_seed((seed << 40) + (iteration << 8) + rank)
-        rate = learning_rate(schedule, iteration)
-        losses = step(runner, batch, optimizer, scaler, rate, schedule, device)
-        for key, loss in losses.items():
-            window[key] = window.get(key, 0.0) + loss.detach()
-        done += 1
-        if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == schedule.iterations:
-            line = log_line(iteration, rate, window)
-            lines.append(json.dumps(line))
-            window = {}
-            pace = (time.monotonic() - since) / done
-            left = pace * (schedule.iterations - iteration - 1) / 60
+    start, end = log["iteration"], schedule.iterations
+    keys = BatchKeys(seed, start, end, schedule.batch, len(pictures), rank, world)
+    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
+    since = time.monotonic()
+    for batch in DataLoader(pictures, batch_sampler=keys, num_workers=workers, collate_fn=list):
+        torch.manual_seed((seed << 40) + (log["iteration"] << 8) + rank)
+        losses = step(runner, batch, optimizer, scaler, schedule, log["iteration"])
+        log["window"] = {key: log["window"].get(key, 0.0) + loss.detach() for key, loss in losses.items()}
+        log["iteration"] += 1
+        if log["iteration"] % LOG_EVERY == 0 or log["iteration"] == end:
+            line = log_line(log, schedule)
+            if not math.isfinite(line["loss"]):
+                raise InputError(f"{name}: loss is {line['loss']} at iteration {log['iteration']}: try a lower lr")
+            log["lines"].append(json.dumps(line))
+            log["window"] = {}
+            pace = (time.monotonic() - since) / (log["iteration"] - start)
             say(
                 rank,
-                f"{name}: iteration {iteration + 1}/{schedule.iterations}  loss {line['loss']:.3f}  lr {rate:.2e}"
-                f"  {pace:.3f} s/iteration  {left:.1f} min left",
+                f"{name}: {pretty(line, end)}  {pace:.3f} s/iteration  {pace * (end - log['iteration']):.0f} s left",
             )
-            if not math.isfinite(line["loss"]):
-                raise InputError(
-                    f"{name}: loss is {line['loss']} at iteration {iteration + 1}: expected a finite one, try a lower lr"
-                )
-        if rank == 0 and ((iteration + 1) % schedule.checkpoint_every == 0 or iteration + 1 == schedule.iterations):
-            state = {"iteration": iteration + 1, "lines": lines, "window": window, "model": model.state_dict()}
-            state |= {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
-            save_checkpoint(checkpoints, iteration + 1, state)
+        if rank == 0 and (log["iteration"] % schedule.checkpoint_every == 0 or log["iteration"] == end):
+            state = {"log": log, **{key: part.state_dict() for key, part in parts.items()}}
+            save_checkpoint(checkpoints, log["iteration"], state)
 
     if rank == 0:
         out = folder / "models" / name / str(seed)
         with atomic_output(out / "training.jsonl") as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines))
+            temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
         description: dict[str, Any] = {key: determined_by[key] for key in ("variant", "model")}
         description |= {"predict": params.predict.model_dump(mode="json"), "categories": pictures.categories}
         description["provenance"] = {"name": name, "dataset": params.dataset, **determined_by}
@@ -164,18 +113,43 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
+def join_processes() -> tuple[int, int, torch.device]:
+    """This process's rank, their number, and its device; more than one only under torchrun."""
+    rank, world, local = (int(os.environ.get(key, "0")) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    world = max(world, 1)
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    else:
+        torch.use_deterministic_algorithms(True)
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return rank, world, device
+
+
+def load_backbone(model: nn.Module, weights: Path) -> None:
+    """Load ImageNet weights, as `bcnet weights` writes them, into the backbone below the pyramid.
+
+    Raises:
+        InputError: a tensor is missing, left over, or of another shape.
+    """
+    try:
+        model.get_submodule("backbone.bottom_up").load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise InputError(f"{weights}: {' '.join(str(error).split())}") from error
+
+
 def step(
     model: nn.Module,
     batch: list[dict[str, Any]],
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    rate: float,
     schedule: Schedule,
-    device: torch.device,
-) -> dict[str, torch.Tensor]:
+    iteration: int,
+) -> dict[str, Tensor]:
     """One iteration: losses, gradients, update. Returns the losses by name."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate(schedule, iteration)
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cuda") if scaler.is_enabled() else nullcontext():
         losses = losses_of(model, batch)
@@ -189,23 +163,22 @@ def step(
     return losses
 
 
-def load_backbone(model: nn.Module, weights: Path) -> None:
-    """Load ImageNet weights, as `bcnet weights` writes them, into the backbone below the pyramid.
+def log_line(log: dict[str, Any], schedule: Schedule) -> dict[str, float]:
+    """A line of training.jsonl: the mean of each loss since the line before, and of their sum."""
+    done = log["iteration"]
+    count = (done - 1) % LOG_EVERY + 1
+    losses = {key: round(float(value) / count, 6) for key, value in log["window"].items()}
+    return {
+        "iteration": done,
+        "lr": learning_rate(schedule, done - 1),
+        "loss": round(sum(losses.values()), 6),
+        **losses,
+    }
 
-    Raises:
-        InputError: a tensor is missing, left over, or of another shape.
-    """
-    try:
-        model.backbone.bottom_up.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise InputError(f"{weights}: {' '.join(str(error).split())}") from error
 
-
-def log_line(iteration: int, rate: float, window: dict[str, torch.Tensor]) -> dict[str, float]:
-    """A line of training.jsonl, after `iteration` (from 0): the mean of each loss since the line before, and of their sum."""
-    count = iteration % LOG_EVERY + 1
-    losses = {key: round(float(value) / count, 6) for key, value in window.items()}
-    return {"iteration": iteration + 1, "lr": rate, "loss": round(sum(losses.values()), 6), **losses}
+def pretty(line: dict[str, float], end: int) -> str:
+    """The line's main numbers, for people."""
+    return f"iteration {line['iteration']}/{end}  loss {line['loss']:.3f}  lr {line['lr']:.2e}"
 
 
 def say(rank: int, text: str) -> None:

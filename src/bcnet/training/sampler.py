@@ -26,7 +26,7 @@ def batch_indices(seed: int, iteration: int, batch: int, pictures: int) -> list[
 
 
 class BatchKeys(Sampler[list[tuple[int, int, int]]]):
-    """For each iteration from `start` on, the keys (iteration, position, index) of this process's share of the batch."""
+    """For each iteration from `start` on, the keys (iteration, position, index) of this process's share."""
 
     def __init__(
         self, seed: int, start: int, iterations: int, batch: int, pictures: int, rank: int = 0, world: int = 1
