@@ -1,0 +1,34 @@
+# Everything from a fresh clone; each target sets up what is missing.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+# wheel: a package of the official code; source: the code itself, from GitHub, which takes git and a C++ compiler
+DETECTRON2 ?= $(or $(patsubst .venv/.setup-%,%,$(wildcard .venv/.setup-*)),wheel)
+SETUP := .venv/.setup-$(DETECTRON2)
+BIN := .venv/bin
+
+.PHONY: help setup demo test clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+setup: $(SETUP) ## a venv in .venv with exact versions (DETECTRON2=source: detectron2 from GitHub)
+
+$(SETUP): requirements.txt requirements-detectron2.txt constraints.txt bootstrap.py pyproject.toml
+	@$(or $(PYTHON),$(error no Python found: install Python 3.11)) bootstrap.py --detectron2 $(DETECTRON2)
+	@rm -f .venv/.setup-*
+	@touch $@
+
+demo: setup ## run params.yaml, out of the box the demo, and say where its report is
+	@$(BIN)/snakemake --cores all
+	@$(BIN)/python -c 'from bcnet.params import load; print(f"Report: reports/{load().dataset}/index.html")'
+
+test: setup ## lint, formats, types, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+
+clean: ## remove caches and logs; data, models, reports and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis logs
+	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +
