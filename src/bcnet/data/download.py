@@ -20,8 +20,8 @@ ATTEMPTS = 5
 TIMEOUT = 60  # seconds without a byte
 
 
-def download(url: str, path: Path, md5: str, attempts: int = ATTEMPTS) -> None:
-    """Download a file, unless `path` already has the right checksum.
+def download(url: str, path: Path, md5: str | None, attempts: int = ATTEMPTS) -> None:
+    """Download a file, unless `path` already has the right checksum (`md5` None: nobody publishes one, any will do).
 
     What has come in lies in `path`.part until all of it is there and right; a broken download goes on from there, in
     this run (`attempts` times) or in a later one.
@@ -29,7 +29,7 @@ def download(url: str, path: Path, md5: str, attempts: int = ATTEMPTS) -> None:
     Raises:
         InputError: the server says no, cannot be reached, or sends something with another checksum.
     """
-    if path.exists() and md5_of(path) == md5:
+    if path.exists() and md5 in (None, md5_of(path)):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -43,7 +43,7 @@ def download(url: str, path: Path, md5: str, attempts: int = ATTEMPTS) -> None:
             if attempt == attempts - 1:
                 raise InputError(f"{url}: {error} (run it again to go on from {part})") from error
             time.sleep(attempt)
-    if (got := md5_of(part)) != md5:
+    if (got := md5_of(part)) != md5 and md5 is not None:
         part.unlink()
         raise InputError(f"{url}: md5 is {got}, expected {md5}; what was downloaded is deleted")
     part.replace(path)

@@ -25,7 +25,7 @@ class EfficientNetLite0(Backbone):
         super().__init__()
         self.body: Any = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
         # timm's seven block groups, by the stage that they end: stem, stride 4, 8, 16 (two groups), 32 (two groups)
-        blocks = self.body.blocks
+        blocks: Any = self.body.blocks
         stages = [
             [self.body.conv_stem, self.body.bn1, blocks[0]],
             [blocks[1]],

@@ -1,0 +1,152 @@
+"""The BCNet head against the formulas of the paper and the released code, written out in numpy and float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bcnet.models.bilayer import BilayerHead, NonLocalBlock, bilayer_losses
+from bcnet.models.losses import contour
+from bcnet.params import Variant
+
+C = 8
+
+
+def variant(**switches: object) -> Variant:
+    return Variant.model_validate(
+        {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet", **switches}
+    )
+
+
+def head(**switches: object) -> BilayerHead:
+    """A head in float64 and evaluation mode, with every parameter and statistic random (none of them at its start)."""
+    torch.manual_seed(0)
+    module = BilayerHead(C, variant(**switches)).double().eval()
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if "num_batches" not in name:
+                tensor.copy_(torch.rand_like(tensor) * 0.4 + (0.1 if "running_var" in name else -0.2))
+    return module
+
+
+def convolve(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
+    """(C, H, W) by a convolution that keeps the size, one kernel position after the other."""
+    weight = layer.weight.detach().numpy()
+    pad = weight.shape[-1] // 2
+    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+    height, width = x.shape[1:]
+    out = np.zeros((len(weight), height, width))
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            out += np.einsum("oc,chw->ohw", weight[:, :, i, j], padded[:, i : i + height, j : j + width])
+    return out + (0 if layer.bias is None else layer.bias.detach().numpy()[:, None, None])
+
+
+def non_local(x: np.ndarray, block: NonLocalBlock) -> np.ndarray:
+    query, key, value = (convolve(x, part).reshape(C, -1) for part in (block.query, block.key, block.value))
+    affinity = np.exp(query.T @ key / np.sqrt(C))
+    affinity /= affinity.sum(1, keepdims=True)
+    relation = convolve((affinity @ value.T).T.reshape(x.shape), block.output)
+    norm = block.norm
+    mean, variance, scale, shift = (
+        t.detach().numpy()[:, None, None] for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    return x + (relation - mean) / np.sqrt(variance + 1e-4) * scale + shift
+
+
+def layer(x: np.ndarray, modules: nn.Sequential) -> np.ndarray:
+    """Four convolutions with ReLU, after the second one the non-local block."""
+    convolutions = [m for m in modules if isinstance(m, nn.Conv2d)]
+    blocks = [m for m in modules if isinstance(m, NonLocalBlock)]
+    assert len(convolutions) == 4
+    for index, convolution in enumerate(convolutions):
+        x = np.maximum(convolve(x, convolution), 0)
+        if index == 1 and blocks:
+            x = non_local(x, blocks[0])
+    return x
+
+
+def predict(x: np.ndarray, predictor: nn.Sequential) -> np.ndarray:
+    upsample, _, last = predictor
+    weight = upsample.weight.detach().numpy()  # (in, out, 2, 2)
+    out = np.zeros((C, 2 * x.shape[1], 2 * x.shape[2]))
+    for i in range(2):
+        for j in range(2):
+            out[:, i::2, j::2] = np.einsum("co,chw->ohw", weight[:, :, i, j], x)
+    return convolve(np.maximum(out + upsample.bias.detach().numpy()[:, None, None], 0), last)
+
+
+@pytest.mark.parametrize("kind", ["gcn", "fcn"])
+def test_four_maps_by_the_formulas(kind: str) -> None:
+    module = head(layer=kind)
+    features = np.random.default_rng(0).normal(size=(2, C, 14, 14))
+    outputs = module(torch.from_numpy(features))
+    assert list(outputs) == ["occluder_mask", "occluder_contour", "target_mask", "target_contour"]
+    for index, roi in enumerate(features):
+        occluder = layer(roi, module.occluder)
+        target = layer(roi + occluder, module.target)
+        for name, map_ in outputs.items():
+            expected = predict(occluder if name.startswith("occluder") else target, module.predictors[name])
+            assert map_.shape == (2, 1, 28, 28)
+            np.testing.assert_allclose(map_[index].detach().numpy(), expected, atol=1e-10)
+
+
+def test_training_starts_with_non_local_blocks_that_do_nothing() -> None:
+    torch.manual_seed(0)
+    block, x = NonLocalBlock(C), torch.randn(3, C, 14, 14)
+    assert torch.equal(block.train()(x), x)
+
+
+def test_predictors_start_near_zero_and_convolutions_by_msra() -> None:
+    torch.manual_seed(0)
+    module = BilayerHead(64, variant())
+    for predictor in module.predictors.values():
+        assert float(predictor[2].weight.std()) == pytest.approx(0.001, rel=0.3)
+        assert not predictor[2].bias.any()
+    assert float(module.target[0].weight.std()) == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.05)  # fan-out
+
+
+@pytest.mark.parametrize(
+    ("switches", "maps"),
+    [
+        ({"occluder": {"mask": False}}, ["occluder_contour", "target_mask", "target_contour"]),
+        ({"occluder": {"contour": False}, "target": {"contour": False}}, ["occluder_mask", "target_mask"]),
+        ({"structure": "single"}, ["target_mask", "target_contour"]),
+    ],
+)
+def test_switches_take_maps_away_and_leave_the_depth(switches: dict, maps: list[str]) -> None:
+    module = head(**switches)
+    assert list(module(torch.zeros(1, C, 14, 14, dtype=torch.float64))) == maps
+    assert sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in module.modules()) == 8
+
+
+def test_no_rois_give_empty_maps() -> None:
+    assert head()(torch.zeros(0, C, 14, 14, dtype=torch.float64))["target_mask"].shape == (0, 1, 28, 28)
+
+
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    probability = 1 / (1 + np.exp(-logits.numpy()))
+    return float(-np.where(targets.numpy(), np.log(probability), np.log(1 - probability)).mean())
+
+
+@pytest.mark.parametrize("occluded", [[], [4], [1, 3, 4]])
+def test_losses_by_the_released_rules(occluded: list[int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    names = ["occluder_mask", "occluder_contour", "target_mask", "target_contour"]
+    maps = {n: torch.randn(5, 1, 28, 28, generator=generator, dtype=torch.float64) for n in names}
+    targets, occluders = torch.zeros(2, 5, 28, 28, dtype=torch.bool)
+    targets[:, 3:20, 5:25] = True
+    for roi in occluded:
+        occluders[roi, roi : roi + 9, :12] = True
+    losses = bilayer_losses(maps, targets, occluders)
+
+    rois = occluded + list(range(len(occluded)))
+    expected = {
+        "loss_target_mask": cross_entropy(maps["target_mask"][:, 0], targets),
+        "loss_target_contour": cross_entropy(maps["target_contour"][:, 0], contour(targets)),
+        "loss_occluder_mask": 0.25 * cross_entropy(maps["occluder_mask"][rois, 0], occluders[rois]) if rois else 0,
+        "loss_occluder_contour": cross_entropy(maps["occluder_contour"][rois, 0], contour(occluders[rois]))
+        if rois
+        else 0,
+    }
+    assert {name: float(loss) for name, loss in losses.items()} == pytest.approx(expected, rel=1e-12)
