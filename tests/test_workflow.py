@@ -21,7 +21,7 @@ from snakemake.settings.enums import Quietness
 from bcnet.params import schema
 
 ROOT = Path(__file__).parents[1]
-GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles"]
+GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles", "reference"]
 STUB = """#!{python}
 import hashlib, json, os, sys
 from pathlib import Path

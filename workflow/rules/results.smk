@@ -39,9 +39,6 @@ use rule evaluate as evaluate_brought with:
         "Evaluating the predictions {wildcards.brought} on {wildcards.split}"
 
 
-RUN = {"datasets": config["datasets"][DATASET]} | {
-    section: config[section] for section in ("splits", "seeds", "variants", "predictions", "tables")
-}
 METRICS = expand(
     f"{REPORTS}/metrics/{{name}}/{{split}}.{{ending}}",
     name=PREDICTIONS,
@@ -53,6 +50,7 @@ METRICS = expand(
 rule compare:
     input:
         METRICS,
+        "reference/results.yaml",
     output:
         report(
             f"{REPORTS}/tables/comparison.csv",
@@ -72,8 +70,13 @@ rule compare:
     conda:
         "../envs/bcnet.yaml"
     params:
-        **RUN,
         cmd="bcnet compare",
+        splits=config["splits"],
+        seeds=config["seeds"],
+        variants=config["variants"],
+        predictions=config["predictions"],
+        evaluate=config["evaluate"],
+        tables=config["tables"],
     message:
         "Writing the tables"
     shell:
@@ -100,8 +103,14 @@ rule report:
     conda:
         "../envs/bcnet.yaml"
     params:
-        **RUN,
         cmd="bcnet report",
+        datasets=config["datasets"][DATASET],
+        splits=config["splits"],
+        schedule=config["schedule"],
+        seeds=config["seeds"],
+        variants=config["variants"],
+        predictions=config["predictions"],
+        tables=config["tables"],
     message:
         "Writing the report"
     shell:
