@@ -248,6 +248,13 @@ def test_wrong_parameters_stop_snakemake_before_any_work(project: Project) -> No
     assert not (project.folder / "data").exists()
 
 
+def test_a_verb_that_fails_is_an_error_with_its_message_in_the_log(project: Project) -> None:
+    (project.python.parent / "bcnet").write_text("#!/bin/sh\necho wrong input >&2\nexit 2\n")
+    output = project.run("snakemake", exit_code=1)
+    assert "(command exited with non-zero exit code)" in output
+    assert (project.folder / "logs/demo/fetch.log").read_text() == "wrong input\n"
+
+
 def test_schema_is_that_of_the_parameters() -> None:
     written = json.loads((ROOT / "workflow/schemas/params.schema.json").read_text())
     update = "python -c 'import json, bcnet.params; print(json.dumps(bcnet.params.schema(), indent=2))'"
