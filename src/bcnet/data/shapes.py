@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 
 from bcnet.data.textures import background, object_texture
-from bcnet.files import InputError, atomic_output, write_json
+from bcnet.files import atomic_output, write_json
 from bcnet.params import Shapes
 from bcnet.progress import progress
 
@@ -278,15 +278,13 @@ def generate(settings: Shapes, folder: Path) -> None:
     Each picture is a function of (seed, part, index) and the size alone: more pictures do not change the first ones.
 
     Raises:
-        InputError: a folder cannot be written, or `images/{train,val}` is a link (to somebody's own pictures).
+        InputError: a folder cannot be written.
     """
     for part, count in (("train", settings.train), ("val", settings.val)):
         pictures = folder / "images" / part
-        if pictures.is_symlink():
-            raise InputError(f"{pictures}: is a link to {pictures.readlink()}, expected a folder for made pictures")
         with ProcessPoolExecutor() as pool:
             made = pool.map(partial(_make, part, settings, pictures), range(1, count + 1), chunksize=8)
             per_picture = list(progress(made, f"drawing {part}", count))
-        for stale in set(pictures.glob("[0-9]*.png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
+        for stale in set(pictures.glob("[0-9]" * 6 + ".png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
             stale.unlink()
         write_json(folder / "annotations" / f"instances_{part}.json", _coco(part, settings, per_picture))
