@@ -49,7 +49,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
     annotations, weights = folder / "bilayer/train.json", folder / "weights" / f"{name}.safetensors"
     determined_by = {
-        "variant": variant.model_dump(mode="json"),
+        "variant": variant.model_dump(mode="json", exclude_unset=True),  # so that reading it back checks it alike
         "schedule": schedule.model_dump(mode="json"),
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
@@ -105,9 +105,15 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         out = folder / "models" / name / str(seed)
         with atomic_output(out / "training.jsonl") as temporary:
             temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
-        description: dict[str, Any] = {key: determined_by[key] for key in ("variant", "model")}
-        description |= {"predict": params.predict.model_dump(mode="json"), "categories": pictures.categories}
-        description["provenance"] = {"name": name, "dataset": params.dataset, **determined_by}
+        description = {
+            "variant": variant.model_dump(
+                mode="json", exclude_unset=True
+            ),  # what it says of others' switches is not legal
+            "model": determined_by["model"],
+            "predict": params.predict.model_dump(mode="json"),
+            "categories": pictures.categories,
+            "provenance": {"name": name, "dataset": params.dataset, **determined_by},
+        }
         save_model(out / "model.safetensors", model.state_dict(), description)
     if world > 1:
         torch.distributed.destroy_process_group()

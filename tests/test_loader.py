@@ -1,0 +1,128 @@
+"""What the loader gives the models: sizes, flips, boxes and masks that fit each other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bcnet.data import coco
+from bcnet.data.loader import TrainingPictures, picture_tensor, resized
+from bcnet.files import InputError, write_json
+from bcnet.params import Schedule
+
+HEIGHT, WIDTH = 60, 90
+
+
+def schedule(**values: object) -> Schedule:
+    base = {"iterations": 10, "batch": 2, "lr": 0.1, "short_side": [HEIGHT], "max_side": 200, "flip": 0.0}
+    return Schedule.model_validate({**base, **values})
+
+
+@pytest.fixture
+def bilayer(tmp_path: Path) -> Path:
+    """Two pictures: one with two objects that overlap and a crowd, one with none. Category ids have a gap."""
+    masks = np.zeros((2, HEIGHT, WIDTH), bool)
+    masks[0, 10:40, 5:30] = True
+    masks[1, 20:50, 25:70] = True
+    masks[1] &= ~masks[0]
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    picture[masks[0]], picture[masks[1]] = (200, 0, 0), (0, 0, 200)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    crowd = {"id": 3, "image_id": 1, "category_id": 7, "iscrowd": 1, "bbox": [0, 0, 9, 9], "area": 81, "occluder": None}
+    crowd["segmentation"] = coco.encode(np.pad(np.ones((9, 9), bool), ((0, HEIGHT - 9), (0, WIDTH - 9))))
+    objects = [
+        {
+            "id": i + 1,
+            "image_id": 1,
+            "category_id": (7, 2)[i],
+            "iscrowd": 0,
+            "area": int(masks[i].sum()),
+            "bbox": [[5, 10, 25, 30], [25, 20, 45, 30]][i],
+            "segmentation": coco.encode(masks[i]),
+            "occluder": [coco.encode(masks[1]), None][i],
+        }
+        for i in range(2)
+    ]
+    images = [{"id": i, "file_name": f"{n}.png", "height": HEIGHT, "width": WIDTH} for i, n in ((1, "a"), (4, "b"))]
+    categories = [{"id": 7, "name": "seven"}, {"id": 2, "name": "two"}]
+    write_json(tmp_path / "train.json", {"images": images, "annotations": [*objects, crowd], "categories": categories})
+    return tmp_path / "train.json"
+
+
+def pictures(bilayer: Path, **values: object) -> TrainingPictures:
+    return TrainingPictures(bilayer, bilayer.parent, schedule(**values), 0, "RGB")
+
+
+def test_an_item_is_the_picture_with_its_objects(bilayer: Path) -> None:
+    data = pictures(bilayer)
+    assert len(data) == 1  # the picture without objects trains nothing
+    item = data[(0, 0, 0)]
+    instances = item["instances"]
+    assert item["image"].shape == (3, HEIGHT, WIDTH)
+    assert item["image"].dtype == torch.uint8
+    assert instances.gt_classes.tolist() == [1, 0]  # categories by id: 2, 7
+    assert instances.gt_boxes.tensor.tolist() == [[5, 10, 30, 40], [25, 20, 70, 50]]
+    red, blue = item["image"][0] == 200, item["image"][2] == 200
+    assert torch.equal(instances.gt_masks.tensor, torch.stack([red, blue]))
+    assert torch.equal(instances.gt_occluder_masks.tensor, torch.stack([blue, torch.zeros_like(blue)]))
+
+
+def test_a_flip_turns_everything_round(bilayer: Path) -> None:
+    plain, flipped = pictures(bilayer)[(0, 0, 0)], pictures(bilayer, flip=1.0)[(0, 0, 0)]
+    assert torch.equal(flipped["image"], plain["image"].flip(-1))
+    assert flipped["instances"].gt_boxes.tensor.tolist() == [[60, 10, 85, 40], [20, 20, 65, 50]]
+    for field in ("gt_masks", "gt_occluder_masks"):
+        ours, theirs = flipped["instances"].get(field).tensor, plain["instances"].get(field).tensor
+        assert torch.equal(ours, theirs.flip(-1))
+
+
+def test_boxes_and_masks_follow_the_size(bilayer: Path) -> None:
+    instances = pictures(bilayer, short_side=[30])[(0, 0, 0)]["instances"]
+    assert instances.image_size == (30, 45)
+    assert instances.gt_boxes.tensor.tolist() == [[2.5, 5, 15, 20], [12.5, 10, 35, 25]]
+    tight = instances.gt_masks.get_bounding_boxes().tensor
+    assert (tight - instances.gt_boxes.tensor).abs().max() <= 2.5  # the second object's visible mask ends at 30, not 25
+
+
+def test_what_is_drawn_depends_on_seed_iteration_and_position_only(bilayer: Path) -> None:
+    data = pictures(bilayer, short_side=[40, 50, 60], flip=0.5)
+    again = pictures(bilayer, short_side=[40, 50, 60], flip=0.5)
+    keys = [(iteration, position, 0) for iteration in range(12) for position in range(2)]
+    items = [data[key]["image"] for key in keys]
+    assert all(
+        torch.equal(a, again[key]["image"]) for a, key in zip(items, reversed(list(reversed(keys))), strict=True)
+    )
+    assert {item.shape[1] for item in items} == {40, 50, 60}
+    assert len({item.numpy().tobytes() for item in items}) == 6  # three sizes, flipped or not
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((480, 640), (600, 800)), ((640, 480), (800, 600)), ((300, 1000), (270, 900))]
+)
+def test_short_side_and_the_limit_of_the_long_one(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert resized(*size, 600, 900) == expected
+
+
+def test_channel_order() -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    picture[..., 0] = 9
+    assert picture_tensor(picture, (4, 5), "RGB")[:, 0, 0].tolist() == [9, 0, 0]
+    assert picture_tensor(picture, (8, 10), "BGR")[:, 0, 0].tolist() == [0, 0, 9]
+
+
+def test_unconverted_annotations_are_refused(bilayer: Path) -> None:
+    content = coco.read(bilayer)
+    del content["annotations"][1]["occluder"]
+    write_json(bilayer, content)
+    with pytest.raises(InputError, match=r"train.json: annotation 2: no 'occluder': run `bcnet convert` first"):
+        pictures(bilayer)
+
+
+def test_nothing_to_train_on_is_refused(bilayer: Path) -> None:
+    content = coco.read(bilayer)
+    content["annotations"] = content["annotations"][2:]
+    write_json(bilayer, content)
+    with pytest.raises(InputError, match="none to train on"):
+        pictures(bilayer)

@@ -1,0 +1,198 @@
+"""Training: schedules, order, and that a killed training ends as an undisturbed one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from bcnet import params
+from bcnet.cli import main
+from bcnet.files import InputError
+from bcnet.models.build import load_model
+from bcnet.params import Schedule
+from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
+from bcnet.training.sampler import BatchKeys, batch_indices
+from bcnet.training.schedule import learning_rate
+
+ROOT = Path(__file__).parents[1]
+RELEASED = {"batch": 16, "lr": 0.01, "warmup": 1000, "warmup_factor": 0.001, "short_side": [600], "max_side": 900}
+
+
+def test_released_schedule() -> None:
+    """facts: 1000 warm-up iterations from 1/1000, a tenth after 60k and 80k."""
+    schedule = Schedule.model_validate({**RELEASED, "iterations": 90_000, "steps": [60_000, 80_000]})
+    rates = {i: learning_rate(schedule, i) for i in (0, 500, 1000, 59_999, 60_000, 80_000, 89_999)}
+    expected = {0: 1e-5, 500: 0.01 * 0.5005, 1000: 0.01, 59_999: 0.01, 60_000: 1e-3, 80_000: 1e-4, 89_999: 1e-4}
+    assert rates == pytest.approx(expected, rel=1e-9)
+
+
+def test_cosine_falls_from_the_rate_to_nothing() -> None:
+    schedule = Schedule.model_validate({**RELEASED, "iterations": 100, "warmup": 0, "decay": "cosine"})
+    rates = [learning_rate(schedule, i) for i in range(100)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.01
+    assert rates[50] == pytest.approx(0.005)
+    assert rates[-1] < 1e-5
+
+
+def test_every_epoch_sees_every_picture_once_in_another_order() -> None:
+    seen = [index for iteration in range(9) for index in batch_indices(3, iteration, 4, 12)]
+    epochs = [seen[i : i + 12] for i in range(0, 36, 12)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert seen != [index for iteration in range(9) for index in batch_indices(4, iteration, 4, 12)]
+
+
+def test_fewer_pictures_than_a_batch() -> None:
+    assert Counter(batch_indices(0, 5, 8, 3)).keys() == {0, 1, 2}
+
+
+def test_processes_share_a_batch() -> None:
+    whole = list(BatchKeys(0, 2, 6, 8, 50))
+    shares = [list(BatchKeys(0, 2, 6, 8, 50, rank, 4)) for rank in range(4)]
+    assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
+    assert [keys[0][0] for keys in whole] == [2, 3, 4, 5]
+
+
+def test_a_spoilt_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for iteration in (5, 10, 15):
+        save_checkpoint(tmp_path, iteration, {"iteration": iteration, "tensor": torch.ones(99)})
+    newest = tmp_path / "00000015.pt"
+    newest.write_bytes(newest.read_bytes()[:-200])
+    state = newest_checkpoint(tmp_path, torch.device("cpu"))
+    assert state is not None
+    assert state["iteration"] == 10
+    assert "00000015.pt: unreadable, passed over" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["00000010.pt", "00000015.pt"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny made data, ready to be trained on: eight pictures of 64 pixels, six iterations."""
+    folder = tmp_path_factory.mktemp("project")
+    yaml = YAML()
+    content = yaml.load(ROOT / "presets/demo.yaml")
+    content["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 3}
+    content["schedule"] |= {"iterations": 6, "batch": 2, "warmup": 2, "checkpoint_every": 2}
+    content["schedule"] |= {"short_side": [64], "max_side": 64}
+    content["predict"] |= {"short_side": 64, "max_side": 64}
+    content["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
+    yaml.dump(content, folder / "params.yaml")
+    for command in (
+        "fetch demo",
+        "convert --annotations data/demo/annotations/instances_train.json --out data/demo/bilayer/train.json --jobs 1",
+        "weights efficientnet_lite0 --out data/demo/weights/bcnet.safetensors",
+        "weights efficientnet_lite0 --out data/demo/weights/mask-rcnn.safetensors",
+    ):
+        run(folder, command)
+    return folder
+
+
+def run(folder: Path, command: str) -> None:
+    """A verb in a process of its own, in that folder."""
+    subprocess.run([sys.executable, "-m", "bcnet", *command.split()], cwd=folder, env=environment(), check=True)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def outputs(folder: Path, variant: str = "bcnet") -> list[bytes]:
+    out = folder / f"data/demo/models/{variant}/0"
+    return [(out / name).read_bytes() for name in ("model.safetensors", "training.jsonl")]
+
+
+def kill_after_a_checkpoint(folder: Path) -> None:
+    """Start a training and end it with SIGKILL as soon as it has written a checkpoint that was not there."""
+    before = set(folder.glob("data/checkpoints/*/*.pt"))
+    process = subprocess.Popen([sys.executable, "-m", "bcnet", "train", "bcnet"], cwd=folder, env=environment())
+    deadline = time.monotonic() + 120
+    while set(folder.glob("data/checkpoints/*/*.pt")) <= before:
+        assert process.poll() is None, "it ended before a checkpoint was seen"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
+    run(project, "train bcnet")
+    undisturbed = outputs(project)
+    for path in project.glob("data/checkpoints/*/*.pt"):
+        path.unlink()
+    kill_after_a_checkpoint(project)
+    kill_after_a_checkpoint(project)
+    run(project, "train bcnet")
+    assert outputs(project) == undisturbed
+    lines = [json.loads(line) for line in undisturbed[1].splitlines()]
+    assert [line["iteration"] for line in lines] == [6]
+    assert set(lines[0]) >= {"lr", "loss", "loss_target_mask", "loss_occluder_contour", "loss_rpn_cls"}
+
+
+def test_variants_with_one_seed_start_with_equal_weights_but_for_the_mask_head(project: Path) -> None:
+    from bcnet.models.build import build
+
+    settings = params.load(project / "params.yaml")
+    states = []
+    for name in ("mask-rcnn", "bcnet"):
+        torch.manual_seed(0)
+        states.append(build(settings.variants[name], settings.model, settings.predict, 8).state_dict())
+    shared = [key for key in states[0] if "mask_head" not in key]
+    assert len(shared) > 300
+    assert all(torch.equal(states[0][key], states[1][key]) for key in shared)
+
+
+def test_training_moves_what_it_should_and_the_model_file_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["train", "mask-rcnn"]) == 0
+    model = load_model(project / "data/demo/models/mask-rcnn/0/model.safetensors")
+    settings = params.load()
+    torch.manual_seed(0)
+    from bcnet.models.build import build
+
+    start = build(settings.variants["mask-rcnn"], settings.model, settings.predict, 8).state_dict()
+    end = model.module.state_dict()
+    assert not torch.equal(start["roi_heads.mask_head.deconv.weight"], end["roi_heads.mask_head.deconv.weight"])
+    assert model.provenance["schedule"]["iterations"] == 6
+    assert [category["id"] for category in model.categories] == sorted(c["id"] for c in model.categories)
+
+    assert main(["predict", "mask-rcnn"]) == 0
+    picture = project / "data/demo/images/val/000001.png"
+    out = tmp_path / "found.json"
+    weights = "data/demo/models/mask-rcnn/0/model.safetensors"
+    assert main(["predict", "--model", weights, "--out", str(out), str(picture)]) == 0
+    free = json.loads(out.read_text())
+    split = json.loads((project / "data/demo/predictions/mask-rcnn/0/val.json").read_text())
+    assert free
+    assert all(result["image_id"] == "000001.png" and "bbox" not in result for result in free)
+    assert [r["segmentation"] for r in free] == [r["segmentation"] for r in split if r["image_id"] == 1]
+    assert [r["score"] for r in free] == sorted((r["score"] for r in free), reverse=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bcnet.training import loop
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(loop, "losses_of", lambda model, batch: {"loss": next(model.parameters()).sum() * float("nan")})
+    monkeypatch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
+    (project / "data/demo/models/bcnet").exists()
+    with pytest.raises(InputError, match="bcnet: loss is nan at iteration 6"):
+        loop.train(params.load(), "bcnet", 1, Path("data"))
+    assert not (project / "data/demo/models/bcnet/1").exists()
+
+
+def test_two_processes_train_together(project: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "bcnet", "train", "bcnet"]
+    subprocess.run([*command, "--seed", "2"], cwd=project, env=environment(), check=True)
+    load_model(project / "data/demo/models/bcnet/2/model.safetensors")
