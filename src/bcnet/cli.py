@@ -84,7 +84,9 @@ def sync(args: argparse.Namespace) -> None:
 
 
 def preset(args: argparse.Namespace) -> None:
-    parameters.put_preset(args.name)
+    from bcnet.presets import put_preset
+
+    put_preset(args.name)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ explains each for users; `workflow/schemas/params.schema.json` is generated from
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -13,6 +13,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 
 from bcnet.files import InputError
+from bcnet.validation import one_line
 
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
@@ -241,7 +242,7 @@ class Params(Section):
         try:
             return Schedule.model_validate({**self.schedule.model_dump(), **own})
         except ValidationError as error:
-            raise ValueError(f"variants.{variant}.schedule.{_one_line(error, Schedule)}") from error
+            raise ValueError(f"variants.{variant}.schedule.{one_line(error, Schedule)}") from error
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; `dataset_named`, `split_named` and `brought` do the same for their sections.
@@ -285,41 +286,7 @@ def load(path: Path = PARAMS) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_one_line(error, Params)}") from error
-
-
-def _one_line(errors: ValidationError, root: type[Section]) -> str:
-    """Pydantic's errors as one `key: value: what was expected`, an unknown key first, with the legal ones."""
-    error = min(errors.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    more = f" (and {errors.error_count() - 1} more)" if errors.error_count() > 1 else ""
-    location = list(error["loc"])
-    legal = _legal_keys(location[:-1], root) if error["type"] == "extra_forbidden" else []
-    if location[:1] == ["datasets"] and len(location) > 2:
-        del location[2]  # pydantic names the member of the union there, the file does not
-    key = ".".join(str(part) for part in location if part != "[key]")
-    message = error["msg"].removeprefix("Value error, ")
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{key}: unknown key, legal here: {', '.join(legal)}{more}"
-        case "missing":
-            return f"{key}: missing{more}"
-        case "value_error":
-            return f"{key}: {message}{more}" if key else message
-    return f"{key}: {error['input']!r}: {message[0].lower()}{message[1:]}{more}"
-
-
-def _legal_keys(location: list[int | str], root: type[Section]) -> list[str]:
-    """The keys that the section at `location` may have."""
-    kind: Any = root
-    for part in location:
-        if isinstance(kind, type) and issubclass(kind, Section):
-            kind = kind.model_fields[str(part)].annotation
-        elif get_origin(kind) is dict:
-            kind = get_args(kind)[1]
-        else:  # a dataset: the member of the union whose `source` is this part
-            members = get_args(get_args(kind)[0])
-            kind = next(m for m in members if part in get_args(m.model_fields["source"].annotation))
-    return list(kind.model_fields)
+        raise InputError(f"{path}: {one_line(error, Params)}") from error
 
 
 def schema() -> dict[str, Any]:

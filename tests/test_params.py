@@ -1,0 +1,134 @@
+"""params.yaml: what is legal runs, what is not ends in one line that says what would be."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bcnet import params
+from bcnet.cli import main
+from bcnet.files import InputError
+from bcnet.presets import as_params
+
+ROOT = Path(__file__).parents[1]
+DEMO = (ROOT / "presets/demo.yaml").read_text()
+
+
+def error_after(change: tuple[str, str], folder: Path) -> str:
+    """The line that the demo preset ends in after a change of its text."""
+    old, new = change
+    assert old in DEMO
+    path = folder / "params.yaml"
+    path.write_text(DEMO.replace(old, new, 1))
+    with pytest.raises(InputError) as raised:
+        params.load(path)
+    line = str(raised.value)
+    assert line.startswith(str(path))
+    assert "\n" not in line
+    return line.removeprefix(str(path))
+
+
+@pytest.mark.parametrize("preset", sorted(path.name for path in (ROOT / "presets").glob("*.yaml")))
+def test_presets_are_legal(preset: str) -> None:
+    params.load(ROOT / "presets" / preset)
+
+
+def test_the_project_starts_with_the_demo_preset() -> None:
+    assert (ROOT / "params.yaml").read_text() == as_params(ROOT / "presets/demo.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("iterations: 600", "iteration: 600"), ": schedule.iteration: unknown key, legal here: iterations, batch, "),
+        (
+            ("size: 160,", "sizze: 160,"),
+            ": datasets.demo.sizze: unknown key, legal here: source, seed, size, train, val",
+        ),
+        (("batch: 4", "batch: four"), ": schedule.batch: 'four': input should be a valid integer"),
+        (("batch: 4", "batch: 0"), ": schedule.batch: 0: input should be greater than or equal to 1"),
+        (
+            ("mask_head: bcnet", "mask_head: bc"),
+            ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn' or 'bcnet'",
+        ),
+        (("  bcnet:", "  mask-rcnn:"), ':47: found duplicate key "mask-rcnn"'),
+        (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
+        (("  bcnet: {", "  b/c: {"), ": variants.b/c: 'b/c': string should match pattern"),
+        (
+            ("label: BCNet}", "label: BCNet, schedule: {lrr: 1}}"),
+            ": variants.bcnet.schedule.lrr: unknown key, legal here: iter",
+        ),
+        (
+            ("label: BCNet}", "label: BCNet, occluder: {maks: true}}"),
+            "occluder.maks: unknown key, legal here: mask, contour",
+        ),
+        (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
+        (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
+        (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
+        (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (600)"),
+        (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rule 'all' takes no threshold"),
+        (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
+        (
+            ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),
+            "predictions: 'bcnet' is already the name of a",
+        ),
+        (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate: cover_bins must rise from 0 to 1"),
+        (("dataset: demo", "dataset: ["), "not valid YAML"),
+        (("seeds: [0]", ""), ": seeds: missing"),
+    ],
+)
+def test_one_line_names_key_value_and_what_is_legal(change: tuple[str, str], line: str, tmp_path: Path) -> None:
+    assert line in error_after(change, tmp_path)
+
+
+def test_a_variants_own_schedule_replaces_single_keys(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(DEMO.replace("label: BCNet}", "label: BCNet, schedule: {lr: 0.5, iterations: 7}}"))
+    loaded = params.load(path)
+    own, shared = loaded.schedule_of("bcnet"), loaded.schedule_of("mask-rcnn")
+    assert own == shared.model_copy(update={"lr": 0.5, "iterations": 7})
+    assert shared == loaded.schedule
+
+
+def test_a_name_that_is_not_there(tmp_path: Path) -> None:
+    loaded = params.load(ROOT / "presets/demo.yaml")
+    with pytest.raises(InputError, match="variants: no 'bc', there are: mask-rcnn, bcnet"):
+        loaded.variant("bc")
+    with pytest.raises(InputError, match="predictions: no 'mine', there are: none"):
+        loaded.brought("mine")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with two presets and the first of them in place, committed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/demo.yaml").write_text(DEMO)
+    (tmp_path / "presets/other.yaml").write_text(DEMO.replace("seeds: [0]", "seeds: [5]"))
+    for command in ("init -q", "config user.email a@b.c", "config user.name a"):
+        subprocess.run(["git", *command.split()], check=True)
+    return tmp_path
+
+
+def test_preset_is_put_in_place(project: Path) -> None:
+    assert main(["preset", "other"]) == 0
+    assert params.load().seeds == (5,)
+    assert main(["preset", "demo"]) == 0  # nobody's edits: the text of a preset
+    assert (project / "params.yaml").read_text() == as_params(project / "presets/demo.yaml")
+
+
+def test_preset_keeps_edits_that_git_does_not_hold(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["preset", "demo"])
+    edited = DEMO.replace("seeds: [0]", "seeds: [9]")
+    (project / "params.yaml").write_text(edited)
+    assert main(["preset", "other"]) == 2
+    assert "params.yaml: has edits that git does not hold" in capsys.readouterr().err
+    assert (project / "params.yaml").read_text() == edited
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "commit", "-qm", "mine"], check=True)
+    assert main(["preset", "other"]) == 0
+
+
+def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preset", "coconut"]) == 2
+    assert "presets: no 'coconut', there are: demo, other" in capsys.readouterr().err
