@@ -25,7 +25,7 @@ def sync() -> None:
     load()  # wrong parameters stop both tools, here with one line
     pending = snakemake_pending()
     if not pending:
-        _run("dvc", "commit", "--force", "--quiet")
+        _run("dvc", "commit", "--force", "--no-relink", "--quiet")  # relinked files would be newer, in no order
         print("DVC now knows what Snakemake has run.")
         return
     stale = dvc_stale()
