@@ -75,6 +75,8 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate: cover_bins must rise from 0 to 1"),
         (("dataset: demo", "dataset: ["), "not valid YAML"),
         (("seeds: [0]", ""), ": seeds: missing"),
+        (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is given twice"),
+        (("  val: {rule: all}", "  whole: {rule: all}"), ": splits: needs one named val"),
     ],
 )
 def test_one_line_names_key_value_and_what_is_legal(change: tuple[str, str], line: str, tmp_path: Path) -> None:

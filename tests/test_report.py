@@ -332,12 +332,6 @@ def test_tables_of_another_run_are_refused(copied):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
 
 
-def test_two_methods_of_one_label_are_refused(copied):
-    params = run_parameters(predictions={"theirs": {"file": "theirs.json", "label": "mask-rcnn"}})
-    with pytest.raises(InputError, match=r"params\.yaml: label 'mask-rcnn' is there twice"):
-        report(params, copied / "data", copied / "reports")
-
-
 def test_methods_look_different_from_each_other():
     assert len({figures.look(index) for index in range(35)}) == 35
 

@@ -226,6 +226,11 @@ class Params(Section):
             raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
         if both := sorted(self.variants.keys() & self.predictions.keys()):
             raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
+        if "val" not in self.splits:
+            raise ValueError("splits: needs one named val: the report takes its pictures from it")
+        labels = [entry.label or name for name, entry in (*self.variants.items(), *self.predictions.items())]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
             raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
         for name in self.variants:

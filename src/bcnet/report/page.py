@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from bcnet.data import coco
 from bcnet.files import InputError, atomic_output, read_json
-from bcnet.params import PARAMS, Coco, Params, Shapes
+from bcnet.params import Coco, Params, Shapes
 from bcnet.progress import progress
 from bcnet.report import pictures
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
@@ -38,15 +38,11 @@ def report(params: Params, data: Path, reports: Path) -> None:
         data, reports: the folders that the stages write to.
 
     Raises:
-        InputError: a file is missing (the line says which command makes it) or does not hold what its format says, or
-            two methods have one label.
+        InputError: a file is missing (the line says which command makes it) or does not hold what its format says.
     """
     name = params.dataset
     data, reports = data / name, reports / name
     looks = {method: look(index) for index, method in enumerate(methods(params))}
-    labels = [method.label for method in looks]
-    if twice := [label for label in labels if labels.count(label) > 1]:
-        raise InputError(f"{PARAMS}: label {twice[0]!r} is there twice, the tables cannot tell its methods apart")
     comparison = _table(reports / "tables" / "comparison.csv", COMPARISON)
     recall = _table(reports / "tables" / "recall.csv", RECALL)
     environment = Environment(
