@@ -41,13 +41,14 @@ for out in map(Path, stage["outputs"]):
 class Project:
     """A fresh clone in `folder`, with its own environment, in which both tools can be run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preset: str = "demo") -> None:
         self.folder, self.graph = folder / "clone", folder / "graph.json"
         for name in GRAPH_FILES:
             source, target = ROOT / name, self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
         (self.folder / "mine.json").write_text("[]")
+        shutil.copy(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
         self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
         subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
         self._make_environment(folder / "venv")
@@ -65,11 +66,9 @@ class Project:
         stub.chmod(0o755)
 
     def change_params(self, **sections: Any) -> None:
-        """Put the demo preset there, with whole sections or single keys (`a__b__c`) replaced."""
+        """Replace whole sections or single keys (`a__b__c`)."""
         yaml = YAML()
-        params = yaml.load(ROOT / "presets/demo.yaml")
-        if (self.folder / "params.yaml").exists():
-            params = yaml.load(self.folder / "params.yaml")
+        params = yaml.load(self.folder / "params.yaml")
         for path, value in sections.items():
             *parents, key = path.split("__")
             section = params
@@ -169,7 +168,9 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_both_tools_resolve_the_same_graph(project: Project) -> None:
+@pytest.mark.parametrize("preset", sorted(path.stem for path in ROOT.glob("presets/*.yaml")))
+def test_both_tools_resolve_the_same_graph(preset: str, tmp_path: Path) -> None:
+    project = Project(tmp_path, preset)
     stages, jobs = project.dvc_stages(), project.snakemake_jobs()
     outputs = [output for stage in stages.values() for output in stage["outputs"]]
     for stage in stages.values():  # a folder that DVC depends on stands for every output below it
