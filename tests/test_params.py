@@ -40,7 +40,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (("iterations: 600", "iteration: 600"), ": schedule.iteration: unknown key, legal here: iterations, batch, "),
+        (("iterations: 500", "iteration: 500"), ": schedule.iteration: unknown key, legal here: iterations, batch, "),
         (
             ("size: 160,", "sizze: 160,"),
             ": datasets.demo.sizze: unknown key, legal here: source, seed, size, train, val",
@@ -65,7 +65,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
         (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
-        (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (600)"),
+        (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rule 'all' takes no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
         (

@@ -1,4 +1,4 @@
-"""ImageNet weights: the package's network computes the same under timm's names; model-zoo files are checked and harmless."""
+"""ImageNet weights: the package's network computes the same under timm's names; model-zoo files are checked."""
 
 import pickle
 from pathlib import Path

@@ -203,20 +203,20 @@ class Tables(Section):
 
 
 class Params(Section):
-    """All of `params.yaml`."""
+    """All of `params.yaml`. Every section must be there, an empty one as `{}`: DVC knows no defaults."""
 
     dataset: Name
     datasets: dict[Name, Dataset]
-    convert: Convert = Convert()
+    convert: Convert
     splits: dict[Name, Split]
     schedule: Schedule
-    model: Model = Model()
+    model: Model
     predict: Predict
-    evaluate: Evaluate = Evaluate()
+    evaluate: Evaluate
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1)
     variants: dict[Name, Variant] = Field(min_length=1)
-    predictions: dict[Name, Brought] = {}
-    tables: Tables = Tables()
+    predictions: dict[Name, Brought]
+    tables: Tables
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Params":
@@ -228,7 +228,8 @@ class Params(Section):
             raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
         if "val" not in self.splits:
             raise ValueError("splits: needs one named val: the report takes its pictures from it")
-        labels = [entry.label or name for name, entry in (*self.variants.items(), *self.predictions.items())]
+        labels = [variant.label or name for name, variant in self.variants.items()]
+        labels += [brought.label for brought in self.predictions.values()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):

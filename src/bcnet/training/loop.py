@@ -66,6 +66,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     torch.manual_seed(seed)
     model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
     load_backbone(model, weights)
+    if device.type == "cpu":
+        model.to(memory_format=torch.channels_last)  # a tenth faster there
     optimizer = make_optimizer(model, schedule)
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and schedule.amp)
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
@@ -128,6 +130,7 @@ def join_processes() -> tuple[int, int, torch.device]:
         torch.cuda.set_device(device)
     else:
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a safety net that costs a tenth of the time
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return rank, world, device
