@@ -224,6 +224,9 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"bcnet {args.verb}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # no right to write, a file where a folder belongs, a full disk
+        print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"bcnet {args.verb}: interrupted", file=sys.stderr)
         return 130

@@ -142,7 +142,9 @@ def bring(brought: Brought, name: str, folder: Path) -> None:
     Raises:
         InputError: not COCO's result format, or not of this dataset's val images and categories.
     """
-    found = results.read(brought.file, coco.read(_annotations(folder, "val")))
+    found, iou_type = results.read(brought.file, coco.read(_annotations(folder, "val")))
+    if iou_type != "segm":
+        raise InputError(f"{brought.file}: prediction at place 0: no segmentation: expected predicted masks")
     kept = results.top(found)
     if len(kept) < len(found):
         note = f"{len(found) - len(kept)} predictions beyond the {results.DETECTIONS} best of an image are left out"

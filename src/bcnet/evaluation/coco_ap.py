@@ -1,15 +1,12 @@
 """COCO's twelve numbers, of masks and of boxes."""
 
-from typing import Any, Literal
-
 import numpy as np
 from hotcoco import COCO, COCOeval, mask
 
-IouType = Literal["segm", "bbox"]
-Predictions = list[dict[str, Any]]
+from bcnet.data.results import SHAPE, IouType, Predictions
+
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # the key of a result that an IoU type compares
 
 
 def match(truth: COCO, predictions: Predictions, iou_type: IouType, by_size: bool = True) -> COCOeval:

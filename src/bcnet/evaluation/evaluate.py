@@ -1,19 +1,17 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the per-object table out."""
 
-import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
-from hotcoco import COCO, mask
+from hotcoco import COCO
 
 from bcnet import params
-from bcnet.data import coco
-from bcnet.evaluation.coco_ap import NAMES, SHAPE, IouType, Predictions, boxes_around, coco_numbers
+from bcnet.data import coco, results
+from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
-from bcnet.progress import progress
 
 
 def evaluate(annotations: Path, predictions: Path, out: Path, settings: params.Evaluate) -> None:
@@ -36,10 +34,10 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: params.E
     content = coco.read(annotations)
     converted = _is_converted(annotations, content["annotations"])
     split = _split_of(annotations, content)
-    results, iou_type = read_predictions(predictions, content, set(split.get("other_images", ())))
+    found, iou_type = results.read(predictions, content, set(split.get("other_images", ())))
     provenance = _provenance_of(predictions)
     truth = COCO(content)
-    table = object_table(truth, content["annotations"], results, iou_type)
+    table = object_table(truth, content["annotations"], found, iou_type)
     metrics = {
         "provenance": {
             **provenance,
@@ -51,82 +49,13 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: params.E
             "objects": table.num_rows,
             "iou_type": iou_type,
         },
-        "segm": coco_numbers(truth, results, "segm") if iou_type == "segm" else dict.fromkeys(NAMES),
-        "bbox": coco_numbers(truth, boxes_around(results) if iou_type == "segm" else results, "bbox"),
+        "segm": coco_numbers(truth, found, "segm") if iou_type == "segm" else dict.fromkeys(NAMES),
+        "bbox": coco_numbers(truth, boxes_around(found) if iou_type == "segm" else found, "bbox"),
         "recall": {"box_cover": recall_by_cover(table, settings.cover_bins)} if converted else None,
     }
     with atomic_output(out) as json_file, atomic_output(out.with_suffix(".parquet")) as table_file:
         pyarrow.parquet.write_table(table, table_file)
         write_json(json_file, metrics, indent=True)
-
-
-def read_predictions(path: Path, truth: dict[str, Any], left_out: set[int]) -> tuple[Predictions, IouType]:
-    """Predictions in COCO's result format, checked: the evaluator would pass over wrong ones in silence.
-
-    Args:
-        truth: the annotation file (from `coco.read`) whose images and categories they are of.
-        left_out: ids of images that are not in `truth`, but whose predictions are no mistake.
-
-    Returns:
-        The predictions of the images in `truth`, and whether they are masks ("segm", compressed RLE) or only boxes
-        ("bbox"), as the first one is. An empty list counts as masks.
-
-    Raises:
-        InputError: not a list of results; names the first wrong one by its place (from 0).
-    """
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise InputError(f"{path}: expected COCO's result format, a list of predictions")
-    images = {image["id"]: image for image in truth["images"]}
-    categories = {category["id"] for category in truth["categories"]}
-    boxes_only = bool(content) and isinstance(content[0], dict) and "segmentation" not in content[0]
-    iou_type: IouType = "bbox" if boxes_only else "segm"
-    kept: Predictions = []
-    for place, entry in enumerate(progress(content, f"check {path.name}")):
-        if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in left_out:
-            continue
-        if problem := _problem(entry, images, categories, iou_type):
-            raise InputError(f"{path}: prediction at place {place}: {problem}")
-        shape = entry[SHAPE[iou_type]]
-        if iou_type == "segm":
-            image = images[entry["image_id"]]
-            shape = coco.to_rle(shape, image["height"], image["width"])
-        kept.append({**{key: entry[key] for key in ("image_id", "category_id", "score")}, SHAPE[iou_type]: shape})
-    return kept, iou_type
-
-
-def _problem(entry: Any, images: dict[int, dict], categories: set[int], iou_type: IouType) -> str | None:
-    """What is wrong with a prediction, None if nothing is."""
-    if not isinstance(entry, dict):
-        return f"{entry!r:.60}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
-    for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
-        if type(value := entry.get(key)) is not int or value not in known:
-            return f"{key}: {value!r:.60}: expected the id of one of the ground truth's {len(known)} ({what})"
-    if not _is_number(score := entry.get("score")):
-        return f"score: {score!r:.60}: expected a finite number"
-    if iou_type == "segm":
-        image = images[entry["image_id"]]
-        size, shape = (image["height"], image["width"]), entry.get("segmentation")
-        return None if _is_plain_mask(shape, size) else coco.segmentation_problem(shape, *size)
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
-        return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
-    return None
-
-
-def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
-    """Whether this is compressed RLE of that size, as the COCO API writes it: a quick yes for most of them."""
-    if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
-        return False
-    nothing = {"size": shape["size"], "counts": [math.prod(size)]}
-    try:  # the union with an empty mask has all pixels: a string that ends too early does not come back as it was
-        return mask.merge([shape, nothing])["counts"].decode() == shape["counts"]
-    except ValueError:
-        return False
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
@@ -140,7 +69,7 @@ def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
             raise InputError(
                 f"{where}: expected {', '.join(OCCLUSION)} (`bcnet convert` gives them to every annotation)"
             )
-        if not _is_number(cover := occlusion["box_cover"]) or not 0 <= cover <= 1:
+        if type(cover := occlusion["box_cover"]) not in (int, float) or not 0 <= cover <= 1:
             raise InputError(f"{where}.box_cover: {cover!r}: expected 0 to 1")
     return True
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from hotcoco import COCO, mask
 
-from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, SHAPE, IouType, Predictions, match
+from bcnet.data.results import SHAPE, IouType, Predictions
+from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, match
 
 MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
 OCCLUSION = {

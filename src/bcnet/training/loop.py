@@ -49,7 +49,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
     annotations, weights = folder / "bilayer/train.json", folder / "weights" / f"{name}.safetensors"
     determined_by = {
-        "variant": variant.model_dump(mode="json", exclude_unset=True),  # so that reading it back checks it alike
+        # without what is not said, so that reading it back checks it alike; a label changes nothing
+        "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label"}),
         "schedule": schedule.model_dump(mode="json"),
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
@@ -108,9 +109,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         with atomic_output(out / "training.jsonl") as temporary:
             temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
         description = {
-            "variant": variant.model_dump(
-                mode="json", exclude_unset=True
-            ),  # what it says of others' switches is not legal
+            "variant": determined_by["variant"],
             "model": determined_by["model"],
             "predict": params.predict.model_dump(mode="json"),
             "categories": pictures.categories,
@@ -130,7 +129,8 @@ def join_processes() -> tuple[int, int, torch.device]:
         torch.cuda.set_device(device)
     else:
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a safety net that costs a tenth of the time
+        # a safety net that costs a tenth of the time; torch has no type information for it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return rank, world, device
