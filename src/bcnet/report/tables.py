@@ -72,7 +72,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
             about = {
                 **{key: getattr(method, key) for key in ("origin", "label", "detector", "backbone")},
                 "split": split,
-                "source": ", ".join(path.relative_to(reports).as_posix() for path in paths),
+                "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in paths),
                 "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
             }
             comparison.append(about | _numbers(method, runs, params.tables.metrics, numbers))

@@ -1,0 +1,176 @@
+"""A made run for the tests of the report: pictures, predictions, logs and metrics, and a reader of its page."""
+
+import html.parser
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bcnet import params as parameters
+from bcnet.data import coco
+from bcnet.files import write_json
+from bcnet.report import tables
+
+SCRIPT = "<script>alert(1)</script>"
+SIZE = 96
+HASH = "0123456789abcdef" * 4
+LOSSES = {"mask-rcnn": ["loss_cls", "loss_mask"], "bcnet": ["loss_cls", "loss_mask", "loss_occluder_mask"]}
+
+
+def run_parameters(**changes) -> parameters.Params:
+    """Two variants, two seeds, brought predictions, two splits."""
+    content = {
+        "dataset": "demo",
+        "datasets": {"demo": {"source": "shapes", "seed": 3, "size": SIZE, "train": 60, "val": 10}},
+        "splits": {"val": {"rule": "all"}, "occluded": {"rule": "box_iou", "threshold": 0.2}},
+        "schedule": {"iterations": 600, "batch": 4, "lr": 0.01, "short_side": [SIZE], "max_side": SIZE, "warmup": 5},
+        "convert": {},
+        "model": {},
+        "evaluate": {},
+        "predict": {"short_side": SIZE, "max_side": SIZE},
+        "seeds": [0, 1],
+        "variants": {
+            "mask-rcnn": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "mask_rcnn"},
+            "bcnet": {
+                "detector": "faster_rcnn",
+                "backbone": "efficientnet_lite0",
+                "mask_head": "bcnet",
+                "label": f"BCNet $x$ {SCRIPT}",
+            },
+        },
+        "predictions": {"theirs": {"file": "theirs.json", "label": "_Theirs"}},
+        "tables": {"metrics": ["AP", "AP50", "APs"]},
+    }
+    return parameters.Params.model_validate({**content, **changes})
+
+
+def disc(x: float, y: float, radius: float) -> np.ndarray:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+
+
+def write_pictures(data: Path) -> None:
+    """Ten pictures of three discs each, the later ones more overlapped, and predictions near the truth."""
+    images, annotations, random = [], [], np.random.default_rng(0)
+    found: dict[str, list] = {"mask-rcnn/0": [], "bcnet/0": [], "theirs/brought": []}
+    for image_id in range(1, 11):
+        name = f"{SCRIPT.split('/')[0]}{image_id}.png"
+        images.append({"id": image_id, "file_name": name, "width": SIZE, "height": SIZE})
+        canvas = random.integers(90, 140, (SIZE, SIZE, 3)).astype(np.uint8)
+        for index in range(3):
+            mask = disc(30 + index * (34 - 2 * image_id), 40 + 8 * index, 18)
+            canvas[mask] = (60 + 60 * index, 160 - 40 * index, 90)
+            occlusion = {"box_cover": 0.1, "mask_cover": 0.0, "max_box_iou": image_id / 20, "n_occluders": 1}
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": 1 + index % 2 * 4,
+                    "segmentation": coco.encode(mask),
+                    "occlusion": occlusion,
+                }
+            )
+            for method, shift in zip(found, (5, 1, 14), strict=True):
+                moved = coco.encode(np.roll(mask, shift, axis=1))
+                score = 0.9 - 0.3 * (index == 2 and method == "mask-rcnn/0") - 0.1 * index
+                found[method].append(
+                    {"image_id": image_id, "category_id": 1 + index % 2 * 4, "score": score, "segmentation": moved}
+                )
+        path = data / "images" / "val" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(canvas).save(path)
+    categories = [{"id": 1, "name": SCRIPT}, {"id": 5, "name": "ring"}]
+    write_json(data / "splits" / "val.json", {"images": images, "annotations": annotations, "categories": categories})
+    for method, predictions in found.items():
+        write_json(data / "predictions" / method / "val.json", predictions)
+
+
+def write_training(data: Path) -> None:
+    for variant, names in LOSSES.items():
+        for seed in (0, 1):
+            path = data / "models" / variant / str(seed) / "training.jsonl"
+            path.parent.mkdir(parents=True)
+            with path.open("w") as file:
+                for iteration in range(20, 601, 20):
+                    losses = {name: (1 + 0.2 * k + seed / 9) * 60 / (40 + iteration) for k, name in enumerate(names)}
+                    line = {"iteration": iteration, "lr": 0.01, **losses, "loss": sum(losses.values())}
+                    file.write(json.dumps(line) + "\n")
+
+
+def write_metrics(params: parameters.Params, reports: Path) -> None:
+    """Metrics of every method, run and split, and `compare`'s tables of them, with a published row added."""
+    for index, method in enumerate(tables.methods(params)):
+        for run in method.runs:
+            for split in params.splits:
+                about = {"origin": method.origin, "name": method.name, "label": method.label, "seed": run}
+                about |= {"schedule": {"iterations": 600}} if method.origin == "measured here" else {}
+                about |= {"versions": {"torch": "2.14.1"}, "predictions_sha256": HASH, "iou_type": "segm"}
+                ap = 0.415 + 0.01 * index + 0.002 * (run == "1")
+                bins = [(0.0, 0.1, 20, 0.8), (0.1, 0.3, 10, 0.605 - 0.1 * index), (0.3, 1.0, 0, None)]
+                recall = [
+                    {"from": low, "to": high, "objects": n, "AR": share, "AR50": share, "AR75": share}
+                    for low, high, n, share in bins
+                ]
+                metrics = {
+                    "provenance": {**about, "split": {"name": split}, "images": 10, "objects": 30},
+                    "segm": {"AP": ap, "AP50": ap + 0.2, "APs": None},
+                    "bbox": {"AP": 0.45},
+                    "recall": {"box_cover": recall},
+                }
+                write_json(reports / "demo" / "metrics" / method.name / run / f"{split}.json", metrics)
+    tables.compare(params, reports)
+    with (reports / "demo" / "tables" / "comparison.csv").open("a") as file:
+        why = "AP50, APs, box_AP, seeds, objects, images, iterations: published without this number"
+        file.write(f'published,BCNet,Faster R-CNN,R50-FPN,test-dev,,38.40,,,,,,,,,,"{why}",README (primary)\n')
+
+
+def write_run(root: Path) -> parameters.Params:
+    """All that the report reads, below `root`."""
+    params = run_parameters()
+    write_pictures(root / "data" / "demo")
+    write_training(root / "data" / "demo")
+    write_metrics(params, root / "reports")
+    return params
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser makes of a page: elements, attributes, text, list items, table rows, also by heading."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.items: list[str] = []  # of numbered lists
+        self.rows: list[list[str]] = []
+        self.groups: dict[str, list[list[str]]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+            self._heading = ("scope", "rowgroup") in attrs
+        elif tag == "li" and "ol" in self._open:
+            self.items.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open.pop() != tag:
+            pass
+        if tag == "th" and self._heading:
+            self.groups[self.rows[-1][0]] = []
+        elif tag == "tr" and self.groups and not self._heading:
+            list(self.groups.values())[-1].append(self.rows[-1])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if {"th", "td"} & set(self._open):
+            self.rows[-1][-1] += "|" * (self._heading and "span" in self._open) + data
+        elif {"ol", "li"} <= set(self._open):
+            self.items[-1] += data

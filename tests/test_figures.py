@@ -1,0 +1,125 @@
+"""Figures and pictures of the report: outlines, matching, and the rule that chooses what is shown."""
+
+import copy
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from report_factory import SIZE, disc
+from scipy import ndimage
+
+from bcnet.data import coco
+from bcnet.report import figures, pictures
+
+
+def test_methods_look_different_from_each_other():
+    assert len({figures.look(index) for index in range(35)}) == 35
+
+
+def test_thinned_rows_are_means_of_equal_blocks():
+    values = np.arange(20.0).reshape(10, 2)
+    assert figures.thinned(values, 10) is values
+    assert figures.thinned(values, 4).tolist() == [[2, 3], [8, 9], [14, 15], [18, 19]]
+
+
+def inside(path: str, x: float, y: float) -> bool:
+    """Whether a point is inside an SVG path of straight lines, by the evenodd rule: crossings of a ray to the right."""
+    crossings = 0
+    for ring in path.split("M")[1:]:
+        points = [tuple(map(float, point.split())) for point in ring.rstrip("Z").split("L")]
+        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+            crossings += (y0 > y) != (y1 > y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+    return crossings % 2 == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_outline_follows_its_mask(seed):
+    """Blobs with holes that touch the picture's border: exact but for pixels on a mask's edge."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(30, 40)), 2.5)
+    mask = noise > 0
+    drawn = figures.outline(mask)
+    shown = np.array([[inside(drawn.path, x + 0.5, y + 0.5) for x in range(40)] for y in range(30)])
+    square = np.ones((3, 3))
+    assert shown[ndimage.binary_erosion(mask, square, border_value=1)].all()
+    assert not shown[~ndimage.binary_dilation(mask, square)].any()
+    assert np.mean(shown != mask) < 0.01
+    outside = np.argwhere(~np.pad(mask, 1)) - 0.5  # pixel centres, (y, x)
+    assert mask[int(drawn.y), int(drawn.x)]
+    assert drawn.radius == pytest.approx(np.hypot(*(outside - (drawn.y, drawn.x)).T).min())
+
+
+def test_an_empty_mask_has_an_empty_outline():
+    assert figures.outline(np.zeros((4, 5), bool)) == figures.Outline("", -0.5, -0.5, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_matching_is_that_of_coco(seed):
+    """Against pycocotools' own matching at IoU 0.5, on a few boxes of two categories."""
+    random = np.random.default_rng(seed)
+    truth, found = COCO(), []
+
+    def rectangle() -> dict:
+        mask = np.zeros((20, 20), np.uint8)
+        x, y, w, h = random.integers((0, 0, 8, 8), (6, 6, 14, 14))
+        mask[y : y + h, x : x + w] = 1
+        return coco.encode(mask)
+
+    objects = [{"id": 1 + i, "image_id": 1, "category_id": int(random.integers(1, 3))} for i in range(4)]
+    objects = [{**each, "segmentation": rectangle(), "iscrowd": 0, "area": 100} for each in objects]
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    truth.dataset = {"images": [{"id": 1, "width": 20, "height": 20}], "annotations": objects, "categories": categories}
+    truth.dataset["info"] = {}
+    truth.createIndex()
+    for score in random.permutation(6):
+        found.append({"image_id": 1, "category_id": int(random.integers(1, 3)), "score": float(score)})
+        found[-1]["segmentation"] = rectangle()
+    evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(found)), "segm")
+    evaluation.evaluate()
+    expected: dict[int, int | None] = {}
+    for image in evaluation.evalImgs:
+        if image and image["aRng"] == [0, 1e10]:
+            for detection, match in zip(image["dtIds"], image["dtMatches"][0], strict=True):
+                expected[detection - 1] = int(match) - 1 if match else None
+    ious = mask_utils.iou([f["segmentation"] for f in found], [o["segmentation"] for o in objects], [0] * 4)
+    assert pictures.matches(objects, found, ious) == [expected[i] for i in range(6)]
+
+
+def test_the_pictures_shown_are_those_of_the_rule():
+    """Three objects or more first, then the mean overlap, then the id; crowds and empty pictures do not count."""
+    overlaps = {1: [0.9, 0.9], 2: [0.2, 0.2, 0.5], 3: [0.3, 0.3, 0.3], 4: [], 5: [0.8, 0.1, 0.0]}
+    annotations = [
+        {"image_id": image, "iscrowd": 0, "occlusion": {"max_box_iou": value}}
+        for image, values in overlaps.items()
+        for value in values
+    ]
+    annotations.append({"image_id": 5, "iscrowd": 1, "occlusion": {"max_box_iou": 1.0}})
+    images = [{"id": image} for image in reversed(overlaps)]
+    shown = pictures.most_occluded(images, annotations, 8)
+    assert [(image["id"], round(mean, 6)) for image, mean in shown] == [(2, 0.3), (3, 0.3), (5, 0.3), (1, 0.9)]
+    assert pictures.most_occluded(images, annotations, 2) == shown[:2]
+
+
+def test_an_unmatched_prediction_and_a_crowd_are_marked():
+    """The largest mask is drawn first; an object keeps its colour from panel to panel."""
+    ground = [
+        {"category_id": 1, "segmentation": coco.encode(disc(30, 30, 6)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": coco.encode(disc(34, 34, 12)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": coco.encode(disc(70, 70, 12)), "iscrowd": 1},
+    ]
+    predictions = [
+        {"category_id": 1, "score": 0.9, "segmentation": coco.encode(disc(31, 30, 6))},
+        {"category_id": 1, "score": 0.6, "segmentation": coco.encode(disc(70, 70, 12))},
+    ]
+    names, size = {1: "disc"}, (SIZE, SIZE)
+    truth = pictures.truth_panel(ground, names, size)
+    labels = [("disc (crowd)", False), ("disc", True), ("disc", True)]
+    assert [(shape.label, shape.matched) for shape in truth.shapes] == labels
+    assert [shape.outline.radius > 10 for shape in truth.shapes] == [True, True, False]
+    assert truth.caption == "2 objects"
+    panel = pictures.method_panel(ground, predictions, names, size)
+    assert [(shape.label, shape.matched) for shape in panel.shapes] == [("disc 0.60", False), ("disc 0.90", True)]
+    assert panel.shapes[1].colour == truth.shapes[2].colour != truth.shapes[1].colour
+    assert panel.caption == "1 of 2 objects found, 1 unmatched"
+    assert pictures.method_panel([], [], names, size).caption == "0 of 0 objects found"
