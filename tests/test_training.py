@@ -86,6 +86,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content["schedule"] |= {"short_side": [64], "max_side": 64}
     content["predict"] |= {"short_side": 64, "max_side": 64}
     content["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
+    sgd = {"optimizer": "sgd", "lr": 0.01, "decay": "steps", "steps": [4], "short_side": [48, 64]}
+    content["variants"]["mask-rcnn"]["schedule"] = sgd
     yaml.dump(content, folder / "params.yaml")
     for command in (
         "fetch demo",
@@ -164,7 +166,9 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
     start = build(settings.variants["mask-rcnn"], settings.model, settings.predict, 8).state_dict()
     end = model.module.state_dict()
     assert not torch.equal(start["roi_heads.mask_head.deconv.weight"], end["roi_heads.mask_head.deconv.weight"])
-    assert model.provenance["schedule"]["iterations"] == 6
+    assert model.provenance["schedule"] == settings.schedule_of("mask-rcnn").model_dump(mode="json")
+    log = json.loads((project / "data/demo/models/mask-rcnn/0/training.jsonl").read_text().splitlines()[-1])
+    assert log["lr"] == pytest.approx(0.001)  # a tenth after four iterations
     assert [category["id"] for category in model.categories] == sorted(c["id"] for c in model.categories)
 
     assert main(["predict", "mask-rcnn"]) == 0

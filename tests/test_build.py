@@ -1,0 +1,104 @@
+"""Variants become models that train, on every backbone, and model files that are refused when they are not whole."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.structures import BitMasks, Boxes, Instances
+
+from bcnet.files import InputError
+from bcnet.models.backbones import BACKBONES
+from bcnet.models.build import MASK_HEADS, build, load_model, losses_of, save_model
+from bcnet.params import Model, Predict, Variant
+
+SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
+PREDICT = Predict(short_side=64, max_side=64)
+
+
+def item() -> dict:
+    """A picture of 64 pixels with two objects, the first of which is occluded by the second."""
+    masks = torch.zeros(2, 64, 64, dtype=torch.bool)
+    masks[0, 8:40, 8:40] = True
+    masks[1, 24:60, 24:60] = True
+    masks[0] &= ~masks[1]
+    instances = Instances((64, 64))
+    instances.gt_boxes = Boxes(torch.tensor([[8.0, 8, 40, 40], [24, 24, 60, 60]]))
+    instances.gt_classes = torch.tensor([0, 2])
+    instances.gt_masks = BitMasks(masks)
+    instances.gt_occluder_masks = BitMasks(torch.stack([masks[1], torch.zeros_like(masks[1])]))
+    picture = torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return {"image": picture, "instances": instances}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("mask_head", MASK_HEADS)
+def test_every_loss_reaches_the_backbone(backbone: str, mask_head: str) -> None:
+    torch.manual_seed(0)
+    variant = Variant(detector="faster_rcnn", backbone=backbone, mask_head=mask_head)
+    model = build(variant, SIZES, PREDICT, 3).train()
+    losses = losses_of(model, [item(), item()])
+    assert len(losses) == {"mask_rcnn": 5, "bcnet": 8}[mask_head]
+    lateral = model.get_parameter("backbone.fpn_lateral2.weight")
+    for name, loss in losses.items():
+        assert torch.isfinite(loss), name
+        (gradient,) = torch.autograd.grad(loss, lateral, retain_graph=True)
+        assert gradient.abs().max() > 0, name
+
+
+def test_the_occluder_layer_learns_from_the_occluder_masks() -> None:
+    """Without any occluder, the occluder losses vanish; with one, they depend on where it is."""
+    torch.manual_seed(0)
+    model = build(Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet"), SIZES, PREDICT, 3)
+    model.train()
+
+    def occluder_losses(change: torch.Tensor | None) -> list[float]:
+        batch = [item()]
+        if change is not None:
+            batch[0]["instances"].gt_occluder_masks = BitMasks(change)
+        torch.manual_seed(1)
+        return [float(loss.detach()) for name, loss in losses_of(model, batch).items() if "occluder" in name]
+
+    there = item()["instances"].gt_occluder_masks.tensor
+    assert occluder_losses(torch.zeros_like(there)) == [0, 0]
+    assert min(occluder_losses(None)) > 0
+    assert occluder_losses(None) != occluder_losses(there.roll(9, dims=1))
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet", layer="fcn")
+    tensors = build(variant, SIZES, PREDICT, 1).state_dict()
+    description = {
+        "variant": variant.model_dump(mode="json", exclude_unset=True),
+        "model": SIZES.model_dump(mode="json"),
+        "predict": PREDICT.model_dump(mode="json"),
+        "categories": [{"id": 4, "name": "thing"}],
+        "provenance": {"seed": 3},
+    }
+    save_model(tmp_path / "model.safetensors", tensors, description)
+    return tmp_path / "model.safetensors"
+
+
+def test_a_model_file_is_all_that_is_needed(model_file: Path) -> None:
+    model = load_model(model_file)
+    assert model.variant.layer == "fcn"
+    assert model.provenance == {"seed": 3}
+    assert not model.module.training
+
+
+def test_a_cut_model_file_is_refused(model_file: Path) -> None:
+    model_file.write_bytes(model_file.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"model.safetensors: not a safetensors file"):
+        load_model(model_file)
+
+
+def test_a_model_file_of_another_shape_is_refused(model_file: Path) -> None:
+    about = {"variant": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}}
+    about |= {"model": SIZES.model_dump(mode="json"), "predict": PREDICT.model_dump(mode="json")}
+    tensors = build(
+        load_model(model_file).variant, SIZES, PREDICT, 1
+    ).state_dict()  # of a head without non-local blocks
+    save_model(model_file, tensors, {**about, "categories": [{"id": 4}], "provenance": {}})
+    with pytest.raises(InputError, match=r"model.safetensors: .*Missing key.*query") as raised:
+        load_model(model_file)
+    assert "\n" not in str(raised.value)
