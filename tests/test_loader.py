@@ -1,12 +1,15 @@
 """What the loader gives the models: sizes, flips, boxes and masks that fit each other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
+from bcnet import cli
 from bcnet.data import coco
 from bcnet.data.loader import TrainingPictures, picture_tensor, resized
 from bcnet.files import InputError, write_json
@@ -118,6 +121,18 @@ def test_unconverted_annotations_are_refused(bilayer: Path) -> None:
     write_json(bilayer, content)
     with pytest.raises(InputError, match=r"train.json: annotation 2: no 'occluder': run `bcnet convert` first"):
         pictures(bilayer)
+
+
+def test_a_corrupt_picture_ends_in_one_line_from_a_worker_process_too(
+    bilayer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bilayer.parent / "a.png").write_bytes((bilayer.parent / "a.png").read_bytes()[:90])
+    loader = DataLoader(pictures(bilayer), sampler=[(0, 0, 0)], num_workers=1, collate_fn=list)
+    monkeypatch.setitem(cli.VERBS, "sync", replace(cli.VERBS["sync"], run=lambda args: next(iter(loader))))
+    assert cli.main(["sync"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bcnet sync: {bilayer.parent / 'a.png'}: ")
+    assert said.count("\n") == 1
 
 
 def test_nothing_to_train_on_is_refused(bilayer: Path) -> None:

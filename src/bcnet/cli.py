@@ -222,7 +222,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         VERBS[args.verb].run(args)
     except InputError as error:
-        print(f"bcnet {args.verb}: {error}", file=sys.stderr)
+        # a worker process of the loader puts its traceback before the line
+        line = str(error).splitlines()[-1].removeprefix("bcnet.files.InputError: ")
+        print(f"bcnet {args.verb}: {line}", file=sys.stderr)
         return 2
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk
         print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
