@@ -101,9 +101,9 @@ def test_predictors_start_near_zero_and_convolutions_by_msra() -> None:
     torch.manual_seed(0)
     module = BilayerHead(64, variant())
     for predictor in module.predictors.values():
-        assert float(predictor[2].weight.std()) == pytest.approx(0.001, rel=0.3)
+        assert float(predictor[2].weight.detach().std()) == pytest.approx(0.001, rel=0.3)
         assert not predictor[2].bias.any()
-    assert float(module.target[0].weight.std()) == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.05)  # fan-out
+    assert float(module.target[0].weight.detach().std()) == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.05)  # fan-out
 
 
 @pytest.mark.parametrize(

@@ -273,11 +273,14 @@ def test_the_100_best_predictions_of_an_image_are_kept_and_said_so(user, tmp_pat
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"image_id": 2}, "image_id 2 is not"),
-        ({"category_id": 1}, "image 1: category_id 1 is not"),
-        ({"score": None}, "image 1: score is None"),
-        ({"segmentation": None}, "image 1: segmentation is None"),
-        ({"segmentation": {"size": [WIDTH, HEIGHT], "counts": [192]}}, "image 1: RLE size is [16, 12]"),
+        ({"image_id": 2}, "image_id: 2: expected the id of one of the ground truth's 1 (image)"),
+        ({"category_id": 1}, "category_id: 1: expected the id of one of the ground truth's 1 (category)"),
+        ({"score": None}, "score: None: expected a finite number"),
+        ({"segmentation": None}, "segmentation is None, expected polygons or RLE"),
+        (
+            {"segmentation": {"size": [WIDTH, HEIGHT], "counts": [192]}},
+            "RLE size is [16, 12], expected the image's [12, 16]",
+        ),
     ],
 )
 def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path, wrong, expected):
