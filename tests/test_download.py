@@ -61,7 +61,18 @@ def test_a_file_is_downloaded_once(server, tmp_path):
         download(server.url, path, MD5)
     assert path.read_bytes() == FILE
     assert server.asked == [None]
-    assert [p.name for p in path.parent.iterdir()] == ["file.zip"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["file.zip", "file.zip.lock"]
+
+
+def test_two_stages_that_want_one_file_at_once(server, tmp_path):
+    path = tmp_path / "file.zip"
+    threads = [threading.Thread(target=download, args=(server.url, path, None)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() == FILE
+    assert server.asked == [None]
 
 
 def test_a_wrong_file_is_replaced(server, tmp_path):
@@ -108,7 +119,7 @@ def test_a_part_that_is_complete_is_only_checked(server, tmp_path):
 def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server, tmp_path):
     with pytest.raises(InputError, match=f"md5 is {MD5}, expected 123"):
         download(server.url, tmp_path / "file.zip", "123")
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["file.zip.lock"]
 
 
 def test_what_the_server_refuses_is_not_tried_again(server, tmp_path):

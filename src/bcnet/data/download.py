@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import requests
+from filelock import FileLock
 
 from bcnet.files import InputError, atomic_output
 from bcnet.progress import progress
@@ -29,9 +30,14 @@ def download(url: str, path: Path, md5: str | None, attempts: int = ATTEMPTS) ->
     Raises:
         InputError: the server says no, cannot be reached, or sends something with another checksum.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(path.name + ".lock")):  # two stages may want one file at once
+        _download(url, path, md5, attempts)
+
+
+def _download(url: str, path: Path, md5: str | None, attempts: int) -> None:
     if path.exists() and md5 in (None, md5_of(path)):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     for attempt in range(attempts):
         try:
