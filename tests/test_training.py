@@ -77,12 +77,12 @@ def test_a_spoilt_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with tiny made data, ready to be trained on: eight pictures of 64 pixels, six iterations."""
+    """A folder with tiny made data, ready to be trained on: eight pictures of 64 pixels, twelve iterations."""
     folder = tmp_path_factory.mktemp("project")
     yaml = YAML()
     content = yaml.load(ROOT / "presets/demo.yaml")
     content["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 3}
-    content["schedule"] |= {"iterations": 6, "batch": 2, "warmup": 2, "checkpoint_every": 2}
+    content["schedule"] |= {"iterations": 12, "batch": 2, "warmup": 2, "checkpoint_every": 2}
     content["schedule"] |= {"short_side": [64], "max_side": 64}
     content["predict"] |= {"short_side": 64, "max_side": 64, "score_threshold": 0.0}  # hardly trained, it is never sure
     content["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
@@ -99,9 +99,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, command: str) -> None:
-    """A verb in a process of its own, in that folder."""
-    subprocess.run([sys.executable, "-m", "bcnet", *command.split()], cwd=folder, env=environment(), check=True)
+def run(folder: Path, command: str) -> str:
+    """What a verb says on stderr, in a process of its own, in that folder."""
+    command_line = [sys.executable, "-m", "bcnet", *command.split()]
+    result = subprocess.run(command_line, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
 
 
 def environment() -> dict[str, str]:
@@ -113,12 +116,17 @@ def outputs(folder: Path, variant: str = "bcnet") -> list[bytes]:
     return [(out / name).read_bytes() for name in ("model.safetensors", "training.jsonl")]
 
 
+def checkpoints(folder: Path) -> set[Path]:
+    """Whole checkpoints; one that is still being written has a name that begins with a point."""
+    return set(folder.glob("data/checkpoints/*/[0-9]*.pt"))
+
+
 def kill_after_a_checkpoint(folder: Path) -> None:
     """Start a training and end it with SIGKILL as soon as it has written a checkpoint that was not there."""
-    before = set(folder.glob("data/checkpoints/*/*.pt"))
+    before = checkpoints(folder)
     process = subprocess.Popen([sys.executable, "-m", "bcnet", "train", "bcnet"], cwd=folder, env=environment())
     deadline = time.monotonic() + 120
-    while set(folder.glob("data/checkpoints/*/*.pt")) <= before:
+    while checkpoints(folder) <= before:
         assert process.poll() is None, "it ended before a checkpoint was seen"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -129,14 +137,16 @@ def kill_after_a_checkpoint(folder: Path) -> None:
 def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     run(project, "train bcnet")
     undisturbed = outputs(project)
-    for path in project.glob("data/checkpoints/*/*.pt"):
+    for path in checkpoints(project):
         path.unlink()
     kill_after_a_checkpoint(project)
     kill_after_a_checkpoint(project)
-    run(project, "train bcnet")
+    left = max(int(path.stem) for path in checkpoints(project))
+    assert 0 < left < 12  # or the last run has nothing to go on with
+    assert f"going on from iteration {left}\n" in run(project, "train bcnet")
     assert outputs(project) == undisturbed
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
-    assert [line["iteration"] for line in lines] == [6]
+    assert [line["iteration"] for line in lines] == [12]
     assert set(lines[0]) >= {"lr", "loss", "loss_target_mask", "loss_occluder_contour", "loss_rpn_cls"}
 
 
@@ -191,7 +201,7 @@ def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: 
     monkeypatch.setattr(loop, "losses_of", lambda model, batch: {"loss": next(model.parameters()).sum() * float("nan")})
     monkeypatch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
     (project / "data/demo/models/bcnet").exists()
-    with pytest.raises(InputError, match="bcnet: loss is nan at iteration 6"):
+    with pytest.raises(InputError, match="bcnet: loss is nan at iteration 12"):
         loop.train(params.load(), "bcnet", 1, Path("data"))
     assert not (project / "data/demo/models/bcnet/1").exists()
 
