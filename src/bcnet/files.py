@@ -20,7 +20,7 @@ def atomic_output(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, delete it after an exception.
 
     Raises:
-        InputError: the folder cannot be created or written.
+        InputError: the folder cannot be created or written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +35,10 @@ def atomic_output(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None:  # of another file, which the error names
+            raise
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error  # a full disk
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,0 +1,68 @@
+"""Files are written whole or not at all, and errors name them."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+
+
+def test_an_output_appears_whole_with_the_users_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "new/folder/out.json"
+    with atomic_output(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def stop_halfway() -> None:
+        with atomic_output(path) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stop_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_of_the_output(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"out\.json: cannot be written: No space left"),
+        atomic_output(tmp_path / "out.json"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_is_not_laid_to_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="other"), atomic_output(tmp_path / "out.json"):
+        (tmp_path / "other").read_bytes()
+
+
+def test_json_round_trip_is_the_same_bytes(tmp_path: Path) -> None:
+    content = {"b": [1, 2.5, None], "a": "ü"}
+    for name in ("one.json", "two.json"):
+        write_json(tmp_path / name, content, indent=True)
+    assert read_json(tmp_path / "one.json") == content
+    assert sha256(tmp_path / "one.json") == sha256(tmp_path / "two.json")
+
+
+@pytest.mark.parametrize(("text", "line"), [('{"a": [1, 2', "not valid JSON"), (None, "cannot be read: No such file")])
+def test_bad_json_is_named(text: str | None, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=rf"in\.json: {line}"):
+        read_json(path)
