@@ -1,5 +1,6 @@
 """Variants become models that train, on every backbone, and model files that are refused when they are not whole."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from bcnet.files import InputError
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import MASK_HEADS, build, load_model, losses_of, save_model
+from bcnet.models.weights import write_weights
 from bcnet.params import Model, Predict, Variant
+from bcnet.training.loop import load_backbone
 
 SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
 PREDICT = Predict(short_side=64, max_side=64)
@@ -90,6 +93,25 @@ def test_a_cut_model_file_is_refused(model_file: Path) -> None:
     model_file.write_bytes(model_file.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"model.safetensors: not a safetensors file"):
         load_model(model_file)
+
+
+@pytest.mark.parametrize(("old", "new"), [("fcn", "fcm"), ('"model"', '"modal"'), ('{"variant"', '["variant"')])
+def test_metadata_of_another_kind_is_refused_in_one_line(model_file: Path, old: str, new: str) -> None:
+    content = model_file.read_bytes()
+    inside = [json.dumps(text)[1:-1].encode() for text in (old, new)]  # JSON within the header's JSON; of equal length
+    assert inside[0] in content
+    model_file.write_bytes(content.replace(*inside, 1))
+    with pytest.raises(InputError, match=r"model.safetensors: metadata: not as this version writes it") as raised:
+        load_model(model_file)
+    assert "\n" not in str(raised.value)
+
+
+def test_backbone_weights_that_are_cut_are_refused(tmp_path: Path) -> None:
+    write_weights("efficientnet_lite0", tmp_path / "w.safetensors", tmp_path)
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-100])
+    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet")
+    with pytest.raises(InputError, match=r"w.safetensors: "):
+        load_backbone(build(variant, SIZES, PREDICT, 3), tmp_path / "w.safetensors")
 
 
 def test_a_model_file_of_another_shape_is_refused(model_file: Path) -> None:

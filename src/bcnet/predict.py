@@ -7,11 +7,9 @@ import numpy as np
 
 from bcnet.data import coco
 from bcnet.files import sha256, write_json
-from bcnet.models.build import ModelFile, detect, load_model, pick_device
+from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
 from bcnet.params import Params, Predict
 from bcnet.progress import progress
-
-METHODS = {"mask_rcnn": "Mask R-CNN", "bcnet": "BCNet"}
 
 
 def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
@@ -70,7 +68,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         "label": variant.label or name,
         "detector": variant.detector,
         "backbone": variant.backbone,
-        "method": METHODS[variant.mask_head],
+        "method": MASK_HEADS[variant.mask_head].method,
         "dataset": params.dataset,
         "seed": seed,
         "schedule": model.provenance["schedule"],

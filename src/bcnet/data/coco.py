@@ -15,9 +15,8 @@ from pycocotools import mask as coco_mask
 
 from bcnet.files import InputError, read_json
 
-TOLERANCE = (
-    2.0  # pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
-)
+# pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
+TOLERANCE = 2.0
 UPRIGHT = {  # what an EXIF orientation asks for
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

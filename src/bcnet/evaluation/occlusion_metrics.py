@@ -8,17 +8,12 @@ import numpy as np
 import pyarrow as pa
 from hotcoco import COCO, mask
 
+from bcnet.data.convert import COLUMNS, MEASURES
 from bcnet.data.results import SHAPE, IouType, Predictions
 from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, match
 
 MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
-OCCLUSION = {
-    "box_cover": pa.float64(),
-    "mask_cover": pa.float64(),
-    "max_box_iou": pa.float64(),
-    "n_occluders": pa.int64(),
-    "same_category": pa.bool_(),
-}
+OCCLUSION = {name: COLUMNS[name] for name in MEASURES}
 SCHEMA = pa.schema(
     {
         "annotation_id": pa.int64(),

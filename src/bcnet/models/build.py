@@ -33,7 +33,15 @@ def _bcnet(variant: Variant, sizes: Model, classes: int) -> nn.Module:
     return RoIMaskBranch(BilayerHead(sizes.fpn_channels, variant), bilayer_losses)
 
 
-MASK_HEADS: dict[str, Callable[[Variant, Model, int], nn.Module]] = {"mask_rcnn": _mask_rcnn, "bcnet": _bcnet}
+@dataclass(frozen=True)
+class MaskHead:
+    """A method: its name in the literature, and what makes its head, given variant, sizes and number of categories."""
+
+    method: str
+    build: Callable[[Variant, Model, int], nn.Module]
+
+
+MASK_HEADS = {"mask_rcnn": MaskHead("Mask R-CNN", _mask_rcnn), "bcnet": MaskHead("BCNet", _bcnet)}
 
 
 def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.Module:
@@ -46,7 +54,7 @@ def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.
         classes: number of categories.
     """
     with torch.random.fork_rng(devices=[]):  # so that with one seed all variants start with equal weights elsewhere
-        mask_head = MASK_HEADS[variant.mask_head](variant, sizes, classes)
+        mask_head = MASK_HEADS[variant.mask_head].build(variant, sizes, classes)
     backbone = pyramid(variant.backbone, sizes.fpn_channels, sizes.freeze_at)
     return faster_rcnn(backbone, mask_head, classes, BACKBONES[variant.backbone], sizes, predict)
 
@@ -91,15 +99,22 @@ def load_model(path: Path) -> ModelFile:
         raise InputError(f"{path}: not a safetensors file: {error}") from error
     if description is None:
         raise InputError(f"{path}: metadata has no 'bcnet': not a model file of this program")
-    about = json.loads(description)
-    variant = Variant.model_validate(about["variant"])
-    predict = Predict.model_validate(about["predict"])
-    model = build(variant, Model.model_validate(about["model"]), predict, len(about["categories"]))
+    try:
+        about = json.loads(description)
+        variant, predict = Variant.model_validate(about["variant"]), Predict.model_validate(about["predict"])
+        sizes, categories, provenance = Model.model_validate(about["model"]), about["categories"], about["provenance"]
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # not JSON, a part missing, or one that this version does not know
+        raise InputError(f"{path}: metadata: not as this version writes it: {' '.join(str(error).split())}") from error
+    model = build(variant, sizes, predict, len(categories))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
-    return ModelFile(model.eval(), variant, predict, about["categories"], about["provenance"])
+    return ModelFile(model.eval(), variant, predict, categories, provenance)
 
 
 def losses_of(model: nn.Module, batch: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from bcnet import __version__
 from bcnet.data.loader import TrainingPictures
@@ -96,10 +98,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             log["lines"].append(json.dumps(line))
             log["window"] = {}
             pace = (time.monotonic() - since) / (log["iteration"] - start)
-            say(
-                rank,
-                f"{name}: {pretty(line, end)}  {pace:.3f} s/iteration  {pace * (end - log['iteration']):.0f} s left",
-            )
+            left = tqdm.format_interval(pace * (end - log["iteration"]))
+            say(rank, f"{name}: {pretty(line, end)}  {pace:.3f} s/iteration  {left} left")
         if rank == 0 and (log["iteration"] % schedule.checkpoint_every == 0 or log["iteration"] == end):
             state = {"log": log, **{key: part.state_dict() for key, part in parts.items()}}
             save_checkpoint(checkpoints, log["iteration"], state)
@@ -140,11 +140,11 @@ def load_backbone(model: nn.Module, weights: Path) -> None:
     """Load ImageNet weights, as `bcnet weights` writes them, into the backbone below the pyramid.
 
     Raises:
-        InputError: a tensor is missing, left over, or of another shape.
+        InputError: not a safetensors file, or a tensor is missing, left over, or of another shape.
     """
     try:
         model.get_submodule("backbone.bottom_up").load_state_dict(load_file(weights))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise InputError(f"{weights}: {' '.join(str(error).split())}") from error
 
 
