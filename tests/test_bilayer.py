@@ -7,7 +7,7 @@ from torch import nn
 
 from bcnet.models.bilayer import BilayerHead, NonLocalBlock, bilayer_losses
 from bcnet.models.losses import contour
-from bcnet.params import Variant
+from bcnet.params.models import Variant
 
 C = 8
 

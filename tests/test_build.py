@@ -11,7 +11,7 @@ from bcnet.files import InputError
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import MASK_HEADS, build, load_model, losses_of, save_model
 from bcnet.models.weights import write_weights
-from bcnet.params import Model, Predict, Variant
+from bcnet.params.models import Model, Predict, Variant
 from bcnet.training.loop import load_backbone
 
 SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)

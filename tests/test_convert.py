@@ -10,7 +10,7 @@ from bcnet.data import coco
 from bcnet.data.convert import MEASURES, convert
 from bcnet.data.occlusion import occlusions, paste
 from bcnet.files import InputError
-from bcnet.params import Convert
+from bcnet.params.data import Convert
 
 HEIGHT, WIDTH = 30, 40
 

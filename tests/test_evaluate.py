@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_factory import boxes, coco_api, made, shared
 
-from bcnet import params
 from bcnet.cli import main
 from bcnet.data import coco
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.occlusion_metrics import OCCLUSION
 from bcnet.files import InputError
+from bcnet.params.results import Evaluate
 
-SETTINGS = params.Evaluate()
+SETTINGS = Evaluate()
 SPLIT = {"name": "some", "rule": "box_iou", "threshold": 0.2, "other_images": [7000, 8000]}
 
 

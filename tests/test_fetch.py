@@ -13,7 +13,8 @@ from bcnet.data import coco
 from bcnet.data import fetch as module
 from bcnet.data.fetch import bring, fetch
 from bcnet.files import InputError
-from bcnet.params import Brought, Coco, Files, Part, Shapes
+from bcnet.params.data import Coco, Files, Part, Shapes
+from bcnet.params.results import Brought
 
 HEIGHT, WIDTH = 12, 16
 MASK = np.zeros((HEIGHT, WIDTH), bool)

@@ -13,7 +13,7 @@ from bcnet import cli
 from bcnet.data import coco
 from bcnet.data.loader import TrainingPictures, picture_tensor, resized
 from bcnet.files import InputError, write_json
-from bcnet.params import Schedule
+from bcnet.params.models import Schedule
 
 HEIGHT, WIDTH = 60, 90
 

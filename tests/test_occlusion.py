@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from bcnet.data import coco
 from bcnet.data.occlusion import box_iou, box_window, crop, occlusions, paste, polygons
-from bcnet.params import Convert
+from bcnet.params.data import Convert
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "coco-sample"
 RULE = Convert()

@@ -51,7 +51,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ("mask_head: bcnet", "mask_head: bc"),
             ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn' or 'bcnet'",
         ),
-        (("  bcnet:", "  mask-rcnn:"), ':47: found duplicate key "mask-rcnn"'),
+        (("  bcnet:", "  mask-rcnn:"), ':51: found duplicate key "mask-rcnn"'),
         (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
         (("  bcnet: {", "  b/c: {"), ": variants.b/c: 'b/c': string should match pattern"),
         (
@@ -66,7 +66,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
-        (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rule 'all' takes no threshold"),
+        (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
         (
             ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),

@@ -24,7 +24,7 @@ from bcnet.data.shapes import (
     visible,
 )
 from bcnet.data.textures import object_texture
-from bcnet.params import Shapes
+from bcnet.params.data import Shapes
 
 TRAIN, VAL, SIZE = 60, 3, 160
 

@@ -6,7 +6,7 @@ import pytest
 
 from bcnet.data.splits import split
 from bcnet.files import InputError
-from bcnet.params import Split
+from bcnet.params.data import Split
 
 NONE = {"box_cover": 0.0, "mask_cover": 0.0, "max_box_iou": 0.0, "n_occluders": 0, "same_category": False}
 

@@ -18,7 +18,7 @@ from bcnet import params
 from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.models.build import load_model
-from bcnet.params import Schedule
+from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
 from bcnet.training.sampler import BatchKeys, batch_indices
 from bcnet.training.schedule import learning_rate

@@ -8,7 +8,8 @@ import numpy as np
 from bcnet.data import coco
 from bcnet.files import sha256, write_json
 from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
-from bcnet.params import Params, Predict
+from bcnet.params import Params
+from bcnet.params.models import Predict
 from bcnet.progress import progress
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from bcnet.data import coco
 from bcnet.data.occlusion import occlusions, paste, polygons
 from bcnet.files import InputError, atomic_output, write_json
-from bcnet.params import Convert
+from bcnet.params.data import Convert
 from bcnet.progress import progress
 
 COLUMNS = {  # of the occlusion table; the last five are the keys of an annotation's `occlusion`

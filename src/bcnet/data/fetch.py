@@ -10,7 +10,8 @@ from typing import Any
 from bcnet.data import coco, results, shapes
 from bcnet.data.download import download, unzip, unzip_file
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
-from bcnet.params import Brought, Coco, Dataset, Files, Part, Shapes
+from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
+from bcnet.params.results import Brought
 from bcnet.progress import progress
 
 PARTS = ("train", "val")

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from bcnet.data import coco
 from bcnet.files import InputError
-from bcnet.params import Schedule
+from bcnet.params.models import Schedule
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
 

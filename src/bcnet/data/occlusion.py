@@ -11,7 +11,7 @@ import numpy as np
 from skimage.measure import find_contours
 
 from bcnet.data import coco
-from bcnet.params import Convert
+from bcnet.params.data import Convert
 
 Window = tuple[slice, slice]  # rows and columns of the image, with start and stop
 

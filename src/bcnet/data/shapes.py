@@ -17,7 +17,7 @@ from pycocotools import mask as rle
 
 from bcnet.data.textures import background, object_texture
 from bcnet.files import atomic_output, write_json
-from bcnet.params import Shapes
+from bcnet.params.data import Shapes
 from bcnet.progress import progress
 
 PARTS = ("train", "val")

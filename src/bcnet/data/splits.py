@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bcnet.data import coco
 from bcnet.files import InputError, write_json
-from bcnet.params import Split
+from bcnet.params.data import Split
 
 MEASURE = {"box_iou": "max_box_iou", "box_cover": "box_cover", "mask_cover": "mask_cover"}  # rule -> key of `occlusion`
 

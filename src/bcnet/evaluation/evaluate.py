@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow.parquet
 from hotcoco import COCO
 
-from bcnet import params
 from bcnet.data import coco, results
 from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.params.results import Evaluate
 
 
-def evaluate(annotations: Path, predictions: Path, out: Path, settings: params.Evaluate) -> None:
+def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> None:
     """Write the metrics of predictions, and beside them the per-object table (docs/architecture.md, "Metrics").
 
     Masks are evaluated as masks and by the boxes around them. A file of boxes has no mask numbers, and its objects are

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.losses import binary_cross_entropy, contour, occluder_rois
-from bcnet.params import Variant
+from bcnet.params.models import Variant
 
 # Released code: the occluder's mask counts a quarter, each contour loss is 0.5 * (BCE + BCE).
 WEIGHTS = {"target_mask": 1.0, "target_contour": 1.0, "occluder_mask": 0.25, "occluder_contour": 1.0}

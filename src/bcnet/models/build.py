@@ -20,7 +20,7 @@ from bcnet.files import InputError, atomic_output
 from bcnet.models.backbones import BACKBONES, pyramid
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import RoIMaskBranch, faster_rcnn
-from bcnet.params import Model, Predict, Variant
+from bcnet.params.models import Model, Predict, Variant
 
 
 def _mask_rcnn(variant: Variant, sizes: Model, classes: int) -> nn.Module:

@@ -16,7 +16,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from bcnet.models.backbones import BackboneSpec
-from bcnet.params import Model, Predict
+from bcnet.params.models import Model, Predict
 
 POOLED = ("p2", "p3", "p4", "p5")  # the levels that RoIs are pooled from; the proposals use p6 as well
 

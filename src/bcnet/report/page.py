@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from bcnet.data import coco
 from bcnet.files import InputError, atomic_output, read_json
-from bcnet.params import Coco, Params, Shapes
+from bcnet.params import Params
+from bcnet.params.data import Coco, Shapes
 from bcnet.progress import progress
 from bcnet.report import pictures
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned

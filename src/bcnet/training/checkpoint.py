@@ -18,8 +18,8 @@ KEPT = 2  # the newest, and one more in case the disk spoilt it
 def checkpoint_folder(data: Path, determined_by: dict[str, Any]) -> Path:
     """`data/checkpoints/HASH`, the hash over everything that determines the training, the code included."""
     package = Path(__file__).parents[1]
-    folders = [package / part for part in ("models", "training", "data")]
-    sources = [package / "params.py", *sorted(path for folder in folders for path in folder.glob("*.py"))]
+    folders = [package / part for part in ("params", "models", "training", "data")]
+    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     text = json.dumps({**determined_by, "code": code}, sort_keys=True)
     return data / "checkpoints" / hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,7 +22,8 @@ from bcnet.data.loader import TrainingPictures
 from bcnet.files import InputError, atomic_output, sha256
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import build, losses_of, save_model
-from bcnet.params import Params, Schedule
+from bcnet.params import Params
+from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from bcnet.params import Schedule
+from bcnet.params.models import Schedule
 
 
 def learning_rate(schedule: Schedule, iteration: int) -> float:

@@ -1,0 +1,131 @@
+"""The parameters of a run: what `params.yaml` may say, checked before any work is done.
+
+The classes here are the schema: their fields are the legal keys, their types the legal values. `config/README.md`
+explains each for users; `workflow/schemas/params.schema.json` is generated from them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
+
+from bcnet.files import InputError
+from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
+from bcnet.params.models import Model, Predict, Schedule, Variant
+from bcnet.params.results import Brought, Evaluate, Tables
+from bcnet.params.section import Name, Section
+from bcnet.validation import one_line
+
+PARAMS = Path("params.yaml")
+T = TypeVar("T")
+
+
+class Params(Section):
+    """All of `params.yaml`. Every section must be there, an empty one as `{}`: DVC knows no defaults."""
+
+    dataset: Name
+    datasets: dict[Name, Dataset]
+    synthetic: dict[Name, Synthetic]
+    convert: Convert
+    splits: dict[Name, Split]
+    train_on: Name
+    schedule: Schedule
+    model: Model
+    predict: Predict
+    evaluate: Evaluate
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1)
+    variants: dict[Name, Variant] = Field(min_length=1)
+    predictions: dict[Name, Brought]
+    tables: Tables
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Params":
+        if self.dataset not in self.datasets:
+            raise ValueError(f"dataset: {self.dataset!r} is not one of datasets ({', '.join(self.datasets)})")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
+        if both := sorted(self.variants.keys() & self.predictions.keys()):
+            raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
+        if "val" not in self.splits:
+            raise ValueError("splits: needs one named val: the report takes its pictures from it")
+        if taken := sorted({"train", "val", "test"} & self.synthetic.keys()):
+            raise ValueError(f"synthetic: {taken[0]!r} is the name of a part of every dataset")
+        if self.train_on not in ("train", *self.synthetic):
+            legal = ", ".join(["train", *self.synthetic])
+            raise ValueError(f"train_on: {self.train_on!r} is neither train nor one of synthetic ({legal})")
+        labels = [variant.label or name for name, variant in self.variants.items()]
+        labels += [brought.label for brought in self.predictions.values()]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
+        if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
+            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
+        for name in self.variants:
+            self.schedule_of(name)
+        return self
+
+    def schedule_of(self, variant: str) -> Schedule:
+        """The schedule that a variant is trained with: the shared one, with the variant's own keys replaced.
+
+        Raises:
+            ValueError: the variant's keys do not make a legal schedule.
+        """
+        own = self.variants[variant].schedule
+        try:
+            return Schedule.model_validate({**self.schedule.model_dump(), **own})
+        except ValidationError as error:
+            raise ValueError(f"variants.{variant}.schedule.{one_line(error, Schedule)}") from error
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; the other methods do the same for their sections.
+
+        Raises:
+            InputError: there is none.
+        """
+        return _entry("variants", self.variants, name)
+
+    def dataset_named(self, name: str) -> Dataset:
+        return _entry("datasets", self.datasets, name)
+
+    def synthetic_named(self, name: str) -> Synthetic:
+        return _entry("synthetic", self.synthetic, name)
+
+    def split_named(self, name: str) -> Split:
+        return _entry("splits", self.splits, name)
+
+    def brought(self, name: str) -> Brought:
+        return _entry("predictions", self.predictions, name)
+
+
+def _entry(section: str, entries: dict[str, T], name: str) -> T:
+    if name not in entries:
+        raise InputError(f"{PARAMS}: {section}: no {name!r}, there are: {', '.join(entries) or 'none'}")
+    return entries[name]
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check a params file.
+
+    Raises:
+        InputError: missing, not YAML, a key twice, or a key or value that is not legal; the line names the legal ones.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
+    except DuplicateKeyError as error:
+        raise InputError(f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {one_line(error, Params)}") from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of params.yaml, for editors and for Snakemake."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}

@@ -1,0 +1,105 @@
+"""Parameters of the data: where it comes from, who occludes whom, which splits are made of it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bcnet.params.section import Section, Share
+
+
+class Shapes(Section):
+    """Pictures that the project makes itself."""
+
+    source: Literal["shapes"]
+    seed: int = Field(0, ge=0)
+    size: int = Field(160, ge=64, le=1024)  # side of the square pictures, pixels
+    train: int = Field(600, ge=1)  # pictures
+    val: int = Field(150, ge=1)
+
+
+class Coco(Section):
+    """COCO 2017, downloaded, or linked from `folder` when that is set."""
+
+    source: Literal["coco"]
+    url: str = Field("http://images.cocodataset.org", pattern=r"^https?://")
+    mirrors: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()  # tried in turn where `url` fails
+    folder: Path | None = None
+
+
+class Part(Section):
+    """One part of a user's own data: a COCO-format file and the folder that its `file_name`s are relative to."""
+
+    annotations: Path
+    images: Path
+
+
+class Files(Section):
+    """A user's own files: in COCO's format, or those of the amodal datasets KINS and COCOA."""
+
+    source: Literal["files", "kins", "cocoa"]
+    train: Part
+    val: Part
+
+
+Dataset = Annotated[Shapes | Coco | Files, Field(discriminator="source")]
+
+
+class Synthetic(Section):
+    """Training pictures with objects of others pasted over theirs, so that occluder and occludee are known exactly."""
+
+    pictures: int = Field(ge=1)
+    seed: int = Field(0, ge=0)
+    pasted: tuple[Annotated[int, Field(ge=1, le=20)], Annotated[int, Field(ge=1, le=20)]] = (1, 3)  # objects a picture
+    hidden: tuple[Share, Share] = (0.1, 0.7)  # share of its target's mask that a pasted object hides
+    min_pixels: int = Field(1000, ge=1)  # of the objects that are pasted, and of those that they are pasted over
+    keep_real: bool = True  # the real training pictures are part of the set too
+
+    @model_validator(mode="after")
+    def _from_less_to_more(self) -> "Synthetic":
+        for key in ("pasted", "hidden"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: {[low, high]}: expected the least first")
+        return self
+
+
+class Convert(Section):
+    """Who counts as occluder (released converter)."""
+
+    min_box_iou: Share = 0.05  # a neighbour's box must overlap by more than this
+    min_pixels: int = Field(20, ge=0)  # a union of this many pixels or fewer counts as none
+    in_front: bool = False  # only neighbours that `depth` does not put behind; the released converter knows no depth
+
+
+PAIR_RULES = ("box_iou", "box_iou_inclusive", "box_over_smaller", "box_over_larger")  # of two boxes
+
+
+class Split(Section):
+    """A part of val: the images that `rule` selects."""
+
+    rule: Literal[
+        "all",
+        "box_iou",
+        "box_iou_inclusive",
+        "box_over_smaller",
+        "box_over_larger",
+        "box_cover",
+        "mask_cover",
+        "image_overlap",
+        "image_ids",
+    ] = "all"
+    threshold: Share | None = None
+    same_category: bool = False  # rules of two boxes: only pairs of one category
+    file: Path | None = None  # rule image_ids: a COCO-format file with these images, or a text with an id a line
+    masks: Literal["visible", "amodal"] = "visible"  # what counts as ground truth
+
+    @model_validator(mode="after")
+    def _keys_where_they_mean_something(self) -> "Split":
+        if (self.rule in ("all", "image_ids")) != (self.threshold is None):
+            raise ValueError("rules 'all' and 'image_ids' take no threshold, every other rule needs one")
+        if (self.rule == "image_ids") != (self.file is not None):
+            raise ValueError("file: rule 'image_ids' needs it, no other rule takes it")
+        if self.same_category and self.rule not in PAIR_RULES:
+            raise ValueError(f"same_category: only for rules of two boxes ({', '.join(PAIR_RULES)})")
+        return self

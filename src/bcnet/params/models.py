@@ -1,0 +1,97 @@
+"""Parameters of training and test time, and of the variants that are compared."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from bcnet.params.section import Section, Share
+
+Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
+
+
+class Schedule(Section):
+    """How every variant is trained (a variant's own `schedule` replaces single keys)."""
+
+    iterations: int = Field(ge=1)
+    batch: int = Field(ge=1)  # pictures an iteration, over all devices
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: int = Field(1000, ge=0)  # iterations
+    warmup_factor: float = Field(0.001, gt=0, le=1)
+    decay: Literal["steps", "cosine"] = "steps"
+    steps: tuple[int, ...] = ()  # iterations after which the rate is divided by 10
+    clip_gradients: float | None = Field(None, gt=0)  # global L2 norm
+    short_side: tuple[int, ...] = Field(min_length=1)  # pixels, one is drawn for each picture
+    max_side: int = Field(ge=32)
+    flip: Share = 0.5
+    amp: bool = True  # mixed precision, on a GPU only
+    checkpoint_every: int = Field(1000, ge=1)  # iterations
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> "Schedule":
+        if list(self.steps) != sorted(set(self.steps)) or any(not 0 < s < self.iterations for s in self.steps):
+            raise ValueError(f"steps must rise and lie between 0 and iterations ({self.iterations})")
+        if (self.decay == "cosine") and self.steps:
+            raise ValueError("steps go with decay: steps, not with decay: cosine")
+        return self
+
+
+class Model(Section):
+    """The sizes that every variant shares, so that variants differ only in what they are named for."""
+
+    fpn_channels: int = Field(256, ge=32, multiple_of=32)  # of every pyramid level and of the mask heads
+    box_channels: int = Field(1024, ge=16)  # width of the two fully connected layers of the box head
+    anchor_sizes: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)  # pixels, P2 to P6
+    rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
+    proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
+    proposals_test: int = Field(1000, ge=10)
+    freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
+
+
+class Predict(Section):
+    """Test time: one scale, no flip."""
+
+    short_side: int = Field(ge=32)
+    max_side: int = Field(ge=32)
+    score_threshold: Share = 0.05
+    nms: Share = 0.5
+    detections: int = Field(100, ge=1, le=100)
+
+
+class Supervision(Section):
+    """Which of a layer's two outputs are built and trained."""
+
+    mask: bool = True
+    contour: bool = True
+
+
+class TargetSupervision(Supervision):
+    """The target layer always has its mask: it is the result."""
+
+    mask: Literal[True] = True
+
+
+class Variant(Section):
+    """A row of the tables: one detector with one backbone and one mask head."""
+
+    detector: Literal["faster_rcnn"]
+    backbone: Backbone
+    mask_head: Literal["mask_rcnn", "bcnet"]
+    label: str | None = None
+    masks: Literal["visible", "amodal"] = "visible"  # what target and occluder layer learn
+    structure: Literal["bilayer", "single"] = "bilayer"
+    layer: Literal["gcn", "fcn"] = "gcn"
+    occluder: Supervision = Supervision()
+    target: TargetSupervision = TargetSupervision()
+    schedule: dict[str, Any] = Field({})
+
+    @model_validator(mode="after")
+    def _switches_belong_to_bcnet(self) -> "Variant":
+        switches = {"structure", "layer", "occluder", "target"} & self.model_fields_set
+        if self.mask_head != "bcnet" and switches:
+            raise ValueError(f"{', '.join(sorted(switches))}: only for mask_head: bcnet")
+        if self.structure == "single" and "occluder" in switches:
+            raise ValueError("occluder: structure: single has no occluder layer")
+        return self

@@ -1,0 +1,39 @@
+"""Parameters of the results: predictions from elsewhere, what is measured, which tables are written."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from bcnet.params.section import Section
+
+
+class Evaluate(Section):
+    """What the metrics are binned by."""
+
+    cover_bins: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)  # edges of `box_cover`
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> "Evaluate":
+        edges = self.cover_bins
+        if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or list(edges) != sorted(set(edges)):
+            raise ValueError("cover_bins must rise from 0 to 1")
+        return self
+
+
+class Brought(Section):
+    """Predictions from elsewhere, in COCO's result format, of the images of val."""
+
+    file: Path
+    label: str
+
+
+class Tables(Section):
+    """What `compare` writes."""
+
+    metrics: tuple[Literal["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"], ...] = (
+        "AP",
+        "AP50",
+        "AP75",
+    )
+    published: str | None = None  # a table of reference/results.yaml to set beside the measured rows
