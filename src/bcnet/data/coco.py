@@ -54,9 +54,9 @@ def _check(path: Path, data: Any) -> None:
     for section in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(section), list):
             raise InputError(f"{path}: no list {section!r}, expected a COCO annotation file")
-    images = _by_id(path, data["images"], "image", _image_problem)
-    categories = _by_id(path, data["categories"], "category", _category_problem)
-    _by_id(path, data["annotations"], "annotation", lambda entry: _annotation_problem(entry, images, categories))
+    images = _by_id(path, data["images"], "image", image_problem)
+    categories = _by_id(path, data["categories"], "category", category_problem)
+    _by_id(path, data["annotations"], "annotation", lambda entry: annotation_problem(entry, images, categories))
 
 
 def _by_id(path: Path, entries: list, what: str, problem_of: Any) -> dict[int, dict]:
@@ -73,7 +73,8 @@ def _by_id(path: Path, entries: list, what: str, problem_of: Any) -> dict[int, d
     return known
 
 
-def _image_problem(image: dict) -> str | None:
+def image_problem(image: dict) -> str | None:
+    """What is wrong with an image beside its id, None if nothing is."""
     for key in ("width", "height"):
         if type(image.get(key)) is not int or image[key] < 1:
             return f"{key} is {image.get(key)!r}, expected a whole number of pixels"
@@ -85,12 +86,18 @@ def _image_problem(image: dict) -> str | None:
     return None
 
 
-def _category_problem(category: dict) -> str | None:
+def category_problem(category: dict) -> str | None:
+    """What is wrong with a category beside its id, None if nothing is."""
     return None if isinstance(category.get("name"), str) else f"name is {category.get('name')!r}, expected a text"
 
 
-def _annotation_problem(annotation: dict, images: dict[int, dict], categories: dict[int, dict]) -> str | None:
-    """What is wrong with an annotation, None if nothing is; then what it leaves out is filled in."""
+def annotation_problem(annotation: dict, images: dict[int, dict], categories: dict[int, dict]) -> str | None:
+    """What is wrong with an annotation beside its id, None if nothing is; then what it leaves out is filled in.
+
+    Args:
+        annotation: an entry of `annotations`; missing `iscrowd`, `bbox` and `area` are added to it.
+        images, categories: the checked entries of the file by id.
+    """
     image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
     if type(image_id) is not int or image_id not in images:
         return f"image_id {image_id!r} is not the id of an image of this file"
