@@ -20,6 +20,9 @@ REAL = [
     "coco-sample/annotations/instances_val2017.json",
     "evaluator-fixture/instances_val2014_100.json",
 ]
+NESTED: list = []
+for _ in range(900):
+    NESTED = [NESTED]
 SQUARE = [10, 10, 20, 10, 20, 20, 10, 20]
 
 
@@ -108,12 +111,20 @@ def test_what_an_annotation_leaves_out_is_filled_in(tmp_path):
         ({"image_id": [3]}, "image_id [3] is not"),
         ({"category_id": 2}, "category_id 2 is not"),
         ({"iscrowd": "yes"}, "iscrowd is 'yes'"),
+        ({"iscrowd": True}, "iscrowd is True"),
+        ({"iscrowd": 1.0}, "iscrowd is 1.0"),
+        ({"iscrowd": None}, "iscrowd is None"),
         ({"area": -1}, "area is -1"),
         ({"area": math.nan}, "area is nan"),
+        ({"area": True}, "area is True"),
+        ({"area": 2**53 + 1}, "area is 9007199254740993"),
         ({"bbox": [10, 10, -1, 10]}, "bbox is [10, 10, -1, 10]"),
         ({"bbox": [10, 10, 0, 0]}, "bbox is [10, 10, 0, 0]"),
         ({"bbox": [20, 10, 35, 20]}, "bbox is [20, 10, 35, 20], expected [x, y, width, height] inside the 40x30 image"),
         ({"bbox": [10, 10, 10]}, "bbox is"),
+        ({"bbox": [10, 10, 10, True]}, "bbox is [10, 10, 10, True]"),
+        ({"bbox": [], "area": None}, "bbox is []"),
+        ({"bbox": NESTED}, "bbox is [[[[[[[...]]]]]]]"),
         ({"segmentation": None}, "segmentation is None"),
         ({"segmentation": []}, "segmentation is []"),
         ({"segmentation": SQUARE}, "a polygon has 10"),
@@ -121,6 +132,8 @@ def test_what_an_annotation_leaves_out_is_filled_in(tmp_path):
         ({"segmentation": [[*SQUARE, 4]]}, "a polygon has 9 numbers"),
         ({"segmentation": [[*SQUARE[:-1], "20"]]}, "not a finite number"),
         ({"segmentation": [[*SQUARE[:-1], None]]}, "not a finite number"),
+        ({"segmentation": [[*SQUARE[:-1], True]]}, "not a finite number"),
+        ({"segmentation": [[False, *SQUARE[1:]]]}, "not a finite number"),
         ({"segmentation": [[*SQUARE[:-1], math.nan]]}, "not a finite number"),
         ({"segmentation": [[*SQUARE[:-1], math.inf]]}, "not a finite number"),
         ({"segmentation": [SQUARE, [41, 0, 50, 0, 50, 9]]}, "wholly outside the 40x30 image"),
@@ -128,6 +141,7 @@ def test_what_an_annotation_leaves_out_is_filled_in(tmp_path):
         ({"segmentation": [[0, 0, 42.1, 0, 9, 9]]}, "outside the 40x30 image by more than 2 pixels: x 0 to 42.1"),
         ({"segmentation": [[0, 0, 9, -2.1, 9, 9]]}, "outside the 40x30 image by more than 2 pixels"),
         ({"segmentation": {"size": [40, 30], "counts": [1200]}}, "RLE size is [40, 30], expected the image's [30, 40]"),
+        ({"segmentation": {"size": [30.0, 40], "counts": [1200]}}, "RLE size is [30.0, 40]"),
         ({"segmentation": {"size": [30, 40], "counts": [1199]}}, "sum to 1199, expected height x width = 1200"),
         ({"segmentation": {"size": [30, 40], "counts": [1201, -1]}}, "negative"),
         ({"segmentation": {"size": [30, 40], "counts": [1200.0]}}, "RLE counts are list"),
@@ -156,6 +170,11 @@ def test_a_wrong_annotation_is_named_with_what_is_wrong(tmp_path, wrong, expecte
         ("images", {"file_name": None}, "image 3: file_name is None"),
         ("images", {"file_name": "../a.jpg"}, "image 3: file_name '../a.jpg' leaves"),
         ("images", {"file_name": "/a.jpg"}, "image 3: file_name '/a.jpg' leaves"),
+        ("images", {"file_name": "a\0.jpg"}, "image 3: file_name 'a\\x00.jpg' leaves"),
+        ("images", {"file_name": "a\u2028.jpg"}, "image 3: file_name 'a\\u2028.jpg' leaves"),
+        ("images", {"width": 20000, "height": 20000}, "image 3: width x height is 20000x20000, expected at most"),
+        ("images", {"id": -3}, "image at place 0 has no whole number as 'id'"),
+        ("images", {"id": 2**63}, "image at place 0 has no whole number as 'id'"),
         ("images", {"id": "3"}, "image at place 0 has no whole number as 'id'"),
         ("images", {"id": 1}, "image 1: this id is there twice"),
         ("categories", {"id": 90}, "category 90: this id is there twice"),
@@ -197,6 +216,17 @@ def test_nan_outside_an_annotation_is_still_not_json(tmp_path):
         read(tmp_path, content() | {"info": {"version": math.nan}})
 
 
+def test_lists_nested_deeper_than_any_parser_goes_end_in_one_line(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"deep\.json: not valid JSON"):
+        coco.read(path)
+
+
+def test_the_largest_image_is_what_pillow_opens():
+    assert coco.LARGEST_IMAGE == 2 * Image.MAX_IMAGE_PIXELS
+
+
 @given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 @settings(max_examples=100, deadline=None)
 def test_every_way_to_write_a_mask_is_the_same_mask(mask):
@@ -226,6 +256,12 @@ def test_cut_and_broken_rle_strings_are_refused(mask, data):
     cut = counts[: data.draw(st.integers(0, len(counts) - 1))]
     assert coco.segmentation_problem({"size": [9, 11], "counts": cut}, 9, 11)
     assert coco.segmentation_problem({"size": [9, 11], "counts": counts + " "}, 9, 11)
+
+
+def test_letters_beyond_ascii_are_no_rle():
+    """A lenient encoder writes them as "?", which is a run of 15."""
+    assert coco.segmentation_problem({"size": [3, 5], "counts": "?"}, 3, 5) is None
+    assert coco.segmentation_problem({"size": [3, 5], "counts": "\u00e9"}, 3, 5)
 
 
 def test_numbers_longer_than_any_image_are_refused():

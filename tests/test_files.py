@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.files import InputError, atomic_output, read_json, sha256, shown, write_json
 
 
 def test_an_output_appears_whole_with_the_users_permissions(tmp_path: Path) -> None:
@@ -66,3 +66,23 @@ def test_bad_json_is_named(text: str | None, line: str, tmp_path: Path) -> None:
         path.write_text(text)
     with pytest.raises(InputError, match=rf"in\.json: {line}"):
         read_json(path)
+
+
+def test_what_json_cannot_hold_is_said_of_the_output(tmp_path: Path) -> None:
+    nested: list = []
+    for _ in range(300):
+        nested = [nested]
+    for content in (nested, 2**64, "\ud800"):
+        with pytest.raises(InputError, match=r"out\.json: cannot be written as JSON: "):
+            write_json(tmp_path / "out.json", content)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_values_are_shown_short_and_otherwise_as_they_are() -> None:
+    for value in (None, "train/a b.jpg", [1, 2.5, -3, 4], {"a": True}):
+        assert shown(value) == repr(value)
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    for value in (nested, "x" * 10_000, list(range(10_000))):
+        assert len(shown(value)) <= 200

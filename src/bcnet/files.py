@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import reprlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,13 @@ import orjson
 
 class InputError(Exception):
     """Wrong input. Its one line names file, key, value and what was expected; the program ends with exit code 2."""
+
+
+def shown(value: Any) -> str:
+    """A wrong value as the line of an error shows it: like `repr`, but short, also of what is nested without end."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 200
+    return short.repr(value)
 
 
 @contextmanager
@@ -58,10 +66,17 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any, indent: bool = False) -> None:
-    """Write JSON atomically. Key order is the content's own, so equal content gives equal bytes."""
+    """Write JSON atomically. Key order is the content's own, so equal content gives equal bytes.
+
+    Raises:
+        InputError: it cannot be written, or holds what JSON cannot: more than 254 levels, integers above 64 bits.
+    """
     options = orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else 0)
     with atomic_output(path) as temporary:
-        temporary.write_bytes(orjson.dumps(content, option=options))
+        try:
+            temporary.write_bytes(orjson.dumps(content, option=options))
+        except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists, half characters
+            raise InputError(f"{path}: cannot be written as JSON: {error}") from error
 
 
 def sha256(path: Path) -> str:

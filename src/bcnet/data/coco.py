@@ -1,22 +1,32 @@
-"""The COCO file format: annotation files, masks and pictures, checked as they are read.
+"""The COCO file format: annotation files and pictures, checked as they are read. Its masks: `masks`.
 
 Specification: https://cocodataset.org/#format-data.
 """
 
 import json
 import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
-from bcnet.files import InputError, read_json
+from bcnet.data.masks import NUMBERS, TOLERANCE, segmentation_problems, to_rle
+from bcnet.data.masks import decode as decode
+from bcnet.data.masks import encode as encode
+from bcnet.data.masks import run_lengths as run_lengths
+from bcnet.data.masks import segmentation_problem as segmentation_problem
+from bcnet.files import InputError, read_json, shown
 
-# pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
-TOLERANCE = 2.0
+SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
+LARGEST_ID = 2**63 - 1  # of the tables' columns
+LARGEST_AREA = 2**53  # up to here float64, the tables' type, holds every whole number
+LARGEST_IMAGE = 178_956_970  # pixels: Pillow takes a larger picture for a decompression bomb
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line ends
 UPRIGHT = {  # what an EXIF orientation asks for
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,6 +36,13 @@ UPRIGHT = {  # what an EXIF orientation asks for
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+class Problem(NamedTuple):
+    """What is wrong: the entry it is about, such as "image 3", and the whole line that says it."""
+
+    entry: str
+    line: str
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,186 +57,163 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: not JSON, or not COCO's format; names the image, annotation or category and what is wrong with it.
     """
-    try:
-        data = read_json(path)
-    except InputError:
-        with suppress(OSError, ValueError):
-            _check(path, json.loads(path.read_bytes()))  # Python writes NaN, which JSON has not: name the annotation
-        raise
-    _check(path, data)
+    data, not_json = parse(path)
+    for problem in problems(data):
+        raise InputError(f"{path}: {problem.line}")
+    if not_json:
+        raise not_json
     return data
 
 
-def _check(path: Path, data: Any) -> None:
-    for section in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(section), list):
-            raise InputError(f"{path}: no list {section!r}, expected a COCO annotation file")
-    images = _by_id(path, data["images"], "image", image_problem)
-    categories = _by_id(path, data["categories"], "category", category_problem)
-    _by_id(path, data["annotations"], "annotation", lambda entry: annotation_problem(entry, images, categories))
+def parse(path: Path) -> tuple[Any, InputError | None]:
+    """Content of a file, and why it is not JSON although Python can read it: NaN, Infinity, a byte order mark.
+
+    Raises:
+        InputError: the file is missing or unreadable, or Python cannot read it either.
+    """
+    try:
+        return read_json(path), None
+    except InputError as error:
+        with suppress(OSError, ValueError, RecursionError):
+            return json.loads(path.read_bytes()), error
+        raise
 
 
-def _by_id(path: Path, entries: list, what: str, problem_of: Any) -> dict[int, dict]:
-    """Check the entries of a section one by one, and give them by their id."""
-    known: dict[int, dict] = {}
+def problems(data: Any) -> Iterator[Problem]:
+    """All that is wrong with the content of an annotation file; what annotations may leave out is filled in.
+
+    An annotation's mask and box are checked only where its image has a size.
+    """
+    missing = [name for name in SECTIONS if not isinstance(data, dict) or not isinstance(data.get(name), list)]
+    for name in missing:
+        yield Problem(name, f"no list {name!r}, expected a COCO annotation file")
+    if missing:
+        return
+    images: dict[int, Any] = {}
+    yield from _section("image", data["images"], images, image_problems)
+    images = {key: image if has_size(image) else None for key, image in images.items()}
+    categories: dict[int, Any] = {}
+    yield from _section("category", data["categories"], categories, category_problems)
+    yield from _section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, images, categories))
+
+
+def _section(what: str, entries: list, known: dict[int, Any], check: Callable[[dict], Iterator[str]]) -> Any:
+    """The problems of a section's entries; the entries go into `known` by their id."""
     for place, entry in enumerate(entries):
-        if not isinstance(entry, dict) or type(entry.get("id")) is not int:
-            raise InputError(f"{path}: {what} at place {place} has no whole number as 'id'")
-        if entry["id"] in known:
-            raise InputError(f"{path}: {what} {entry['id']}: this id is there twice")
-        if problem := problem_of(entry):
-            raise InputError(f"{path}: {what} {entry['id']}: {problem}")
-        known[entry["id"]] = entry
-    return known
+        name = f"{what} at place {place}"
+        if not isinstance(entry, dict) or not is_id(entry.get("id")):
+            yield Problem(name, f"{name} has no whole number as 'id'")
+            if not isinstance(entry, dict):
+                continue
+        else:
+            name = f"{what} {entry['id']}"
+            if known.setdefault(entry["id"], entry) is not entry:
+                yield Problem(name, f"{name}: this id is there twice")
+        for problem in check(entry):
+            yield Problem(name, f"{name}: {problem}")
+
+
+def is_id(value: Any) -> bool:
+    """Whether this can be an id: a whole number from 0 to `LARGEST_ID`."""
+    return type(value) is int and 0 <= value <= LARGEST_ID
 
 
 def image_problem(image: dict) -> str | None:
-    """What is wrong with an image beside its id, None if nothing is."""
-    for key in ("width", "height"):
-        if type(image.get(key)) is not int or image[key] < 1:
-            return f"{key} is {image.get(key)!r}, expected a whole number of pixels"
+    """The first of `image_problems`, None if there is none."""
+    return next(image_problems(image), None)
+
+
+def image_problems(image: dict) -> Iterator[str]:
+    """All that is wrong with an image beside its id."""
+    width, height = image.get("width"), image.get("height")
+    for key, side in (("width", width), ("height", height)):
+        if not _is_side(side):
+            yield f"{key} is {shown(side)}, expected a whole number of pixels"
+    if _is_side(width) and _is_side(height) and not has_size(image):
+        yield f"width x height is {width}x{height}, expected at most {LARGEST_IMAGE} pixels"
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
-        return f"file_name is {name!r}, expected a path below the picture folder"
-    if name.startswith("/") or ".." in PurePosixPath(name).parts or any(c in name for c in "\t\n\r"):
-        return f"file_name {name!r} leaves the picture folder or holds a tab or line end"
-    return None
+        yield f"file_name is {shown(name)}, expected a path below the picture folder"
+    elif name.startswith("/") or ".." in PurePosixPath(name).parts or UNSAFE.search(name):
+        yield f"file_name {shown(name)} leaves the picture folder or holds a tab, line end or control character"
+
+
+def _is_side(side: Any) -> bool:
+    return type(side) is int and side >= 1
+
+
+def has_size(image: dict) -> bool:
+    """Whether an image's width and height are right."""
+    sides: list[Any] = [image.get("width"), image.get("height")]
+    return all(map(_is_side, sides)) and math.prod(sides) <= LARGEST_IMAGE
 
 
 def category_problem(category: dict) -> str | None:
-    """What is wrong with a category beside its id, None if nothing is."""
-    return None if isinstance(category.get("name"), str) else f"name is {category.get('name')!r}, expected a text"
+    """The first of `category_problems`, None if there is none."""
+    return next(category_problems(category), None)
 
 
-def annotation_problem(annotation: dict, images: dict[int, dict], categories: dict[int, dict]) -> str | None:
-    """What is wrong with an annotation beside its id, None if nothing is; then what it leaves out is filled in.
+def category_problems(category: dict) -> Iterator[str]:
+    """All that is wrong with a category beside its id."""
+    if not isinstance(category.get("name"), str):
+        yield f"name is {shown(category.get('name'))}, expected a text"
+
+
+def annotation_problem(
+    annotation: dict, images: Mapping[int, dict | None], categories: Mapping[int, dict]
+) -> str | None:
+    """The first of `annotation_problems`, None if there is none; then what the annotation leaves out is filled in."""
+    return next(annotation_problems(annotation, images, categories), None)
+
+
+def annotation_problems(
+    annotation: dict, images: Mapping[int, dict | None], categories: Mapping[int, dict]
+) -> Iterator[str]:
+    """All that is wrong with an annotation beside its id.
 
     Args:
-        annotation: an entry of `annotations`; missing `iscrowd`, `bbox` and `area` are added to it.
-        images, categories: the checked entries of the file by id.
+        annotation: an entry of `annotations`; a missing `iscrowd`, and `bbox` and `area` where its mask is right, are
+            filled in.
+        images: the file's images by id; None for one without a right size, whose masks and boxes are not checked.
+        categories: the file's categories by id.
     """
     image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    if type(image_id) is not int or image_id not in images:
-        return f"image_id {image_id!r} is not the id of an image of this file"
+    image = None
+    if type(image_id) is int and image_id in images:
+        image = images[image_id]
+    else:
+        yield f"image_id {shown(image_id)} is not the id of an image of this file"
     if type(category_id) is not int or category_id not in categories:
-        return f"category_id {category_id!r} is not the id of a category of this file"
-    if annotation.setdefault("iscrowd", 0) not in (0, 1):
-        return f"iscrowd is {annotation['iscrowd']!r}, expected 0 or 1"
-    height, width = images[image_id]["height"], images[image_id]["width"]
-    if problem := segmentation_problem(annotation.get("segmentation"), height, width):
-        return problem
-    if annotation.get("bbox") is None or annotation.get("area") is None:
-        rle = to_rle(annotation["segmentation"], height, width)
-        if not (area := int(coco_mask.area(rle))):
-            return "its mask is empty, so no bbox and area can be computed from it"
-        annotation["bbox"] = annotation.get("bbox") or coco_mask.toBbox(rle).tolist()
-        annotation["area"] = area if annotation.get("area") is None else annotation["area"]
-    area, box = annotation["area"], annotation["bbox"]
-    if not isinstance(area, int | float) or not 0 <= area < math.inf:
-        return f"area is {area!r}, expected a number of pixels"
-    return _box_problem(box, height, width)
+        yield f"category_id {shown(category_id)} is not the id of a category of this file"
+    crowd = annotation.setdefault("iscrowd", 0)
+    if type(crowd) is not int or crowd not in (0, 1):
+        yield f"iscrowd is {shown(crowd)}, expected 0 or 1"
+    if image:
+        height, width = image["height"], image["width"]
+        wrong = list(segmentation_problems(annotation.get("segmentation"), height, width))
+        yield from wrong
+        if not wrong and (annotation.get("bbox") is None or annotation.get("area") is None):
+            rle = to_rle(annotation["segmentation"], height, width)
+            if size := int(coco_mask.area(rle)):
+                if annotation.get("bbox") is None:
+                    annotation["bbox"] = coco_mask.toBbox(rle).tolist()
+                if annotation.get("area") is None:
+                    annotation["area"] = size
+            else:
+                yield "its mask is empty, so no bbox and area can be computed from it"
+    area, box = annotation.get("area"), annotation.get("bbox")
+    if area is not None and not (type(area) in NUMBERS and 0 <= area <= LARGEST_AREA):
+        yield f"area is {shown(area)}, expected a number of pixels"
+    if image and box is not None and not _is_box(box, height, width):
+        yield f"bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
 
 
-def _box_problem(box: Any, height: int, width: int) -> str | None:
-    expected = f"expected [x, y, width, height] inside the {width}x{height} image"
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(number, int | float) for number in box):
-        return f"bbox is {box!r}, {expected}"
+def _is_box(box: Any, height: int, width: int) -> bool:
+    if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
+        return False
     x, y, w, h = box
     inside = x >= -TOLERANCE and y >= -TOLERANCE and x + w <= width + TOLERANCE and y + h <= height + TOLERANCE
-    return None if w >= 0 and h >= 0 and w + h > 0 and inside else f"bbox is {box}, {expected}"
-
-
-def segmentation_problem(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with a segmentation (polygons, compressed or uncompressed RLE), None if nothing is.
-
-    Args:
-        height, width: the size of its image, in pixels.
-    """
-    if isinstance(segmentation, dict):
-        return _rle_problem(segmentation, height, width)
-    if not isinstance(segmentation, list) or not segmentation:
-        return f"segmentation is {segmentation!r}, expected polygons or RLE"
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            numbers = f"{len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)
-            return f"a polygon has {numbers}, expected x and y of three points or more"
-        try:
-            finite = math.isfinite(sum(polygon))
-        except TypeError:
-            finite = False
-        if not finite:
-            return "a polygon holds something that is not a finite number"
-        xs, ys = polygon[::2], polygon[1::2]
-        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
-        if right < 0 or bottom < 0 or left > width or top > height:
-            return f"a polygon lies wholly outside the {width}x{height} image"
-        if min(left, top) < -TOLERANCE or right > width + TOLERANCE or bottom > height + TOLERANCE:
-            extent = f"x {left} to {right}, y {top} to {bottom}"
-            return f"a polygon reaches outside the {width}x{height} image by more than {TOLERANCE:g} pixels: {extent}"
-    return None
-
-
-def _rle_problem(rle: dict, height: int, width: int) -> str | None:
-    size, counts = rle.get("size"), rle.get("counts")
-    if size != [height, width]:
-        return f"RLE size is {size}, expected the image's [{height}, {width}]"
-    if isinstance(counts, str | bytes):
-        counts = run_lengths(counts)
-        if counts is None:
-            return "RLE counts are broken, expected COCO's compressed string"
-    elif not isinstance(counts, list) or not all(type(count) is int for count in counts):
-        return f"RLE counts are {type(counts).__name__}, expected a string or a list of whole numbers"
-    if len(counts) and min(counts) < 0:
-        return "RLE counts hold a negative number"
-    if (total := int(sum(counts))) != height * width:
-        return f"RLE counts sum to {total}, expected height x width = {height * width}"
-    return None
-
-
-def run_lengths(counts: str | bytes) -> np.ndarray | None:
-    """Run lengths behind the string of a compressed RLE, (runs,) int64, background first; None if it is broken.
-
-    pycocotools checks too little here: on a cut string it reads beyond its end. Format: `rleToString` of the COCO API,
-    numbers of 5-bit groups, the lowest first, from the fourth on as difference to the last but one.
-    """
-    text = counts.encode("ascii", "replace") if isinstance(counts, str) else counts
-    groups = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero(groups & 32 == 0)
-    if not len(groups) or groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
-        return None
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > 7:  # 35 bits: longer than any image
-        return None
-    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
-    numbers = np.add.reduceat((groups & 31) << shifts, starts)
-    numbers -= np.where(groups[ends] & 16, 1 << (5 * lengths), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
-
-
-def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Compressed RLE `{"size": [height, width], "counts": str}` of a checked segmentation; polygons are united."""
-    if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-    counts = rle["counts"]
-    return {"size": [height, width], "counts": counts.decode() if isinstance(counts, bytes) else counts}
-
-
-def encode(mask: np.ndarray) -> dict[str, Any]:
-    """Compressed RLE of a mask, (H, W) bool."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
-
-
-def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Mask of a checked segmentation, (H, W) bool."""
-    return coco_mask.decode(to_rle(segmentation, height, width)).astype(bool)
+    return w >= 0 and h >= 0 and w + h > 0 and inside
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""Masks as COCO writes them: polygons, compressed and uncompressed RLE; their rules, and their pixels."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from bcnet.files import shown
+
+# pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
+TOLERANCE = 2.0
+NUMBERS = frozenset((int, float))  # not bool, which Python counts as one
+
+
+def segmentation_problem(segmentation: Any, height: int, width: int) -> str | None:
+    """The first of `segmentation_problems`, None if there is none."""
+    return next(segmentation_problems(segmentation, height, width), None)
+
+
+def segmentation_problems(segmentation: Any, height: int, width: int) -> Iterator[str]:
+    """All that is wrong with a segmentation (polygons, compressed or uncompressed RLE).
+
+    Args:
+        height, width: the size of its image, in pixels.
+    """
+    if isinstance(segmentation, dict):
+        if problem := _rle_problem(segmentation, height, width):
+            yield problem
+    elif not isinstance(segmentation, list) or not segmentation:
+        yield f"segmentation is {shown(segmentation)}, expected polygons or RLE"
+    else:
+        for polygon in segmentation:
+            extent = polygon_extent(polygon)
+            if isinstance(extent, str):
+                yield extent
+                continue
+            left, right, top, bottom = extent
+            if right < 0 or bottom < 0 or left > width or top > height:
+                yield f"a polygon lies wholly outside the {width}x{height} image"
+            elif min(left, top) < -TOLERANCE or right > width + TOLERANCE or bottom > height + TOLERANCE:
+                beyond = f"by more than {TOLERANCE:g} pixels: x {left} to {right}, y {top} to {bottom}"
+                yield f"a polygon reaches outside the {width}x{height} image {beyond}"
+
+
+def polygon_extent(polygon: Any) -> tuple[float, float, float, float] | str:
+    """Left, right, top and bottom of a polygon [x0, y0, x1, y1, …] in pixels, or why it is no polygon."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        numbers = f"{len(polygon)} numbers" if isinstance(polygon, list) else shown(polygon)
+        return f"a polygon has {numbers}, expected x and y of three points or more"
+    try:
+        finite = math.isfinite(sum(polygon))
+    except TypeError:
+        finite = False
+    if finite:
+        xs, ys = polygon[::2], polygon[1::2]
+        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+        if (left > 1 and top > 1) or bool not in map(type, polygon):  # a bool is 0 or 1 to Python; looking takes long
+            return left, right, top, bottom
+    return "a polygon holds something that is not a finite number"
+
+
+def _rle_problem(rle: dict, height: int, width: int) -> str | None:
+    size, counts = rle.get("size"), rle.get("counts")
+    if size != [height, width] or type(size[0]) is not int or type(size[1]) is not int:
+        return f"RLE size is {shown(size)}, expected the image's [{height}, {width}]"
+    if isinstance(counts, str | bytes):
+        counts = run_lengths(counts)
+        if counts is None:
+            return "RLE counts are broken, expected COCO's compressed string"
+    elif not isinstance(counts, list) or not all(type(count) is int for count in counts):
+        return f"RLE counts are {type(counts).__name__}, expected a string or a list of whole numbers"
+    if len(counts) and min(counts) < 0:
+        return "RLE counts hold a negative number"
+    if (total := int(sum(counts))) != height * width:
+        return f"RLE counts sum to {total}, expected height x width = {height * width}"
+    return None
+
+
+def run_lengths(counts: str | bytes) -> np.ndarray | None:
+    """Run lengths behind the string of a compressed RLE, (runs,) int64, background first; None if it is broken.
+
+    pycocotools checks too little here: on a cut string it reads beyond its end. Format: `rleToString` of the COCO API,
+    numbers of 5-bit groups, the lowest first, from the fourth on as difference to the last but one.
+    """
+    if isinstance(counts, str) and not counts.isascii():
+        return None
+    text = counts.encode() if isinstance(counts, str) else counts
+    groups = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(groups & 32 == 0)
+    if not len(groups) or groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 6:  # 30 bits, more than the pixels of an image; pycocotools reads no more than 32
+        return None
+    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
+    numbers = np.add.reduceat((groups & 31) << shifts, starts)
+    numbers -= np.where(groups[ends] & 16, 1 << (5 * lengths), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Compressed RLE `{"size": [height, width], "counts": str}` of a checked segmentation; polygons are united."""
+    if isinstance(segmentation, list):
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
+        rle = coco_mask.frPyObjects(segmentation, height, width)
+    else:
+        rle = segmentation
+    counts = rle["counts"]
+    return {"size": [height, width], "counts": counts.decode() if isinstance(counts, bytes) else counts}
+
+
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """Compressed RLE of a mask, (H, W) bool."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """Mask of a checked segmentation, (H, W) bool."""
+    return coco_mask.decode(to_rle(segmentation, height, width)).astype(bool)
