@@ -32,9 +32,13 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def split(args: argparse.Namespace) -> None:
+    from bcnet.data.explain import explain
     from bcnet.data.splits import split
 
-    split(args.annotations, args.out, args.rule, parameters.load().split_named(args.rule))
+    if args.explain:
+        print(explain(args.annotations, args.ids, args.count, args.out))
+    else:
+        split(args.annotations, args.out, args.rule, parameters.load().split_named(args.rule))
 
 
 def weights(args: argparse.Namespace) -> None:
@@ -137,12 +141,15 @@ VERBS = {
     ),
     "split": Verb(
         split,
-        "choose the images of a split",
+        "choose the images of a split, or show what every rule would choose",
         "bcnet split --annotations data/demo/bilayer/val.json --rule occluded --out data/demo/splits/occluded.json",
         (
             _path("--annotations", "converted annotations"),
-            (("--rule",), {"required": True, "help": "a key of params.yaml's splits"}),
-            _path("--out", "the COCO-format file of the chosen images"),
+            (("--rule",), {"help": "a key of params.yaml's splits"}),
+            _path("--out", "the COCO-format file of the chosen images; with --explain a .csv file", required=False),
+            (("--explain",), {"action": "store_true", "help": "a table of how many images each rule selects"}),
+            _path("--ids", "with --explain: images to come near to, COCO-format .json or text", required=False),
+            (("--count",), {"type": int, "metavar": "N", "help": "with --explain: a number of images to come near to"}),
         ),
     ),
     "weights": Verb(
@@ -219,6 +226,10 @@ def main(argv: list[str] | None = None) -> int:
         parser().error("predict: --model and --out go together")
     if args.verb == "predict" and not args.model and len(args.names) != 1:
         parser().error("predict: one VARIANT, or --model with pictures")
+    if args.verb == "split" and not args.explain and not (args.rule and args.out):
+        parser().error("split: --rule and --out are required, or --explain")
+    if args.verb == "split" and (args.rule if args.explain else args.ids or args.count is not None):
+        parser().error("split: --ids and --count go with --explain, --rule without it")
     try:
         VERBS[args.verb].run(args)
     except InputError as error:

@@ -102,12 +102,16 @@ def box_iou(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
     Returns:
         (N, N) float64, 0 to 1; 0 for two boxes without area.
     """
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low) + inclusive
-    intersection = sides.clip(0).prod(2)
-    area = (high - low + inclusive).prod(1)
+    intersection, area = box_intersection(boxes, inclusive)
     union = area[:, None] + area - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def box_intersection(boxes: np.ndarray, inclusive: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Area that every pair of boxes shares, (N, N), and area of each, (N,), float64, pixels; arguments as `box_iou`."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low) + inclusive
+    return sides.clip(0).prod(2), (high - low + inclusive).prod(1)
 
 
 def box_window(box: Sequence[float], height: int, width: int) -> Window:

@@ -4,45 +4,130 @@ The authors' COCO-OCC is a list of images made by hand or by a rule that was nev
 carries its rule in its `info`.
 """
 
+import re
+from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 from bcnet.data import coco
-from bcnet.files import InputError, write_json
+from bcnet.data.split_rules import image_values
+from bcnet.files import InputError, read_json, sha256, write_json
 from bcnet.params.data import Split
 
-MEASURE = {"box_iou": "max_box_iou", "box_cover": "box_cover", "mask_cover": "mask_cover"}  # rule -> key of `occlusion`
+COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
 
 
 def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
-    """Write the COCO file of the images in which some object reaches the rule's threshold; "all" takes every image.
+    """Write the COCO file of the images whose value (`image_value`) reaches the rule's threshold.
 
-    A chosen image keeps all its annotations. `info.split` says name, rule, threshold and the ids of those left out.
+    Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
+    `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones; the choice is made, and
+    `occlusion` stays, of what is visible. `info.split` tells all of this (docs/architecture.md, "Split").
 
     Args:
         annotations: a file that `convert` wrote.
 
     Raises:
-        InputError: `annotations` is not right or not converted, or the rule selects no image.
+        InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, or the rule
+            selects no image.
     """
-    data = coco.read(annotations)
-    for annotation in data["annotations"]:
-        occlusion = annotation.get("occlusion")
-        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURE.values()):
-            raise InputError(
-                f"{annotations}: annotation {annotation['id']} has no 'occlusion', run `bcnet convert` first"
-            )
+    if out.resolve() == annotations.resolve():
+        raise InputError(f"--out {out}: expected a file other than --annotations")
+    data = read_converted(annotations)
     images = {image["id"] for image in data["images"]}
-    chosen = images if rule.threshold is None else _reaching(data["annotations"], MEASURE[rule.rule], rule.threshold)
+    about: dict[str, Any] = {"name": name, **rule.model_dump(include={"rule", "threshold", "same_category", "masks"})}
+    if rule.file is not None:
+        chosen = listed_images(rule.file, images)
+        about |= {"file": rule.file.name, "file_sha256": sha256(rule.file)}
+    elif rule.threshold is not None:
+        values = image_values(data, rule.rule, rule.same_category)
+        chosen = {image for image, value in values.items() if value >= rule.threshold}
+    else:
+        chosen = images
     if not chosen:
         raise InputError(
             f"{annotations}: split {name!r} ({rule.rule} {rule.threshold}) selects none of {len(images)} images"
         )
-    about = {"name": name, "rule": rule.rule, "threshold": rule.threshold, "other_images": sorted(images - chosen)}
-    data["info"] = {**(data.get("info") or {}), "split": about}
+    data["info"] = {**(data.get("info") or {}), "split": {**about, "other_images": sorted(images - chosen)}}
+    if rule.masks == "amodal":
+        data["annotations"] = _amodal(annotations, data)
     data["images"] = [image for image in data["images"] if image["id"] in chosen]
     data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
     write_json(out, data)
 
 
-def _reaching(annotations: list[dict], measure: str, threshold: float) -> set[int]:
-    return {annotation["image_id"] for annotation in annotations if annotation["occlusion"][measure] >= threshold}
+def read_converted(path: Path) -> dict[str, Any]:
+    """Read and check an annotation file that `convert` wrote.
+
+    Raises:
+        InputError: as `coco.read`, or an annotation has no `occlusion`.
+    """
+    data = coco.read(path)
+    for annotation in data["annotations"]:
+        occlusion = annotation.get("occlusion")
+        where = f"{path}: annotation {annotation['id']}"
+        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(COVERS):
+            raise InputError(f"{where} has no 'occlusion', run `bcnet convert` first")
+        for key in COVERS:
+            if type(occlusion[key]) not in (int, float) or not 0 <= occlusion[key] <= 1:
+                raise InputError(f"{where}: occlusion.{key}: {occlusion[key]!r}: expected 0 to 1")
+    return data
+
+
+def listed_images(path: Path, images: Set[int]) -> set[int]:
+    """The image ids of a COCO-format file (.json; only its `images` are looked at), or of a text with an id a line.
+
+    Args:
+        images: the ids that are legal.
+
+    Raises:
+        InputError: unreadable, no ids, or ids of other images; says how many of how many, and the first.
+    """
+    listed = _ids_of_coco(path) if path.suffix == ".json" else _ids_of_text(path)
+    if not listed:
+        raise InputError(f"{path}: lists no image, expected a COCO-format .json file or a text with an image id a line")
+    if others := [image for image in listed if image not in images]:
+        raise InputError(
+            f"{path}: {len(others)} of its {len(listed)} images are not in the annotations, the first is {others[0]}"
+        )
+    return set(listed)
+
+
+def _ids_of_coco(path: Path) -> list[int]:
+    content = read_json(path)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        raise InputError(f"{path}: no list 'images', expected a COCO-format file")
+    for place, image in enumerate(images):
+        if not isinstance(image, dict) or type(image.get("id")) is not int:
+            raise InputError(f"{path}: image at place {place} has no whole number as 'id'")
+    return list(dict.fromkeys(image["id"] for image in images))
+
+
+def _ids_of_text(path: Path) -> list[int]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text: {error.reason} at byte {error.start}") from error
+    for number, line in enumerate(lines, 1):
+        if not re.fullmatch(r"-?[0-9]+|", line.strip()):
+            raise InputError(f"{path}:{number}: {line[:80]!r}: expected an image id")
+    return list(dict.fromkeys(int(line) for line in lines if line.strip()))
+
+
+def _amodal(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The annotations with their amodal masks, boxes and areas in place of the visible ones, checked."""
+    images = {image["id"]: image for image in data["images"]}
+    categories = {category["id"]: category for category in data["categories"]}
+    swapped = []
+    for annotation in data["annotations"]:
+        where = f"{path}: annotation {annotation['id']}"
+        if annotation.get("amodal_segmentation") is None:
+            raise InputError(f"{where} has no 'amodal_segmentation', which masks: amodal needs of every annotation")
+        amodal = {"segmentation": annotation["amodal_segmentation"], "bbox": annotation.get("amodal_bbox")}
+        swapped.append(annotation | amodal | {"area": None})  # None: the mask's, filled in by the check
+        if problem := coco.annotation_problem(swapped[-1], images, categories):
+            raise InputError(f"{where}: amodal: {problem}")
+    return swapped
