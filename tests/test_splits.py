@@ -5,9 +5,10 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from pycocotools import mask as rle
 
 from bcnet.cli import main
-from bcnet.data import coco
+from bcnet.data import masks
 from bcnet.data.splits import split
 from bcnet.files import InputError
 from bcnet.params.data import Split
@@ -143,6 +144,7 @@ def test_a_file_lists_the_images_and_ours_is_the_ground_truth(converted, name, t
         ("ids.txt", b"3\n17\n4\n18\n17", "2 of its 4 images are not in the annotations, the first is 17"),
         ("ids.txt", b"\n \n", "lists no image, expected a COCO-format"),
         ("ids.txt", b"3\n3.jpg\n", "ids.txt:2: '3.jpg': expected an image id"),
+        ("ids.txt", b"9" * 5000, "expected an image id"),
         ("ids.txt", b"1_0", "ids.txt:1: '1_0': expected an image id"),
         ("ids.txt", b"3\n\xff", "ids.txt: not a text: invalid start byte at byte 2"),
         ("ids.json", b'{"images": [{"id": 99}]}', "1 of its 1 images are not in the annotations, the first is 99"),
@@ -173,8 +175,8 @@ def with_amodal(content):
         mask = np.zeros((SIZE, SIZE), bool)
         mask[y : y + h, x : x + w] = True
         mask[SIZE - 1, :5] = True
-        one["amodal_segmentation"] = coco.encode(mask)
-        one["amodal_bbox"] = coco.coco_mask.toBbox(one["amodal_segmentation"]).tolist()
+        one["amodal_segmentation"] = masks.encode(mask)
+        one["amodal_bbox"] = rle.toBbox(one["amodal_segmentation"]).tolist()
     return content
 
 
@@ -182,7 +184,7 @@ def test_amodal_ground_truth_stands_in_place_of_the_visible(converted):
     amodal = with_amodal(CONTENT)
     converted.write_text(json.dumps(amodal))
     rule = {"rule": "box_iou", "threshold": 0.2}
-    visible, result = (split_of(converted, Split(masks=masks, **rule)) for masks in ("visible", "amodal"))
+    visible, result = (split_of(converted, Split(masks=kind, **rule)) for kind in ("visible", "amodal"))
     assert [image["id"] for image in result["images"]] == [3]  # of visible boxes: the amodal ones all reach 0.2
     assert result["info"]["split"] == visible["info"]["split"] | {"masks": "amodal"}
     assert result["annotations"] == [

@@ -99,7 +99,7 @@ def _ids_of_coco(path: Path) -> list[int]:
     if not isinstance(images, list):
         raise InputError(f"{path}: no list 'images', expected a COCO-format file")
     for place, image in enumerate(images):
-        if not isinstance(image, dict) or type(image.get("id")) is not int:
+        if not isinstance(image, dict) or not coco.is_id(image.get("id")):
             raise InputError(f"{path}: image at place {place} has no whole number as 'id'")
     return list(dict.fromkeys(image["id"] for image in images))
 
@@ -112,7 +112,7 @@ def _ids_of_text(path: Path) -> list[int]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(lines, 1):
-        if not re.fullmatch(r"-?[0-9]+|", line.strip()):
+        if not re.fullmatch("[0-9]{0,20}", line.strip()):
             raise InputError(f"{path}:{number}: {line[:80]!r}: expected an image id")
     return list(dict.fromkeys(int(line) for line in lines if line.strip()))
 
