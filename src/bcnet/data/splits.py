@@ -11,7 +11,7 @@ from typing import Any
 
 from bcnet.data import coco
 from bcnet.data.split_rules import image_values
-from bcnet.files import InputError, read_json, sha256, write_json
+from bcnet.files import InputError, read_json, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
@@ -70,7 +70,7 @@ def read_converted(path: Path) -> dict[str, Any]:
             raise InputError(f"{where} has no 'occlusion', run `bcnet convert` first")
         for key in COVERS:
             if type(occlusion[key]) not in (int, float) or not 0 <= occlusion[key] <= 1:
-                raise InputError(f"{where}: occlusion.{key}: {occlusion[key]!r}: expected 0 to 1")
+                raise InputError(f"{where}: occlusion.{key}: {shown(occlusion[key])}: expected 0 to 1")
     return data
 
 
@@ -113,7 +113,7 @@ def _ids_of_text(path: Path) -> list[int]:
         raise InputError(f"{path}: not a text: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(lines, 1):
         if not re.fullmatch("[0-9]{0,20}", line.strip()):
-            raise InputError(f"{path}:{number}: {line[:80]!r}: expected an image id")
+            raise InputError(f"{path}:{number}: {shown(line)}: expected an image id")
     return list(dict.fromkeys(int(line) for line in lines if line.strip()))
 
 
