@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ruamel.yaml import YAML
 
 from bcnet import params
 from bcnet.cli import main
-from bcnet.files import InputError
+from bcnet.files import InputError, sha256
 from bcnet.models.build import load_model
 from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
@@ -192,6 +193,25 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
     assert all(result["image_id"] == "000001.png" and "bbox" not in result for result in free)
     assert [r["segmentation"] for r in free] == [r["segmentation"] for r in split if r["image_id"] == 1]
     assert [r["score"] for r in free] == sorted((r["score"] for r in free), reverse=True)
+
+
+def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    yaml = YAML()
+    content = yaml.load(tmp_path / "params.yaml")
+    content["synthetic"] = {"pasted": {"pictures": 4, "min_pixels": 20, "keep_real": False}}
+    content["train_on"] = "pasted"
+    yaml.dump(content, tmp_path / "params.yaml")
+    run(tmp_path, "synthesize pasted --jobs 1")
+    bilayer = "data/demo/bilayer/pasted.json"
+    run(tmp_path, f"convert --annotations data/demo/annotations/instances_pasted.json --out {bilayer} --jobs 1")
+    assert "going on" not in run(tmp_path, "train mask-rcnn --seed 0")  # other pictures make another training
+    provenance = load_model(tmp_path / "data/demo/models/mask-rcnn/0/model.safetensors").provenance
+    assert provenance["train_on"] == "pasted"
+    assert provenance["annotations_sha256"] == sha256(tmp_path / bilayer)
+    run(tmp_path, "predict mask-rcnn --seed 0 --split val")
+    of_predictions = json.loads((tmp_path / "data/demo/predictions/mask-rcnn/0/val.provenance.json").read_text())
+    assert of_predictions["train_on"] == "pasted"
 
 
 def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

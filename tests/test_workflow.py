@@ -168,9 +168,20 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-@pytest.mark.parametrize("preset", sorted(path.stem for path in ROOT.glob("presets/*.yaml")))
-def test_both_tools_resolve_the_same_graph(preset: str, tmp_path: Path) -> None:
+SYNTHETIC = {"synthetic": {"few": {"pictures": 5}, "many": {"pictures": 9, "keep_real": False}}}
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        *((path.stem, {}) for path in sorted(ROOT.glob("presets/*.yaml"))),
+        ("demo", {**SYNTHETIC, "train_on": "few"}),
+        ("demo", {**SYNTHETIC, "train_on": "train"}),
+    ],
+)
+def test_both_tools_resolve_the_same_graph(preset: str, changes: dict, tmp_path: Path) -> None:
     project = Project(tmp_path, preset)
+    project.change_params(**changes)
     stages, jobs = project.dvc_stages(), project.snakemake_jobs()
     outputs = [output for stage in stages.values() for output in stage["outputs"]]
     for stage in stages.values():  # a folder that DVC depends on stands for every output below it
@@ -201,6 +212,18 @@ def test_the_graph_has_one_stage_for_each_variant_seed_and_split(project: Projec
         *(f"evaluate@{model}-{split}" for model in models for split in splits),
         *(f"evaluate_brought@mine-{split}" for split in splits),
     }
+
+
+def test_synthetic_pictures_add_their_stages_and_are_trained_on(project: Project) -> None:
+    without = project.dvc_stages()
+    project.change_params(**SYNTHETIC, train_on="few")
+    stages = project.dvc_stages()
+    added = {f"{stage}@{name}" for stage in ("synthesize", "convert_synthetic") for name in ("few", "many")}
+    assert stages.keys() - without.keys() == added
+    for name, stage in stages.items():
+        if name.startswith("train@"):
+            assert "data/demo/bilayer/few.json" in stage["inputs"]
+            assert stage["params"]["train_on"] == "few"
 
 
 AFTER_BCNET = {"compare", "report"} | {

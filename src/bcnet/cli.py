@@ -31,6 +31,13 @@ def convert(args: argparse.Namespace) -> None:
     convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format)
 
 
+def synthesize(args: argparse.Namespace) -> None:
+    from bcnet.data.synthetic import synthesize
+
+    params = parameters.load()
+    synthesize(params.synthetic_named(args.name), args.name, DATA / params.dataset, args.jobs)
+
+
 def split(args: argparse.Namespace) -> None:
     from bcnet.data.explain import explain
     from bcnet.data.splits import split
@@ -107,6 +114,7 @@ def _path(flag: str, text: str, required: bool = True) -> tuple[tuple[str, ...],
     return (flag,), {"type": Path, "required": required, "help": text, "metavar": "FILE"}
 
 
+JOBS = ("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}
 SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
 VERBS = {
     "fetch": Verb(
@@ -128,7 +136,7 @@ VERBS = {
         (
             _path("--annotations", "any COCO-format file"),
             _path("--out", "the bilayer file; the occlusion table (.parquet) goes beside it"),
-            (("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}),
+            JOBS,
             (
                 ("--format",),
                 {
@@ -138,6 +146,12 @@ VERBS = {
                 },
             ),
         ),
+    ),
+    "synthesize": Verb(
+        synthesize,
+        "make training pictures with objects of others pasted over theirs",
+        "bcnet synthesize pasted",
+        ((("name",), {"help": "a key of params.yaml's synthetic"}), JOBS),
     ),
     "split": Verb(
         split,

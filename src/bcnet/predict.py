@@ -71,6 +71,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         "backbone": variant.backbone,
         "method": MASK_HEADS[variant.mask_head].method,
         "dataset": params.dataset,
+        "train_on": model.provenance["train_on"],
         "seed": seed,
         "schedule": model.provenance["schedule"],
         "predict": params.predict.model_dump(mode="json"),

@@ -54,12 +54,48 @@ rule convert:
         "../envs/bcnet.yaml"
     threads: workflow.cores
     params:
-        cmd=f"bcnet convert --annotations {DATA}/annotations/instances_{{part}}.json --out {DATA}/bilayer/{{part}}.json",
+        cmd=lambda wildcards, input, output: f"bcnet convert --annotations {input[0]} --out {output[0]}",
         convert=config["convert"],
     message:
         "Finding who occludes whom in {wildcards.part}"
     shell:
         SHELL
+
+
+rule synthesize:
+    input:
+        f"{DATA}/annotations/instances_train.json",
+        f"{DATA}/images.tsv",
+    output:
+        f"{DATA}/annotations/instances_{{synthetic}}.json",
+    log:
+        f"{LOGS}/synthesize/{{synthetic}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesize/{{synthetic}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    threads: workflow.cores
+    params:
+        cmd="bcnet synthesize {synthetic}",
+        synthetic=lambda wildcards: config["synthetic"][wildcards.synthetic],
+    message:
+        "Pasting objects over others: {wildcards.synthetic}"
+    shell:
+        SHELL
+
+
+use rule convert as convert_synthetic with:
+    input:
+        f"{DATA}/annotations/instances_{{synthetic}}.json",
+    output:
+        f"{DATA}/bilayer/{{synthetic}}.json",
+        f"{DATA}/bilayer/{{synthetic}}.parquet",
+    log:
+        f"{LOGS}/convert_synthetic/{{synthetic}}.log",
+    benchmark:
+        f"{BENCHMARKS}/convert_synthetic/{{synthetic}}.tsv"
+    message:
+        "Finding who occludes whom in {wildcards.synthetic}"
 
 
 rule split:

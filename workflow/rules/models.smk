@@ -19,7 +19,7 @@ rule weights:
 
 rule train:
     input:
-        f"{DATA}/bilayer/train.json",
+        f"{DATA}/bilayer/{config['train_on']}.json",
         f"{DATA}/images.tsv",
         f"{DATA}/weights/{{variant}}.safetensors",
     output:
@@ -36,6 +36,7 @@ rule train:
         gpu=1,
     params:
         cmd="bcnet train {variant} --seed {seed}",
+        train_on=config["train_on"],
         variants=lambda wildcards: config["variants"][wildcards.variant],
         schedule=config["schedule"],
         model=config["model"],

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from bcnet.data import coco
-from bcnet.files import InputError
+from bcnet.files import InputError, sha256
 from bcnet.params.models import Schedule
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
@@ -84,7 +84,11 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         return len(self.records)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and occluder masks at that size."""
+        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and occluder masks at that size.
+
+        Raises:
+            InputError: the picture is missing or corrupt, or not the one whose SHA-256 its image entry has.
+        """
         iteration, position, index = key
         record = orjson.loads(self.records[index])
         rng = np.random.default_rng((self.seed, iteration, position))
@@ -92,7 +96,12 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         height, width = record["height"], record["width"]
         size = resized(height, width, int(short_side), self.schedule.max_side)
 
-        picture = coco.read_image(self.images / record["file_name"], (height, width))
+        path = self.images / record["file_name"]
+        if "sha256" in record and sha256(path) != record["sha256"]:
+            raise InputError(
+                f"{path}: expected sha256 {record['sha256']}: not the picture that was annotated, make it anew"
+            )
+        picture = coco.read_image(path, (height, width))
         objects = record["objects"]
         boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
         boxes[:, 2:] += boxes[:, :2]

@@ -48,7 +48,7 @@ Dataset = Annotated[Shapes | Coco | Files, Field(discriminator="source")]
 class Synthetic(Section):
     """Training pictures with objects of others pasted over theirs, so that occluder and occludee are known exactly."""
 
-    pictures: int = Field(ge=1)
+    pictures: int = Field(ge=1, lt=10**6)  # their names have six digits
     seed: int = Field(0, ge=0)
     pasted: tuple[Annotated[int, Field(ge=1, le=20)], Annotated[int, Field(ge=1, le=20)]] = (1, 3)  # objects a picture
     hidden: tuple[Share, Share] = (0.1, 0.7)  # share of its target's mask that a pasted object hides

@@ -50,8 +50,9 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     rank, world, device = join_processes()
     if schedule.batch % world:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
-    annotations, weights = folder / "bilayer/train.json", folder / "weights" / f"{name}.safetensors"
+    annotations, weights = folder / f"bilayer/{params.train_on}.json", folder / "weights" / f"{name}.safetensors"
     determined_by = {
+        "train_on": params.train_on,
         # without what is not said, so that reading it back checks it alike; a label changes nothing
         "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label"}),
         "schedule": schedule.model_dump(mode="json"),
@@ -65,7 +66,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     machine = {"processes": world, "threads": torch.get_num_threads(), "device": device.type}
     checkpoints = checkpoint_folder(data, {**determined_by, **machine})
     order = BACKBONES[variant.backbone].channel_order
-    pictures = TrainingPictures(annotations, folder / "images/train", schedule, seed, order)
+    pictures = TrainingPictures(annotations, folder / "images" / params.train_on, schedule, seed, order)
 
     torch.manual_seed(seed)
     model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
