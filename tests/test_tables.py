@@ -40,7 +40,7 @@ def metrics(name: str, seed: int, split: str) -> dict:
     value = share(name, seed, split)
     provenance = {"origin": "measured here" if own else "brought", "name": name, "images": 150, "objects": 905}
     if own:
-        provenance |= {"seed": seed, "schedule": {"iterations": 600, "batch": 4}}
+        provenance |= {"seed": seed, "train_on": "train", "schedule": {"iterations": 600, "batch": 4}}
     twelve = {metric: None if metric == "APs" else value for metric in NAMES} | {"AP50": value + 0.2}
     edges = [(0.0, 0.125, 700), (0.125, 1.0, 205)] if split == "val" else [(0.0, 0.125, 905), (0.125, 1.0, 0)]
     bins = [
@@ -241,6 +241,7 @@ def test_missing_metrics_are_named_with_the_command_that_makes_them(reports):
     ("key", "value", "problem"),
     [
         ("objects", 900, "provenance.objects: 900: expected 905 as in "),
+        ("train_on", "pasted", "provenance.train_on: 'pasted': expected 'train' as in "),
         ("schedule", {"iterations": 20}, "provenance.schedule: .*20.*: expected .*600.* as in "),
         ("origin", "brought", "provenance.origin: 'brought': expected 'measured here'"),
     ],

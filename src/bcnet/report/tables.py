@@ -124,7 +124,7 @@ def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
 def _check_alike(paths: list[Path], runs: list[dict[str, Any]]) -> None:
     """Seeds can be averaged when they were trained alike and evaluated on the same objects in the same bins."""
     for path, run in zip(paths[1:], runs[1:], strict=True):
-        for key in ("objects", "images", "annotations_sha256", "schedule", "iou_type"):
+        for key in ("objects", "images", "annotations_sha256", "train_on", "schedule", "iou_type"):
             mine, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
             if mine != first:
                 raise InputError(f"{path}: provenance.{key}: {mine!r}: expected {first!r} as in {paths[0]}")
