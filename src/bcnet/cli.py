@@ -25,6 +25,12 @@ def fetch(args: argparse.Namespace) -> None:
         fetch(params.dataset_named(args.dataset), args.dataset, folder)
 
 
+def check(args: argparse.Namespace) -> None:
+    from bcnet.data.check import check
+
+    check(args.annotations, args.images, args.fix, args.all)
+
+
 def convert(args: argparse.Namespace) -> None:
     from bcnet.data.convert import convert
 
@@ -127,6 +133,17 @@ VERBS = {
                 ("--predictions",),
                 {"metavar": "NAME", "help": "bring this entry of params.yaml's predictions instead"},
             ),
+        ),
+    ),
+    "check": Verb(
+        check,
+        "tell all that is wrong with an annotation file, or mend it",
+        "bcnet check train.json --images pictures --fix mended.json",
+        (
+            (("annotations",), {"type": Path, "metavar": "FILE", "help": "any COCO-format file; it is only read"}),
+            (("--images",), {"type": Path, "metavar": "FOLDER", "help": "its pictures: decode and measure them too"}),
+            _path("--fix", "write a copy in which is mended what has one right answer", required=False),
+            (("--all",), {"action": "store_true", "help": "all lines, not only the first 20 of a kind"}),
         ),
     ),
     "convert": Verb(

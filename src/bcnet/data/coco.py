@@ -1,4 +1,4 @@
-"""The COCO file format: annotation files and pictures, checked as they are read. Its masks: `masks`.
+"""The COCO file format: annotation files, checked as they are read. Masks and pictures have files of their own.
 
 Specification: https://cocodataset.org/#format-data.
 """
@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks import NUMBERS, TOLERANCE, segmentation_problems, to_rle
@@ -20,6 +18,7 @@ from bcnet.data.masks import decode as decode
 from bcnet.data.masks import encode as encode
 from bcnet.data.masks import run_lengths as run_lengths
 from bcnet.data.masks import segmentation_problem as segmentation_problem
+from bcnet.data.pictures import read_image as read_image
 from bcnet.files import InputError, read_json, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
@@ -27,15 +26,6 @@ LARGEST_ID = 2**63 - 1  # of the tables' columns
 LARGEST_AREA = 2**53  # up to here float64, the tables' type, holds every whole number
 LARGEST_IMAGE = 178_956_970  # pixels: Pillow takes a larger picture for a decompression bomb
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line ends
-UPRIGHT = {  # what an EXIF orientation asks for
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class Problem(NamedTuple):
@@ -84,10 +74,8 @@ def problems(data: Any) -> Iterator[Problem]:
 
     An annotation's mask and box are checked only where its image has a size.
     """
-    missing = [name for name in SECTIONS if not isinstance(data, dict) or not isinstance(data.get(name), list)]
-    for name in missing:
-        yield Problem(name, f"no list {name!r}, expected a COCO annotation file")
-    if missing:
+    if missing := missing_sections(data):
+        yield from (Problem(name, f"no list {name!r}, expected a COCO annotation file") for name in missing)
         return
     images: dict[int, Any] = {}
     yield from _section("image", data["images"], images, image_problems)
@@ -95,6 +83,11 @@ def problems(data: Any) -> Iterator[Problem]:
     categories: dict[int, Any] = {}
     yield from _section("category", data["categories"], categories, category_problems)
     yield from _section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, images, categories))
+
+
+def missing_sections(data: Any) -> list[str]:
+    """Those of `SECTIONS` that are not there as lists."""
+    return [name for name in SECTIONS if not isinstance(data, dict) or not isinstance(data.get(name), list)]
 
 
 def _section(what: str, entries: list, known: dict[int, Any], check: Callable[[dict], Iterator[str]]) -> Any:
@@ -111,6 +104,11 @@ def _section(what: str, entries: list, known: dict[int, Any], check: Callable[[d
                 yield Problem(name, f"{name}: this id is there twice")
         for problem in check(entry):
             yield Problem(name, f"{name}: {problem}")
+
+
+def by_id(entries: list) -> dict[int, dict]:
+    """The entries of a section, checked or not, that have a right id."""
+    return {entry["id"]: entry for entry in entries if isinstance(entry, dict) and is_id(entry.get("id"))}
 
 
 def is_id(value: Any) -> bool:
@@ -134,7 +132,7 @@ def image_problems(image: dict) -> Iterator[str]:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         yield f"file_name is {shown(name)}, expected a path below the picture folder"
-    elif name.startswith("/") or ".." in PurePosixPath(name).parts or UNSAFE.search(name):
+    elif not names_a_file(image):
         yield f"file_name {shown(name)} leaves the picture folder or holds a tab, line end or control character"
 
 
@@ -146,6 +144,14 @@ def has_size(image: dict) -> bool:
     """Whether an image's width and height are right."""
     sides: list[Any] = [image.get("width"), image.get("height")]
     return all(map(_is_side, sides)) and math.prod(sides) <= LARGEST_IMAGE
+
+
+def names_a_file(image: dict) -> bool:
+    """Whether an image's file_name is right."""
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name:
+        return False
+    return not (name.startswith("/") or ".." in PurePosixPath(name).parts or UNSAFE.search(name))
 
 
 def category_problem(category: dict) -> str | None:
@@ -202,55 +208,21 @@ def annotation_problems(
             else:
                 yield "its mask is empty, so no bbox and area can be computed from it"
     area, box = annotation.get("area"), annotation.get("bbox")
-    if area is not None and not (type(area) in NUMBERS and 0 <= area <= LARGEST_AREA):
+    if area is not None and not is_area(area):
         yield f"area is {shown(area)}, expected a number of pixels"
-    if image and box is not None and not _is_box(box, height, width):
+    if image and box is not None and not is_box(box, height, width):
         yield f"bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
 
 
-def _is_box(box: Any, height: int, width: int) -> bool:
+def is_area(area: Any) -> bool:
+    """Whether this is a number of pixels."""
+    return type(area) in NUMBERS and 0 <= area <= LARGEST_AREA
+
+
+def is_box(box: Any, height: int, width: int) -> bool:
+    """Whether this is [x, y, width, height] inside a height x width image."""
     if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
         return False
     x, y, w, h = box
     inside = x >= -TOLERANCE and y >= -TOLERANCE and x + w <= width + TOLERANCE and y + h <= height + TOLERANCE
     return w >= 0 and h >= 0 and w + h > 0 and inside
-
-
-def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a picture as its annotations see it, whatever its mode.
-
-    The EXIF orientation is respected when that gives `size` or when no size is asked for; when only the picture as
-    stored has that size, the annotations were made on it, and the orientation is ignored.
-
-    Args:
-        size: (height, width) of the annotations in pixels, or None.
-
-    Returns:
-        (H, W, 3) uint8, RGB, 0 to 255. 16-bit pictures keep their upper 8 bits; transparency is dropped.
-
-    Raises:
-        InputError: missing, corrupt or truncated, of a mode that is no picture, or of another size.
-    """
-    try:
-        with Image.open(path) as image:
-            stored = (image.height, image.width)
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            turn = UPRIGHT.get(orientation)
-            upright = stored[::-1] if orientation in (5, 6, 7, 8) else stored
-            if size not in (None, stored, upright):
-                expected = f"{size[1]}x{size[0]}" if size else ""
-                raise InputError(f"{path}: the picture is {upright[1]}x{upright[0]}, its annotation says {expected}")
-            return _rgb(image.transpose(turn) if turn is not None and size in (None, upright) else image, path)
-    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # all by broken files
-        raise InputError(f"{path}: not a readable picture: {error}") from error
-
-
-def _rgb(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode == "F":
-        raise InputError(f"{path}: the picture holds real numbers, expected 8 or 16 bits")
-    if image.mode.startswith("I"):  # one channel of 16 bits, which Pillow would clip at 255
-        grey = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")  # a palette may hold transparent colours, which Pillow warns of otherwise
-    return np.asarray(image.convert("RGB"))

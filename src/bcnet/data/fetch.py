@@ -1,9 +1,6 @@
 """Fetch: a dataset, or predictions that a user brings, made ready below data/ in COCO layout."""
 
-import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ from bcnet.data.download import download, unzip, unzip_file
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
-from bcnet.progress import progress
+from bcnet.progress import in_threads
 
 PARTS = ("train", "val")
 MD5 = {  # of COCO's downloads, as several independent projects give them
@@ -70,7 +67,7 @@ def _link(part: str, own: Part, folder: Path) -> None:
     def check(image: dict[str, Any]) -> None:
         coco.read_image(own.images / image["file_name"], (image["height"], image["width"]))
 
-    _in_threads(check, data["images"], f"check {own.images}")
+    in_threads(check, data["images"], f"check {own.images}")
     if link.resolve() != target:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
@@ -118,15 +115,9 @@ def _write_images_tsv(name: str, folder: Path) -> None:
         digest = sha256(path)
         return f"{name}\t{path.stat().st_size}\t{digest}\n"
 
-    lines = _in_threads(line, sorted(names), f"hash the pictures of {name}")
+    lines = in_threads(line, sorted(names), f"hash the pictures of {name}")
     with atomic_output(folder / "images.tsv") as temporary:
         temporary.write_text("file\tbytes\tsha256\n" + "".join(lines), encoding="utf-8")
-
-
-def _in_threads(function: Callable[[Any], Any], items: list[Any], what: str) -> list[Any]:
-    """`function` of each item, in order; decoding and hashing free Python's lock. The first error ends it."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(progress(pool.map(function, items), what, len(items)))
 
 
 def bring(brought: Brought, name: str, folder: Path) -> None:

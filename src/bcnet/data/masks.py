@@ -61,6 +61,27 @@ def polygon_extent(polygon: Any) -> tuple[float, float, float, float] | str:
     return "a polygon holds something that is not a finite number"
 
 
+def clip(polygon: list[float], height: int, width: int) -> list[float]:
+    """The part of a polygon [x0, y0, …] inside a height x width image; empty if there is none.
+
+    Sutherland and Hodgman: cut at one side after the other; parts that come apart stay joined along the border.
+    """
+    points = list(zip(polygon[::2], polygon[1::2], strict=True))
+    for axis, border, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
+        kept: list[tuple[float, float]] = []
+        for a, b in zip([points[-1], *points[:-1]], points, strict=True):
+            a_inside, b_inside = sign * (a[axis] - border), sign * (b[axis] - border)
+            if (a_inside < 0) != (b_inside < 0):
+                other = a[1 - axis] + (b[1 - axis] - a[1 - axis]) * a_inside / (a_inside - b_inside)
+                kept.append((border, other) if axis == 0 else (other, border))
+            if b_inside >= 0:
+                kept.append(b)
+        if not kept:
+            return []
+        points = kept
+    return [coordinate for point in points for coordinate in point]
+
+
 def _rle_problem(rle: dict, height: int, width: int) -> str | None:
     size, counts = rle.get("size"), rle.get("counts")
     if size != [height, width] or type(size[0]) is not int or type(size[1]) is not int:
