@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import orjson
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -100,14 +99,10 @@ def _left_out(data: Any) -> Iterator[Problem]:
     """What annotations leave out, and `coco.read` fills in."""
     for annotation in [] if coco.missing_sections(data) else data["annotations"]:
         if isinstance(annotation, dict):
-            for key, filled in (
-                ("iscrowd", "0 is taken"),
-                ("bbox", "its mask's is taken"),
-                ("area", "its mask's is taken"),
-            ):
+            name = f"annotation {shown(annotation.get('id'))}"
+            for key, value in (("iscrowd", "0"), ("bbox", "its mask's"), ("area", "its mask's")):
                 if key not in annotation:
-                    name = f"annotation {shown(annotation.get('id'))}"
-                    yield Problem(name, f"{name}: no {key}, {filled}")
+                    yield Problem(name, f"{name}: no {key}, {value} is taken")
 
 
 def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]:
@@ -118,15 +113,16 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
         what: {key: entry for key, entry in coco.by_id(data[section]).items() if f"{what} {key}" not in wrong}
         for section, what in coco.SECTIONS.items()
     }
-    masks: dict[bytes, int] = {}
-    for annotation in progress(right["annotation"].values(), "compare boxes and masks", len(right["annotation"])):
-        name, image = f"annotation {annotation['id']}", right["image"].get(annotation["image_id"])
-        for text in _mask_notes(annotation, image["height"], image["width"]) if image else []:
-            yield Problem(name, f"{name}: {text}")
-        content = [annotation[key] for key in ("image_id", "category_id", "iscrowd", "segmentation")]
-        first = masks.setdefault(blake2b(orjson.dumps(content)).digest(), annotation["id"])
-        if first != annotation["id"]:
-            yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+    masks: dict[tuple, int] = {}
+    for key, annotation in progress(right["annotation"].items(), "compare boxes and masks", len(right["annotation"])):
+        name, image_id = f"annotation {key}", annotation["image_id"]
+        if image := right["image"].get(image_id):
+            rle = coco.to_rle(annotation["segmentation"], image["height"], image["width"])
+            yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(annotation, rle))
+            digest = sha256(rle["counts"].encode()).digest()
+            content = (image_id, annotation["category_id"], annotation["iscrowd"], digest)
+            if (first := masks.setdefault(content, key)) != key:
+                yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
     for what in ("image", "category"):
         used = {shown(entry.get(f"{what}_id")) for entry in data["annotations"] if isinstance(entry, dict)}
         for key in right[what]:
@@ -145,8 +141,7 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
                 yield Problem("picture", f"picture: no image names {shown(str(file.relative_to(folder)))}")
 
 
-def _mask_notes(annotation: dict, height: int, width: int) -> Iterator[str]:
-    rle = coco.to_rle(annotation["segmentation"], height, width)
+def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:
     if not (pixels := int(coco_mask.area(rle))):
         yield "its mask is empty"
         return
