@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bcnet.data import coco
-from bcnet.data.convert import MEASURES, convert
-from bcnet.data.occlusion import occlusions, paste
+from bcnet.data.convert import MEASURES, convert, gather
+from bcnet.data.occlusion import occlusions
 from bcnet.files import InputError
 from bcnet.params.data import Convert
 
@@ -47,10 +47,8 @@ def test_each_annotation_gets_what_the_geometry_says_of_its_image(annotations, t
         for one, source, expected in zip(
             found, group, occlusions(group, HEIGHT, WIDTH, Convert(min_pixels=30)), strict=True
         ):
-            mask = expected.occluder
-            occluder = coco.encode(paste(mask, HEIGHT, WIDTH)) if mask else None
             measures = {name: getattr(expected, name) for name in MEASURES}
-            assert one == source | {"occluder": occluder, "occlusion": measures}
+            assert one == source | {"occluder": expected.occluder, "occlusion": measures}
             assert not (one["iscrowd"] and one["occluder"])
 
 
@@ -98,6 +96,58 @@ def test_the_released_format_has_polygons_under_its_own_key(annotations, tmp_pat
         assert b.items() >= a.items()
 
 
+def test_shards_put_together_are_the_whole_byte_for_byte(annotations, tmp_path):
+    convert(annotations, tmp_path / "whole.json", Convert(), jobs=1)
+    shards = [tmp_path / f"{k}of8.json" for k in range(1, 9)]
+    for k, shard in enumerate(shards, 1):
+        convert(annotations, shard, Convert(), jobs=1, shard=(k, 8))
+        part = json.loads(shard.read_text())
+        assert {one["image_id"] for one in part["annotations"]} <= {image["id"] for image in part["images"]}
+    assert sum(len(json.loads(shard.read_text())["images"]) for shard in shards) == 50
+    gather(annotations, shards[::-1], tmp_path / "gathered.json")
+    for kind in ("json", "parquet"):
+        assert (tmp_path / f"gathered.{kind}").read_bytes() == (tmp_path / f"whole.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("chosen", [[1, 2], [1, 2, 3, 3], [1, 1, 2], [4]])
+def test_only_all_parts_once_are_put_together(annotations, tmp_path, chosen):
+    for k in (1, 2, 3):
+        convert(annotations, tmp_path / f"{k}.json", Convert(), jobs=1, shard=(k, 3))
+    content = json.loads((tmp_path / "3.json").read_text())
+    content["annotations"][0]["id"] = 5000
+    (tmp_path / "4.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="expected each one once"):
+        gather(annotations, [tmp_path / f"{k}.json" for k in chosen], tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_annotations_with_amodal_masks_get_an_amodal_occluder(annotations, tmp_path):
+    content = json.loads(annotations.read_text())
+    for one in content["annotations"][::2]:  # the whole image, so all others occlude it and it all others
+        one["amodal_segmentation"] = coco.encode(np.ones((HEIGHT, WIDTH), bool))
+        one["amodal_bbox"] = [0, 0, WIDTH, HEIGHT]
+    annotations.write_text(json.dumps(content))
+    convert(annotations, tmp_path / "out.json", Convert(min_box_iou=0), jobs=1)
+    after = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert any(one["occluder"] != one.get("amodal_occluder") for one in after)
+    for one in after:
+        assert ("amodal_occluder" in one) == ("amodal_segmentation" in one)
+        others = [o for o in after if o["image_id"] == one["image_id"] and o is not one and not o["iscrowd"]]
+        if "amodal_segmentation" in one and not one["iscrowd"]:
+            masks = [coco.decode(o.get("amodal_segmentation", o["segmentation"]), HEIGHT, WIDTH) for o in others]
+            expected = coco.encode(np.any(masks, 0)) if masks else None
+            assert one["amodal_occluder"] == expected
+
+
+def test_in_front_needs_a_depth_somewhere(annotations, tmp_path):
+    with pytest.raises(InputError, match=r"convert\.in_front: true needs annotations with 'depth'"):
+        convert(annotations, tmp_path / "out.json", Convert(in_front=True), jobs=1)
+    content = json.loads(annotations.read_text())
+    content["annotations"][7]["depth"] = 0
+    annotations.write_text(json.dumps(content))
+    convert(annotations, tmp_path / "out.json", Convert(in_front=True), jobs=1)
+
+
 def test_an_empty_file_is_converted(tmp_path):
     (tmp_path / "in.json").write_text('{"images": [], "annotations": [], "categories": []}')
     convert(tmp_path / "in.json", tmp_path / "out.json", Convert(), jobs=2)
@@ -105,18 +155,49 @@ def test_an_empty_file_is_converted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "jobs", "expected"), [("in.json", 1, "--out"), ("o", 1, "--out"), ("o.json", 0, "--jobs 0")]
+    ("out", "jobs", "shard", "expected"),
+    [
+        ("in.json", 1, (1, 1), "--out"),
+        ("o", 1, (1, 1), "--out"),
+        ("o.json", 0, (1, 1), "--jobs 0"),
+        ("o.json", 1, (0, 8), "--shard 0/8"),
+        ("o.json", 1, (9, 8), "--shard 9/8"),
+    ],
 )
-def test_wrong_arguments_write_nothing(annotations, tmp_path, out, jobs, expected):
+def test_wrong_arguments_write_nothing(annotations, tmp_path, out, jobs, shard, expected):
     with pytest.raises(InputError, match=expected):
-        convert(annotations, tmp_path / out, Convert(), jobs)
+        convert(annotations, tmp_path / out, Convert(), jobs, shard=shard)
     assert [path.name for path in tmp_path.iterdir()] == ["in.json"]
 
 
-def test_wrong_annotations_write_nothing(annotations, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["annotations"][3].update(segmentation=[]),
+        lambda content: content["annotations"][3].update(segmentation=[[float("nan")] * 6]),
+        lambda content: content["annotations"][3].update(id=content["annotations"][2]["id"]),
+        lambda content: content["annotations"][3].update(id="7"),
+        lambda content: content["annotations"][3].update(id=True),
+        lambda content: content["annotations"][3].update(id=2**70),
+        lambda content: content["annotations"][3].pop("id"),
+        lambda content: content["annotations"][3].update(image_id=77),
+        lambda content: content["annotations"][3].update(image_id=1.0),
+        lambda content: content["annotations"][3].update(category_id=3),
+        lambda content: content["annotations"].insert(3, None),
+        lambda content: content.update(annotations={}),
+        lambda content: content.pop("annotations"),
+        lambda content: content["images"][0].update(width=0),
+        lambda content: content["categories"].append({"id": 2, "name": "again"}),
+    ],
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_wrong_annotations_write_nothing_and_are_named_as_by_coco_read(annotations, tmp_path, change, jobs):
     content = json.loads(annotations.read_text())
-    content["annotations"][3]["segmentation"] = []
+    change(content)
     annotations.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="annotation 997: segmentation"):
-        convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
+    with pytest.raises(InputError) as expected:
+        coco.read(annotations)
+    with pytest.raises(InputError) as found:
+        convert(annotations, tmp_path / "out.json", Convert(), jobs)
+    assert str(found.value) == str(expected.value)
     assert [path.name for path in tmp_path.iterdir()] == ["in.json"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bcnet.data import coco
-from bcnet.data.occlusion import box_iou, box_window, crop, occlusions, paste, polygons
+from bcnet.data.occlusion import box_corners, box_iou, occlusions, polygons
 from bcnet.params.data import Convert
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "coco-sample"
@@ -31,6 +31,12 @@ def bits(mask):
     return int.from_bytes(np.packbits(mask).tobytes())
 
 
+def image_of(number, height, width):
+    """The mask, (height, width) bool, of such a number."""
+    size = height * width
+    return np.unpackbits(np.frombuffer(number.to_bytes((size + 7) // 8), np.uint8))[:size].reshape(height, width) > 0
+
+
 def slow_occlusions(annotations, height, width, rule):
     """The definitions of `occlusions`, with whole images and a loop over all pairs."""
     masks = [bits(coco.decode(a["segmentation"], height, width)) for a in annotations]
@@ -49,7 +55,8 @@ def slow_occlusions(annotations, height, width, rule):
                 continue
             everyone |= masks[j]
             highest = max(highest, slow_iou(target["bbox"], other["bbox"], plus=0))
-            if slow_iou(target["bbox"], other["bbox"], plus=1) > rule.min_box_iou:
+            behind = rule.in_front and other.get("depth", 0) > target.get("depth", np.inf)
+            if slow_iou(target["bbox"], other["bbox"], plus=1) > rule.min_box_iou and not behind:
                 part = masks[j] & box
                 union |= part
                 contributions.append((part.bit_count(), other["category_id"]))
@@ -74,7 +81,7 @@ def assert_like_the_slow_way(annotations, height, width, rule):
         assert {name: getattr(one, name) for name in measures} == pytest.approx(measures, abs=1e-12)
         assert (one.occluder is None) == (union is None)
         if one.occluder is not None:
-            assert bits(paste(one.occluder, height, width)) == union
+            assert one.occluder == coco.encode(image_of(union, height, width))
 
 
 @st.composite
@@ -92,8 +99,13 @@ def scenes(draw):
                 "category_id": draw(st.integers(1, 2)),
                 "iscrowd": draw(st.sampled_from([0, 0, 0, 1])),
             }
+            | draw(st.sampled_from([{}, {"depth": 0}, {"depth": 1}, {"depth": 2}]))
         )
-    rule = Convert(min_box_iou=draw(st.sampled_from([0, 0.05, 0.25, 1])), min_pixels=draw(st.integers(0, 6)))
+    rule = Convert(
+        min_box_iou=draw(st.sampled_from([0, 0.05, 0.25, 1])),
+        min_pixels=draw(st.integers(0, 6)),
+        in_front=draw(st.booleans()),
+    )
     return annotations, height, width, rule
 
 
@@ -129,13 +141,13 @@ def test_each_of_two_overlapping_objects_is_the_others_occluder():
     assert left.same_category
     assert left.box_cover == left.mask_cover == 0.5
     assert left.max_box_iou == 1 / 3
-    assert paste(left.occluder, 40, 60).nonzero()[1].min() == 10
+    assert coco.decode(left.occluder, 40, 60).nonzero()[1].min() == 10
 
 
 def test_a_union_of_20_pixels_or_fewer_counts_as_none():
     for height, expected in ((10, None), (11, 22)):  # two columns wide
         target, _ = occlusions([rectangle(0, 0, 20, height), rectangle(18, 0, 20, height)], 40, 60, RULE)
-        assert (target.occluder and int(target.occluder.pixels.sum())) == expected
+        assert (target.occluder and int(coco.decode(target.occluder, 40, 60).sum())) == expected
         assert target.n_occluders == (expected is not None)
         assert target.same_category == (expected is not None)
         assert target.mask_cover == 0.1, "what covers is counted, whether or not it is enough for an occluder"
@@ -152,6 +164,17 @@ def test_the_main_occluder_is_the_one_with_most_pixels_in_the_box_and_the_first_
     target, small = rectangle(10, 10, 20, 10, category=1), rectangle(0, 10, 14, 10, category=1)
     assert not occlusions([target, small, rectangle(25, 10, 20, 10, category=2)], 40, 60, RULE)[0].same_category
     assert occlusions([target, small, rectangle(26, 10, 20, 10, category=2)], 40, 60, RULE)[0].same_category
+
+
+def test_in_front_only_what_depth_does_not_put_behind_occludes():
+    scene = [rectangle(0, 0, 20, 10), rectangle(10, 0, 20, 10)]
+    for (left, right), expected in {((0, 1)): (False, True), (1, 0): (True, False), (1, 1): (True, True)}.items():
+        given_depth = [scene[0] | {"depth": left}, scene[1] | {"depth": right}]
+        found = occlusions(given_depth, 40, 60, Convert(in_front=True))
+        assert tuple(one.occluder is not None for one in found) == expected
+        assert [one.box_cover for one in found] == [0.5, 0.5], "the measures do not ask who is in front"
+    unknown = occlusions([scene[0] | {"depth": 0}, scene[1]], 40, 60, Convert(in_front=True))
+    assert all(one.occluder for one in unknown), "where a depth is missing, each is the other's occluder"
 
 
 def test_no_annotations_no_occlusions():
@@ -174,7 +197,7 @@ def test_box_iou_with_and_without_the_released_plus_one():
     ],
 )
 def test_a_box_is_cut_at_its_truncated_corners(box, rows, columns):
-    assert box_window(box, 20, 30) == (slice(*rows), slice(*columns))
+    assert box_corners(np.array([box]), 20, 30).tolist() == [[columns[0], rows[0], columns[1], rows[1]]]
 
 
 def test_polygons_draw_the_mask_again_with_holes_made_solid():
@@ -184,4 +207,4 @@ def test_polygons_draw_the_mask_again_with_holes_made_solid():
     holed = mask.copy()
     holed[22:25, 26:30] = False
     for drawn in (mask, holed):
-        np.testing.assert_array_equal(coco.decode(polygons(crop(drawn)), 30, 40), mask)
+        np.testing.assert_array_equal(coco.decode(polygons(coco.encode(drawn)), 30, 40), mask)

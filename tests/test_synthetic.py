@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 
 from bcnet.cli import main
 from bcnet.data import coco
+from bcnet.data.crops import Crop, crop
 from bcnet.data.cutpaste import blend, resized_mask, whole_objects
 from bcnet.data.fetch import fetch
 from bcnet.data.loader import TrainingPictures
-from bcnet.data.occlusion import Crop, crop
 from bcnet.data.synthetic import synthesize
 from bcnet.files import InputError, sha256
 from bcnet.params.data import Coco, Files, Part, Shapes, Synthetic

@@ -32,9 +32,12 @@ def check(args: argparse.Namespace) -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
-    from bcnet.data.convert import convert
+    from bcnet.data.convert import convert, gather
 
-    convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format)
+    if args.gather:
+        gather(args.annotations, args.gather, args.out)
+    else:
+        convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format, args.shard)
 
 
 def synthesize(args: argparse.Namespace) -> None:
@@ -120,6 +123,11 @@ def _path(flag: str, text: str, required: bool = True) -> tuple[tuple[str, ...],
     return (flag,), {"type": Path, "required": required, "help": text, "metavar": "FILE"}
 
 
+def _shard(text: str) -> tuple[int, int]:
+    k, n = text.split("/")
+    return int(k), int(n)
+
+
 JOBS = ("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}
 SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
 VERBS = {
@@ -161,6 +169,14 @@ VERBS = {
                     "default": "bilayer",
                     "help": "released: the polygon key of the released code",
                 },
+            ),
+            (
+                ("--shard",),
+                {"type": _shard, "default": (1, 1), "metavar": "K/N", "help": "only part K of N of the images"},
+            ),
+            (
+                ("--gather",),
+                {"type": Path, "nargs": "+", "metavar": "FILE", "help": "put the outputs of all shards together"},
             ),
         ),
     ),

@@ -1,18 +1,20 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.data import coco
-from bcnet.data.occlusion import occlusions, paste, polygons
-from bcnet.files import InputError, atomic_output, write_json
+from bcnet.data import coco, stream
+from bcnet.data.occlusion import occlusions, polygons
+from bcnet.files import InputError, atomic_output
 from bcnet.params.data import Convert
 from bcnet.progress import progress
 
@@ -29,14 +31,18 @@ COLUMNS = {  # of the occlusion table; the last five are the keys of an annotati
     "same_category": pa.bool_(),
 }
 MEASURES = list(COLUMNS)[5:]
+ROW = np.dtype([(name, kind.to_pandas_dtype()) for name, kind in COLUMNS.items()])
 OCCLUDER_KEY = {"bilayer": "occluder", "released": "bg_object_segmentation"}
-Image = tuple[list[dict[str, Any]], int, int]  # the annotations of an image, its height and width
+Work = tuple[dict[str, Any], list[bytes]]  # an image and the texts of its annotations
 
 
-def convert(annotations: Path, out: Path, settings: Convert, jobs: int, format: str = "bilayer") -> None:
+def convert(
+    annotations: Path, out: Path, settings: Convert, jobs: int, format: str = "bilayer", shard: tuple[int, int] = (1, 1)
+) -> None:
     """Write a COCO file with `occlusion` and the occluder on every annotation, and beside it the occlusion table.
 
-    The bytes do not depend on `jobs`.
+    The bytes do not depend on `jobs`. Annotations with amodal masks get `amodal_occluder` too: the occluder by the
+    same rule, of amodal masks and boxes.
 
     Args:
         annotations: any COCO-format file.
@@ -44,61 +50,129 @@ def convert(annotations: Path, out: Path, settings: Convert, jobs: int, format: 
         jobs: processes.
         format: "bilayer": the occluder as `occluder`, compressed RLE or null; "released": as `bg_object_segmentation`,
             a list of polygons, empty without one, the key that the released code trains from (there thinned, here not).
+        shard: (k, n): only the kth of n equal parts of the images, k from 1; `gather` puts the parts together.
 
     Raises:
-        InputError: `annotations` is not right, `out` is not a .json file of its own, or fewer than one job.
+        InputError: `annotations` is not right or has no `depth` for `settings.in_front`, `out` is not a .json file of
+            its own, or fewer than one job.
     """
-    if out.suffix != ".json" or out.resolve() == annotations.resolve():
-        raise InputError(f"--out {out}: expected a .json file other than --annotations")
+    _check_out(out, annotations)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
-    data = coco.read(annotations)
-    by_image = defaultdict(list)
-    for annotation in data["annotations"]:
-        by_image[annotation["image_id"]].append(annotation)
-    sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
-    images = [(group, *sizes[image_id]) for image_id, group in by_image.items()]
+    with _mapped(jobs) as mapped:  # before the file is read: processes that start later would copy it
+        file = stream.read(annotations)
+        head, by_image = _part(file, *shard)
+        places = sorted(place for group in by_image.values() for place in group)
+        texts: list[Any] = list(file.texts)
+        rows, depth_known = np.zeros(len(texts), ROW), False
+        images = {image["id"]: image for image in head["images"]}
+        categories = {category["id"]: category for category in head["categories"]}
+        work = ((images[image_id], [bytes(texts[p]) for p in group]) for image_id, group in by_image.items())
+        function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
+        converted = progress(mapped(function, work), f"convert {annotations}", len(by_image))
+        for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
+            rows[group] = new_rows
+            depth_known |= has_depth
+            for place, text in zip(group, new_texts, strict=True):
+                texts[place] = text
+    if settings.in_front and not depth_known:
+        raise InputError(f"{annotations}: convert.in_front: true needs annotations with 'depth', this file has none")
+    _write(out, head, [texts[place] for place in places], _table(rows[places]))
 
-    converted = _map(partial(_convert_image, settings=settings, format=format), images, jobs)
-    for (group, *_), results in zip(images, progress(converted, f"convert {annotations}", len(images)), strict=True):
-        for annotation, (occluder, measures) in zip(group, results, strict=True):
-            annotation |= {OCCLUDER_KEY[format]: occluder, "occlusion": measures}
-    with atomic_output(out.with_suffix(".parquet")) as temporary:
-        pq.write_table(_table(data["annotations"]), temporary)
-        write_json(out, data)
+
+def gather(annotations: Path, shards: list[Path], out: Path) -> None:
+    """Put the parts that `convert` made of a file together: the bytes of converting it at once.
+
+    Raises:
+        InputError: a part is not right, or the parts do not have each annotation of the file once.
+    """
+    _check_out(out, annotations)
+    file, parts = (
+        stream.read(annotations),
+        [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")],
+    )
+    found = {annotation_id: text for part in parts for annotation_id, text in zip(part.ids, part.texts, strict=True)}
+    count = sum(len(part.ids) for part in parts)
+    if count != len(found) or found.keys() != set(file.ids):
+        has = f"{count} annotations, {len(found.keys() & set(file.ids))} of the {len(file.ids)} of {annotations}"
+        raise InputError(f"--gather: the {len(shards)} parts have {has}: expected each one once")
+    table = pa.concat_tables([pq.read_table(shard.with_suffix(".parquet")) for shard in shards]).combine_chunks()
+    row = {annotation_id: index for index, annotation_id in enumerate(table["annotation_id"].to_pylist())}
+    _write(out, file.head, [found[i] for i in file.ids], table.take([row[i] for i in file.ids]))
 
 
-def _map(function: Any, images: list[Image], jobs: int) -> Iterator[Any]:
-    """`function` of each image, in order, by `jobs` processes."""
+def _check_out(out: Path, annotations: Path) -> None:
+    if out.suffix != ".json" or out.resolve() == annotations.resolve():
+        raise InputError(f"--out {out}: expected a .json file other than --annotations")
+
+
+def _part(file: stream.AnnotationFile, k: int, n: int) -> tuple[dict[str, Any], dict[int, list[int]]]:
+    """Of a file, the content beside annotations, and the places of annotations by image, for part k of n."""
+    if not 1 <= k <= n:
+        raise InputError(f"--shard {k}/{n}: expected two whole numbers K/N with 1 <= K <= N")
+    images = file.head["images"][k - 1 :: n]
+    chosen = {image["id"] for image in images}
+    return {**file.head, "images": images}, {i: places for i, places in file.by_image.items() if i in chosen}
+
+
+@contextmanager
+def _mapped(jobs: int) -> Iterator[Callable[[Any, Iterator[Work]], Iterator[Any]]]:
+    """A `map`, in order, over images, by `jobs` processes."""
     if jobs == 1:
-        yield from map(function, images)
+        yield map
         return
     with Pool(jobs) as pool:
-        yield from pool.imap(function, images, chunksize=16)
+        yield partial(pool.imap, chunksize=32)
 
 
-def _convert_image(image: Image, settings: Convert, format: str) -> list[tuple[Any, dict[str, Any]]]:
-    """The occluder, as the format has it, and `occlusion`, for each annotation of an image."""
-    annotations, height, width = image
-    result = []
-    for occlusion in occlusions(annotations, height, width, settings):
-        mask = occlusion.occluder
-        if format == "released":
-            occluder: Any = polygons(mask) if mask else []
-        else:
-            occluder = coco.encode(paste(mask, height, width)) if mask else None
-        result.append((occluder, {name: getattr(occlusion, name) for name in MEASURES}))
-    return result
+def _convert_image(
+    work: Work, path: Path, categories: dict[int, Any], settings: Convert, format: str
+) -> tuple[list[bytes], np.ndarray, bool]:
+    """The new texts of an image's annotations, their rows of the table, and whether one of them has a depth."""
+    image, texts = work
+    try:
+        annotations = [orjson.loads(text) for text in texts]
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: an annotation of image {image['id']}: not valid JSON: {error}") from error
+    for annotation in annotations:
+        if problem := coco.annotation_problem(annotation, {image["id"]: image}, categories):
+            raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
+    found = occlusions(annotations, image["height"], image["width"], settings)
+    for annotation, occlusion in zip(annotations, found, strict=True):
+        occluder = occlusion.occluder
+        annotation[OCCLUDER_KEY[format]] = (
+            occluder if format == "bilayer" else polygons(occluder) if occluder is not None else []
+        )
+        annotation["occlusion"] = {name: getattr(occlusion, name) for name in MEASURES}
+    if any("amodal_segmentation" in annotation for annotation in annotations):
+        amodal = occlusions([_amodal(one) for one in annotations], image["height"], image["width"], settings)
+        for annotation, occlusion in zip(annotations, amodal, strict=True):
+            if "amodal_segmentation" in annotation:
+                annotation["amodal_occluder"] = occlusion.occluder
+    try:
+        new_texts = [orjson.dumps(annotation) for annotation in annotations]
+    except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
+        raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
+    rows = np.array([_row(annotation) for annotation in annotations], ROW)
+    return new_texts, rows, any("depth" in annotation for annotation in annotations)
 
 
-def _table(annotations: list[dict[str, Any]]) -> pa.Table:
-    rows = [
-        {
-            **annotation,
-            **annotation["occlusion"],
-            "annotation_id": annotation["id"],
-            "iscrowd": bool(annotation["iscrowd"]),
-        }
-        for annotation in annotations
-    ]
-    return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()})
+def _amodal(annotation: dict[str, Any]) -> dict[str, Any]:
+    """An annotation with its amodal mask and box, where it has them, in the place of what is visible."""
+    shape = annotation.get("amodal_segmentation", annotation["segmentation"])
+    return {**annotation, "segmentation": shape, "bbox": annotation.get("amodal_bbox", annotation["bbox"])}
+
+
+def _row(annotation: dict[str, Any]) -> tuple[Any, ...]:
+    about = {**annotation, **annotation["occlusion"], "annotation_id": annotation["id"]}
+    return tuple(about[name] for name in COLUMNS)
+
+
+def _table(rows: np.ndarray) -> pa.Table:
+    return pa.table({name: pa.array(rows[name], kind) for name, kind in COLUMNS.items()})
+
+
+def _write(out: Path, head: dict[str, Any], texts: list[Any], table: pa.Table) -> None:
+    with atomic_output(out.with_suffix(".parquet")) as temporary:
+        pq.write_table(table, temporary)
+        stream.write(out, head, texts)

@@ -12,7 +12,8 @@ from scipy.ndimage import uniform_filter
 from skimage.measure import label
 
 from bcnet.data import coco
-from bcnet.data.occlusion import Crop, crop, occlusions, seen_through
+from bcnet.data.crops import Crop, crop, seen_through
+from bcnet.data.occlusion import occlusions
 from bcnet.params.data import Convert, Synthetic
 
 SIZES = (0.5, 2.0)  # area of a pasted object, as a share of its target's

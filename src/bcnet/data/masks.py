@@ -127,7 +127,8 @@ def run_lengths(counts: str | bytes) -> np.ndarray | None:
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Compressed RLE `{"size": [height, width], "counts": str}` of a checked segmentation; polygons are united."""
     if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        parts = coco_mask.frPyObjects(segmentation, height, width)
+        rle = parts[0] if len(parts) == 1 else coco_mask.merge(parts)
     elif isinstance(segmentation["counts"], list):
         rle = coco_mask.frPyObjects(segmentation, height, width)
     else:

@@ -2,31 +2,28 @@
 
 The rule is that of the released converter (`process_dataset.py`) and of the authors' answers: every other instance
 whose box overlaps by more than a threshold is an occluder, whatever its category and depth, cut to the target's box.
+
+Masks are runs of pixels here: their unions and intersections take a hundredth of the time of those of whole images.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
+from pycocotools import mask as coco_mask
 from skimage.measure import find_contours
 
-from bcnet.data import coco
+from bcnet.data import coco, runs
 from bcnet.params.data import Convert
 
-Window = tuple[slice, slice]  # rows and columns of the image, with start and stop
-
-
-class Crop(NamedTuple):
-    """A mask without the background around it: pixels (h, w) bool, at `window` of the image."""
-
-    window: Window
-    pixels: np.ndarray
+Rle = dict[str, Any]  # compressed, of image size
 
 
 class Occlusion(NamedTuple):
     """What `occlusions` says of one annotation."""
 
-    occluder: Crop | None
+    occluder: Rle | None
     box_cover: float
     mask_cover: float
     max_box_iou: float
@@ -41,7 +38,8 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
     """The occluder of each annotation of an image and the measures of its occlusion.
 
     "Others" are the other annotations of the image that are no crowd: a crowd region occludes nothing and is itself
-    `NOT_OCCLUDED`. Neighbours are the others with inclusive box IoU > `rule.min_box_iou`. All counts are whole pixels:
+    `NOT_OCCLUDED`. Neighbours are the others with inclusive box IoU > `rule.min_box_iou`; with `rule.in_front` those
+    with a greater `depth` than the target's are none. All counts are whole pixels:
 
     - occluder: the neighbours' masks, united, cut to the target's box (`box_window`), the target's own pixels included;
       None if that is `rule.min_pixels` pixels or fewer.
@@ -58,37 +56,79 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
     Returns:
         One for each annotation, in their order.
     """
-    objects = [i for i, annotation in enumerate(annotations) if not annotation["iscrowd"]]
-    if not objects:
-        return [NOT_OCCLUDED] * len(annotations)
-    crops = {i: crop(coco.decode(annotations[i]["segmentation"], height, width)) for i in objects}
-    boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=float)
-    iou, inclusive_iou = box_iou(boxes), box_iou(boxes, inclusive=True)
-    layers = np.zeros((height, width), np.int32)  # how many masks lie on a pixel
-    for mask in crops.values():
-        layers[mask.window] += mask.pixels
+    objects = [annotation for annotation in annotations if not annotation["iscrowd"]]
+    found = iter(_of_objects(objects, height, width, rule) if len(objects) > 1 else [NOT_OCCLUDED])
+    return [NOT_OCCLUDED if annotation["iscrowd"] else next(found) for annotation in annotations]
 
-    result = [NOT_OCCLUDED] * len(annotations)
-    for i in objects:
-        own, window = crops[i], box_window(annotations[i]["bbox"], height, width)
-        covered_box = layers[window] > seen_through(own, window)
-        covered_mask = layers[own.window][own.pixels] > 1
-        others = [j for j in objects if j != i]
-        neighbours = [j for j in others if inclusive_iou[i, j] > rule.min_box_iou]
-        parts = np.array([seen_through(crops[j], window) for j in neighbours], bool)
-        parts = parts.reshape(len(neighbours), *covered_box.shape)  # of this shape without neighbours too
-        union, pixels = np.any(parts, 0), np.sum(parts, (1, 2))
-        exists = int(union.sum()) > rule.min_pixels
-        main = annotations[neighbours[pixels.argmax()]] if exists else None
-        result[i] = Occlusion(
-            occluder=Crop(window, union) if exists else None,
-            box_cover=float(covered_box.mean()) if covered_box.size else 0.0,
-            mask_cover=float(covered_mask.mean()) if covered_mask.size else 0.0,
-            max_box_iou=float(iou[i, others].max(initial=0.0)),
-            n_occluders=int((pixels > 0).sum()) if exists else 0,
-            same_category=main is not None and main["category_id"] == annotations[i]["category_id"],
+
+def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule: Convert) -> list[Occlusion]:
+    masks = [runs.decode(_text(coco.to_rle(one["segmentation"], height, width))) for one in objects]
+    all_runs, ends = np.concatenate(masks), np.cumsum([len(mask) for mask in masks])
+    boxes = np.array([one["bbox"] for one in objects], dtype=float)
+    corners = box_corners(boxes, height, width)
+    iou, neighbours = box_iou(boxes), box_iou(boxes, inclusive=True) > rule.min_box_iou
+    np.fill_diagonal(iou, 0)
+    if rule.in_front:
+        depth = np.array([one.get("depth", np.nan) for one in objects], dtype=float)
+        neighbours &= ~(depth > depth[:, None])  # where one of the two is unknown, both occlude
+    result = []
+    for i, target in enumerate(objects):
+        box_cover, mask_cover, occluder, n_occluders, main = _of_object(
+            i, all_runs, ends, corners[i], neighbours[i], height
+        )
+        occluded = runs.area(occluder) > rule.min_pixels
+        counts = runs.encode(occluder, height * width).tobytes().decode() if occluded else ""
+        result.append(
+            Occlusion(
+                occluder={"size": [height, width], "counts": counts} if occluded else None,
+                box_cover=box_cover,
+                mask_cover=mask_cover,
+                max_box_iou=float(iou[i].max()),
+                n_occluders=n_occluders if occluded else 0,
+                same_category=occluded and objects[main]["category_id"] == target["category_id"],
+            )
         )
     return result
+
+
+@njit(cache=True)
+def _of_object(
+    i: int, all_runs: np.ndarray, ends: np.ndarray, corners: np.ndarray, neighbours: np.ndarray, height: int
+) -> tuple[float, float, np.ndarray, int, int]:
+    """`box_cover`, `mask_cover`, the occluder however small, how many are in it, and which has the most pixels there.
+
+    Args:
+        i: the target's place.
+        all_runs: the runs of all masks of the image, one mask after the other (`bcnet.data.runs`).
+        ends: (masks,) int64, where each mask's runs end.
+        corners: (4,) int64, the target's box.
+        neighbours: (masks,) bool, who may occlude the target.
+    """
+    nothing = np.empty(0, np.int64)
+    own = all_runs[ends[i - 1] if i else 0 : ends[i]]
+    in_box, in_mask, occluder = nothing, nothing, nothing
+    n_occluders, main, most = 0, -1, 0
+    for j in range(len(ends)):
+        other = all_runs[ends[j - 1] if j else 0 : ends[j]]
+        if j == i or not len(other):
+            continue
+        part = runs.cut(other, corners, height)
+        in_box = runs.union(in_box, part)
+        if len(own) and other[0] < own[-1] and own[0] < other[-1]:
+            in_mask = runs.union(in_mask, other)
+        if neighbours[j] and len(part):
+            occluder = runs.union(occluder, part)
+            n_occluders += 1
+            if runs.area(part) > most:
+                main, most = j, runs.area(part)
+    box_area = (corners[2] - corners[0]) * (corners[3] - corners[1])
+    box_cover = runs.area(in_box) / box_area if box_area else 0.0
+    mask_cover = runs.shared_area(own, in_mask) / runs.area(own) if len(own) else 0.0
+    return box_cover, mask_cover, occluder, n_occluders, main
+
+
+def _text(mask: Rle) -> np.ndarray:
+    return np.frombuffer(mask["counts"].encode(), np.uint8)
 
 
 def box_iou(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
@@ -114,53 +154,30 @@ def box_intersection(boxes: np.ndarray, inclusive: bool = False) -> tuple[np.nda
     return sides.clip(0).prod(2), (high - low + inclusive).prod(1)
 
 
-def box_window(box: Sequence[float], height: int, width: int) -> Window:
-    """Pixels of a COCO box: from int(x) to int(x + width), the end exclusive, and so for y; clipped to the image.
+def box_corners(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixels of COCO boxes: from int(x) to int(x + width), the end exclusive, and so for y; clipped to the image.
 
     The released converter truncates the corners so and cuts by slicing.
+
+    Args:
+        boxes: (N, 4) float, x, y, width, height.
+
+    Returns:
+        (N, 4) int64: left, top, right, bottom.
     """
-    x, y, w, h = box
-    left, right = (min(max(int(side), 0), width) for side in (x, x + w))
-    top, bottom = (min(max(int(side), 0), height) for side in (y, y + h))
-    return slice(top, bottom), slice(left, right)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).astype(np.int64)
+    return corners.clip(0, [width, height, width, height])
 
 
-def crop(mask: np.ndarray) -> Crop:
-    """A mask, (H, W) bool, without the background around it."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return Crop((slice(0, 0), slice(0, 0)), mask[:0, :0])
-    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return Crop(window, mask[window].copy())
-
-
-def paste(mask: Crop, height: int, width: int) -> np.ndarray:
-    """The mask in its image, (height, width) bool."""
-    return seen_through(mask, (slice(0, height), slice(0, width)))
-
-
-def seen_through(mask: Crop, window: Window) -> np.ndarray:
-    """What of a mask lies in a window of the image: bool, of the window's shape."""
-    view = np.zeros([side.stop - side.start for side in window], bool)
-    shared = [
-        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
-        for a, b in zip(mask.window, window, strict=True)
-    ]
-    source = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(shared, mask.window, strict=True))
-    target = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, window, strict=True))
-    view[target] = mask.pixels[source]
-    return view
-
-
-def polygons(mask: Crop) -> list[list[float]]:
+def polygons(mask: Rle) -> list[list[float]]:
     """Outlines of a mask as COCO polygons [x0, y0, x1, y1, …], in pixels of the image.
 
     They run midway between pixels, so that rasterising them gives the mask again but for single pixels of its outline;
     holes become solid, since COCO's polygons are united. (The released converter draws them up to a pixel wider and
     keeps every 10th to 2nd point of them.)
     """
-    rows, columns = mask.window
+    x, y, width, height = (int(side) for side in coco_mask.toBbox(mask))
+    pixels = coco.decode(mask, *mask["size"])[y : y + height, x : x + width]
     # find_contours counts from pixel centres, COCO from pixel corners, and the padding adds one
-    offset = np.array([columns.start - 0.5, rows.start - 0.5])
-    contours = find_contours(np.pad(mask.pixels, 1).astype(float), 0.5)
-    return [(contour[:-1, ::-1] + offset).ravel().tolist() for contour in contours]
+    contours = find_contours(np.pad(pixels, 1).astype(float), 0.5)
+    return [(contour[:-1, ::-1] + [x - 0.5, y - 0.5]).ravel().tolist() for contour in contours]

@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from bcnet.data import coco
+from bcnet.data.crops import crop, paste
 from bcnet.data.cutpaste import Pasted, Source, arrange, blend, crops, cut_out, whole_objects
-from bcnet.data.occlusion import crop, paste
 from bcnet.files import InputError, atomic_output, sha256, write_json
 from bcnet.params.data import Synthetic
 from bcnet.progress import progress

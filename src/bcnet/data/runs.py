@@ -1,0 +1,118 @@
+"""Masks as runs of pixels, and their unions and intersections, compiled.
+
+The runs of a mask are an int64 array [start0, end0, start1, end1, …], rising, ends exclusive, of pixel numbers counted
+down the columns as COCO counts them: pixel (row, column) of an image is column * height + row.
+"""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def decode(text: np.ndarray) -> np.ndarray:
+    """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`coco.segmentation_problem`).
+
+    Format: `rleToString` of the COCO API: numbers of 5-bit groups, the lowest first, each the length of a run, the
+    background's first, from the fourth on as difference to the last but one.
+    """
+    runs = np.empty(len(text) + 1, np.int64)
+    count = position = number = shift = 0
+    last, last_but_one = 0, 0
+    for byte in text:
+        group = np.int64(byte) - 48
+        number += int(group & 31) << shift
+        shift += 5
+        if group & 32:  # more groups follow
+            continue
+        if group & 16:  # negative
+            number -= 1 << shift
+        if count > 2:
+            number += last_but_one
+        last_but_one, last = last, number
+        position += number
+        runs[count] = position  # where background ends, then foreground, and so on
+        count += 1
+        number = shift = 0
+    return runs[: count - count % 2]
+
+
+@njit(cache=True)
+def encode(runs: np.ndarray, size: int) -> np.ndarray:
+    """Compressed RLE string, (bytes,) uint8, of the runs of an image of `size` pixels: what `decode` takes."""
+    text = np.empty(7 * (len(runs) + 1), np.uint8)  # 35 bits for each number
+    used = position = last = last_but_one = 0
+    for count in range(len(runs) + 1):
+        end = runs[count] if count < len(runs) else size
+        if count == len(runs) and end == position:
+            break  # the last run reaches the image's end
+        length = end - position
+        number = length - last_but_one if count > 2 else length
+        position, last_but_one, last = end, last, length
+        more = True
+        while more:
+            group = number & 31
+            number >>= 5
+            more = number != (-1 if group & 16 else 0)
+            text[used] = 48 + group + (32 if more else 0)
+            used += 1
+    return text[:used]
+
+
+@njit(cache=True)
+def cut(runs: np.ndarray, corners: np.ndarray, height: int) -> np.ndarray:
+    """The part of a mask in a box, (4,) int64: left, top, right, bottom, of an image of that height."""
+    left, top, right, bottom = corners
+    part, count = np.empty(len(runs) + 2 * max(0, right - left), np.int64), 0
+    if not len(runs) or runs[-1] <= left * height:
+        return part[:0]
+    for k in range(0, len(runs), 2):
+        start, end = runs[k], runs[k + 1]
+        if start >= right * height:
+            break
+        for column in range(max(start // height, left), min((end - 1) // height + 1, right)):
+            low, high = max(start, column * height + top), min(end, column * height + bottom)
+            if low < high:
+                if count and part[count - 1] == low:  # on from the column before
+                    part[count - 1] = high
+                else:
+                    part[count], part[count + 1] = low, high
+                    count += 2
+    return part[:count]
+
+
+@njit(cache=True)
+def union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pixels of either mask."""
+    both, count, i, j = np.empty(len(a) + len(b), np.int64), 0, 0, 0
+    while i < len(a) or j < len(b):
+        if j == len(b) or (i < len(a) and a[i] <= b[j]):
+            start, end = a[i], a[i + 1]
+            i += 2
+        else:
+            start, end = b[j], b[j + 1]
+            j += 2
+        if count and start <= both[count - 1]:
+            both[count - 1] = max(both[count - 1], end)
+        else:
+            both[count], both[count + 1] = start, end
+            count += 2
+    return both[:count]
+
+
+@njit(cache=True)
+def area(runs: np.ndarray) -> int:
+    """Number of pixels."""
+    return (runs[1::2] - runs[::2]).sum()
+
+
+@njit(cache=True)
+def shared_area(a: np.ndarray, b: np.ndarray) -> int:
+    """Number of pixels of both masks."""
+    pixels, i, j = 0, 0, 0
+    while i < len(a) and j < len(b):
+        pixels += max(0, min(a[i + 1], b[j + 1]) - max(a[i], b[j]))
+        if a[i + 1] < b[j + 1]:
+            i += 2
+        else:
+            j += 2
+    return pixels

@@ -1,0 +1,80 @@
+"""Annotation files of any size: an annotation stays JSON text until the turn of its image comes.
+
+As Python objects COCO's training annotations, a file of 450 MB, take four gigabytes; as text, what the file takes.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import orjson
+
+from bcnet.data import coco
+from bcnet.files import InputError, atomic_output
+
+WRITTEN_AT_ONCE = 10_000  # annotations
+
+
+class AnnotationFile(NamedTuple):
+    """A COCO file whose annotations are not parsed yet."""
+
+    head: dict[str, Any]  # the file's content with an empty list of annotations
+    texts: Sequence[Any]  # each annotation as it stands in the file, a buffer of UTF-8
+    ids: list[int]  # of the annotations
+    by_image: dict[int, list[int]]  # image id -> places of its annotations, in file order; only images that have some
+
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=coco.LARGEST_ID)]
+
+
+class _Ids(msgspec.Struct):
+    id: Id
+    image_id: int
+
+
+def read(path: Path) -> AnnotationFile:
+    """Read an annotation file and check it, but for what an annotation says beside `id` and `image_id`.
+
+    Raises:
+        InputError: as `coco.read`.
+    """
+    try:
+        sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        texts = msgspec.json.decode(sections["annotations"], type=list[msgspec.Raw])
+        head = {key: [] if key == "annotations" else orjson.loads(memoryview(text)) for key, text in sections.items()}
+        decoder = msgspec.json.Decoder(_Ids)
+        pairs = [(one.id, one.image_id) for one in map(decoder.decode, texts)]
+    except (OSError, KeyError, ValueError) as error:  # ValueError: what msgspec and orjson raise
+        coco.read(path)  # which says it better
+        raise InputError(f"{path}: not a sound annotation file: {error}") from error
+    for problem in coco.problems(head):
+        raise InputError(f"{path}: {problem.line}")
+    images = {image["id"]: image for image in head["images"]}
+    by_image: defaultdict[int, list[int]] = defaultdict(list)
+    seen: set[int] = set()
+    for place, (annotation_id, image_id) in enumerate(pairs):
+        if annotation_id in seen:
+            raise InputError(f"{path}: annotation {annotation_id}: this id is there twice")
+        if image_id not in images:
+            problem = coco.annotation_problem({"image_id": image_id}, images, {})
+            raise InputError(f"{path}: annotation {annotation_id}: {problem}")
+        seen.add(annotation_id)
+        by_image[image_id].append(place)
+    return AnnotationFile(head, texts, [annotation_id for annotation_id, _ in pairs], dict(by_image))
+
+
+def write(path: Path, head: dict[str, Any], texts: Sequence[Any]) -> None:
+    """Write an annotation file atomically: the bytes of `files.write_json`, without ever holding all of them."""
+    with atomic_output(path) as temporary, temporary.open("wb") as file:
+        for place, (key, value) in enumerate(head.items()):
+            file.write((b"," if place else b"{") + orjson.dumps(key) + b":")
+            if key != "annotations":
+                file.write(orjson.dumps(value))
+                continue
+            file.write(b"[")
+            for start in range(0, len(texts), WRITTEN_AT_ONCE):
+                file.write((b"," if start else b"") + b",".join(texts[start : start + WRITTEN_AT_ONCE]))
+            file.write(b"]")
+        file.write(b"}")

@@ -1,0 +1,67 @@
+"""Masks as runs: every function against the pixels themselves, and the strings against pycocotools."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco_mask
+
+from bcnet.data import runs
+
+SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)
+PAIRS = SHAPES.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
+
+
+def runs_of(mask):
+    """Runs of a mask, (H, W) bool, where neighbours differ down its columns."""
+    edges = np.diff(mask.ravel(order="F").astype(np.int8), prepend=0, append=0)
+    return np.flatnonzero(edges).astype(np.int64)
+
+
+def string_of(mask):
+    return coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
+
+
+@given(PAIRS)
+@settings(deadline=None)
+def test_union_and_areas_are_those_of_the_pixels(pair):
+    a, b = pair
+    np.testing.assert_array_equal(runs.union(runs_of(a), runs_of(b)), runs_of(a | b))
+    assert runs.area(runs_of(a)) == a.sum()
+    assert runs.shared_area(runs_of(a), runs_of(b)) == (a & b).sum()
+
+
+@given(SHAPES.flatmap(lambda shape: arrays(bool, shape)), st.data())
+@settings(deadline=None)
+def test_a_cut_keeps_the_pixels_of_the_box(mask, data):
+    height, width = mask.shape
+    left, right = (data.draw(st.integers(0, width)) for _ in range(2))
+    top, bottom = (data.draw(st.integers(0, height)) for _ in range(2))
+    box = np.zeros_like(mask)
+    box[top:bottom, left:right] = True
+    part = runs.cut(runs_of(mask), np.array([left, top, right, bottom]), height)
+    np.testing.assert_array_equal(part, runs_of(mask & box))
+
+
+def assert_strings_agree(mask):
+    text = string_of(mask)
+    np.testing.assert_array_equal(runs.decode(np.frombuffer(text, np.uint8)), runs_of(mask))
+    assert runs.encode(runs_of(mask), mask.size).tobytes() == text
+
+
+@given(SHAPES.flatmap(lambda shape: arrays(bool, shape)))
+@settings(deadline=None)
+def test_strings_are_pycocotools_own(mask):
+    assert_strings_agree(mask)
+
+
+def test_strings_with_numbers_of_many_groups():
+    rng = np.random.default_rng(0)
+    for shape in ((2000, 3000), (3000, 2)):
+        mask = np.zeros(shape, bool)
+        assert_strings_agree(mask)
+        for _ in range(20):
+            top, left = rng.integers(0, shape)
+            mask[top : top + rng.integers(1, shape[0]), left : left + rng.integers(1, 200)] ^= True
+            assert_strings_agree(mask)
+        assert_strings_agree(np.ones(shape, bool))
