@@ -1,9 +1,6 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pyarrow.parquet as pq
 from bcnet.data import coco, stream
 from bcnet.data.occlusion import occlusions, polygons
 from bcnet.files import InputError, atomic_output
+from bcnet.parallel import in_processes
 from bcnet.params.data import Convert
 from bcnet.progress import progress
 
@@ -59,22 +57,21 @@ def convert(
     _check_out(out, annotations)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
-    with _mapped(jobs) as mapped:  # before the file is read: processes that start later would copy it
-        file = stream.read(annotations)
-        head, by_image = _part(file, *shard)
-        places = sorted(place for group in by_image.values() for place in group)
-        texts: list[Any] = list(file.texts)
-        rows, depth_known = np.zeros(len(texts), ROW), False
-        images = {image["id"]: image for image in head["images"]}
-        categories = {category["id"]: category for category in head["categories"]}
-        work = ((images[image_id], [bytes(texts[p]) for p in group]) for image_id, group in by_image.items())
-        function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
-        converted = progress(mapped(function, work), f"convert {annotations}", len(by_image))
-        for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
-            rows[group] = new_rows
-            depth_known |= has_depth
-            for place, text in zip(group, new_texts, strict=True):
-                texts[place] = text
+    file = stream.read(annotations)
+    head, by_image = _part(file, *shard)
+    places = sorted(place for group in by_image.values() for place in group)
+    texts: list[Any] = list(file.texts)
+    rows, depth_known = np.zeros(len(texts), ROW), False
+    images = {image["id"]: image for image in head["images"]}
+    categories = {category["id"]: category for category in head["categories"]}
+    work = ((images[image_id], [bytes(texts[p]) for p in group]) for image_id, group in by_image.items())
+    function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
+    converted = progress(in_processes(function, work, jobs), f"convert {annotations}", len(by_image))
+    for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
+        rows[group] = new_rows
+        depth_known |= has_depth
+        for place, text in zip(group, new_texts, strict=True):
+            texts[place] = text
     if settings.in_front and not depth_known:
         raise InputError(f"{annotations}: convert.in_front: true needs annotations with 'depth', this file has none")
     _write(out, head, [texts[place] for place in places], _table(rows[places]))
@@ -113,16 +110,6 @@ def _part(file: stream.AnnotationFile, k: int, n: int) -> tuple[dict[str, Any], 
     images = file.head["images"][k - 1 :: n]
     chosen = {image["id"] for image in images}
     return {**file.head, "images": images}, {i: places for i, places in file.by_image.items() if i in chosen}
-
-
-@contextmanager
-def _mapped(jobs: int) -> Iterator[Callable[[Any, Iterator[Work]], Iterator[Any]]]:
-    """A `map`, in order, over images, by `jobs` processes."""
-    if jobs == 1:
-        yield map
-        return
-    with Pool(jobs) as pool:
-        yield partial(pool.imap, chunksize=32)
 
 
 def _convert_image(

@@ -58,8 +58,8 @@ def read(path: Path) -> AnnotationFile:
         if annotation_id in seen:
             raise InputError(f"{path}: annotation {annotation_id}: this id is there twice")
         if image_id not in images:
-            problem = coco.annotation_problem({"image_id": image_id}, images, {})
-            raise InputError(f"{path}: annotation {annotation_id}: {problem}")
+            unknown = coco.annotation_problem({"image_id": image_id}, images, {})
+            raise InputError(f"{path}: annotation {annotation_id}: {unknown}")
         seen.add(annotation_id)
         by_image[image_id].append(place)
     return AnnotationFile(head, texts, [annotation_id for annotation_id, _ in pairs], dict(by_image))

@@ -1,0 +1,48 @@
+"""Work on several processes, in order and with bounded memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
+
+from bcnet.files import InputError
+
+TOGETHER = 32  # items that a process gets at once
+AHEAD = 4  # such packets for each process that wait, run, or have not been taken from it
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_processes(function: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+    """`function` of each item, in order, by `jobs` processes; items are taken only as results are.
+
+    (`ProcessPoolExecutor.map` takes all items at once; `multiprocessing.Pool` waits for ever for a process that was
+    killed, and can hang when an error ends it.)
+
+    Raises:
+        InputError: a process was killed.
+    """
+    if jobs == 1:
+        yield from map(function, items)
+        return
+    left, running = iter(items), deque[Future[list[R]]]()
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            while packet := list(islice(left, TOGETHER)):
+                if len(running) == AHEAD * jobs:
+                    yield from running.popleft().result()
+                running.append(pool.submit(_each, function, packet))
+            while running:
+                yield from running.popleft().result()
+        except BrokenProcessPool as error:
+            raise InputError(f"one of {jobs} processes was killed, for want of memory? Use fewer of them") from error
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _each(function: Callable[[T], R], items: list[T]) -> list[R]:
+    return [function(item) for item in items]
