@@ -46,7 +46,7 @@ def read(path: Path) -> AnnotationFile:
         head = {key: [] if key == "annotations" else orjson.loads(memoryview(text)) for key, text in sections.items()}
         decoder = msgspec.json.Decoder(_Ids)
         pairs = [(one.id, one.image_id) for one in map(decoder.decode, texts)]
-    except (OSError, KeyError, ValueError) as error:  # ValueError: what msgspec and orjson raise
+    except (OSError, KeyError, ValueError, RecursionError) as error:  # ValueError: what msgspec and orjson raise
         coco.read(path)  # which says it better
         raise InputError(f"{path}: not a sound annotation file: {error}") from error
     for problem in coco.problems(head):
