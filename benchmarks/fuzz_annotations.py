@@ -162,6 +162,9 @@ def judge(raw: bytes, folder: Path) -> tuple[str, list[str]]:
 
 def _work(numbers: range, seed: int, connection: Any) -> None:
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        judge(
+            json.dumps(valid(random.Random(0))).encode(), Path(folder)
+        )  # what is compiled at its first use is not timed
         for number in numbers:
             try:
                 answer = judge(case(number, seed), Path(folder))
