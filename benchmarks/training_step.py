@@ -28,7 +28,9 @@ def measure(name: str, iterations: int, memory_format: torch.memory_format) -> N
     folder = Path("data") / settings.dataset
     variant, schedule = settings.variant(name), settings.schedule_of(name)
     order = BACKBONES[variant.backbone].channel_order
-    pictures = TrainingPictures(folder / "bilayer/train.json", folder / "images/train", schedule, 0, order)
+    pictures = TrainingPictures(
+        folder / "bilayer/train.json", folder / "images/train", schedule, 0, order, variant.masks
+    )
     _, _, device = join_processes()
     torch.manual_seed(0)
     model = build(variant, settings.model, settings.predict, len(pictures.categories)).to(device).train()

@@ -333,3 +333,26 @@ def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):
     Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "real.tif")
     with pytest.raises(InputError, match="real numbers"):
         coco.read_image(tmp_path / "real.tif")
+
+
+def test_amodal_masks_are_checked_and_their_box_filled_in(tmp_path):
+    (annotation,) = read(tmp_path, content(amodal_segmentation=[[5, 5, 25, 5, 25, 20, 5, 20]]))["annotations"]
+    assert annotation["amodal_bbox"] == [5, 5, 20, 15]
+    for wrong, expected in (
+        (
+            {"amodal_segmentation": None},
+            "annotation 7: amodal_segmentation: segmentation is None, expected polygons or RLE",
+        ),
+        ({"amodal_segmentation": [SQUARE], "amodal_bbox": [1, 2]}, r"annotation 7: amodal_bbox is \[1, 2\], expected"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            read(tmp_path, content(**wrong))
+
+
+def test_an_object_that_is_visible_nowhere_is_hidden(tmp_path):
+    nothing = {"size": [30, 40], "counts": [1200]}
+    (annotation,) = read(tmp_path, content(segmentation=nothing, area=0, amodal_segmentation=[SQUARE]))["annotations"]
+    assert coco.hidden(annotation)
+    assert not coco.hidden({**annotation, "area": 1})
+    del annotation["amodal_segmentation"]
+    assert not coco.hidden(annotation)  # a user's file that states no areas

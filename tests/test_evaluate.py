@@ -55,7 +55,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     table = pq.read_table(tmp_path / "out.parquet")
     matched = [f"matched_{threshold}" for threshold in range(50, 100, 5)]
     first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score"]
-    assert table.column_names == [*first, *matched]
+    assert table.column_names == [*first, *matched, "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
 
 

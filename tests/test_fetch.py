@@ -86,6 +86,29 @@ def test_own_data_is_checked_and_linked_and_never_touched(user, tmp_path, source
     assert (annotation["bbox"], annotation["area"], annotation["iscrowd"]) == ([3, 2, 6, 6], 36, 0)
 
 
+def test_amodal_datasets_arrive_in_the_projects_format(user, tmp_path):
+    shape = [2, 2, 9, 2, 9, 8, 2, 8]
+    for part, name in (("train", "a.png"), ("val", "v.png")):
+        images = [{"id": 1, "height": HEIGHT, "width": WIDTH, "file_name": name}]
+        kins = {"id": 5, "image_id": 1, "category_id": 4, "a_segm": [shape], "i_segm": [shape]}
+        region = {"segmentation": shape, "order": 1, "isStuff": 0}
+        cocoa = {"image_id": 1, "depth_constraint": "", "regions": [region]}
+        for source, annotation in (("kins", kins), ("cocoa", cocoa)):
+            content = {"images": images, "annotations": [annotation], "categories": [{"id": 4, "name": "car"}]}
+            (tmp_path / f"{source}-{part}.json").write_text(json.dumps(content))
+    for source in ("kins", "cocoa"):
+        parts = {
+            part: Part(annotations=tmp_path / f"{source}-{part}.json", images=user / f"{part}2017")
+            for part in ("train", "val")
+        }
+        folder = tmp_path / "data" / source
+        fetch(Files(source=source, **parts), source, folder)
+        assert_fetched(folder, {"train/a.png": user / "train2017/a.png", "val/v.png": user / "val2017/v.png"})
+        (annotation,) = coco.read(folder / "annotations/instances_val.json")["annotations"]
+        assert annotation["amodal_bbox"] == annotation["bbox"] == [2, 2, 7, 6]
+        assert (annotation["category_id"], annotation["area"]) == (4 if source == "kins" else 1, 42)
+
+
 def test_pictures_that_no_annotation_names_do_not_matter(user, tmp_path):
     (user / "train2017/notes.txt").write_text("no picture")
     fetch(own_files(user), "mine", tmp_path / "mine")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from bcnet import cli
 from bcnet.data import coco
-from bcnet.data.loader import TrainingPictures, picture_tensor, resized
+from bcnet.data.loader import Masks, TrainingPictures, picture_tensor, resized
 from bcnet.files import InputError, write_json
 from bcnet.params.models import Schedule
 
@@ -54,8 +54,8 @@ def bilayer(tmp_path: Path) -> Path:
     return tmp_path / "train.json"
 
 
-def pictures(bilayer: Path, **values: object) -> TrainingPictures:
-    return TrainingPictures(bilayer, bilayer.parent, schedule(**values), 0, "RGB")
+def pictures(bilayer: Path, masks: Masks = "visible", **values: object) -> TrainingPictures:
+    return TrainingPictures(bilayer, bilayer.parent, schedule(**values), 0, "RGB", masks)
 
 
 def test_an_item_is_the_picture_with_its_objects(bilayer: Path) -> None:
@@ -121,6 +121,53 @@ def test_unconverted_annotations_are_refused(bilayer: Path) -> None:
     write_json(bilayer, content)
     with pytest.raises(InputError, match=r"train.json: annotation 2: no 'occluder': run `bcnet convert` first"):
         pictures(bilayer)
+
+
+@pytest.fixture
+def amodal(bilayer: Path) -> Path:
+    """The same file with amodal masks: the second object goes on below the first, which hides a third."""
+    content = coco.read(bilayer)
+    whole, nothing = np.zeros((2, HEIGHT, WIDTH), bool)
+    whole[20:50, 20:70] = True
+    first, second, crowd = content["annotations"]
+    for one in (first, crowd):
+        one |= {"amodal_segmentation": one["segmentation"], "amodal_bbox": one["bbox"], "amodal_occluder": None}
+    second |= {"amodal_segmentation": coco.encode(whole), "amodal_bbox": [20, 20, 50, 30]}
+    second["amodal_occluder"] = first["segmentation"]
+    third = {**first, "id": 9, "segmentation": coco.encode(nothing), "area": 0, "category_id": 2}
+    content["annotations"] = [first, second, third, crowd]
+    write_json(bilayer, content)
+    return bilayer
+
+
+def test_amodal_masks_boxes_and_occluders(amodal: Path) -> None:
+    instances = pictures(amodal, "amodal")[(0, 0, 0)]["instances"]
+    assert instances.gt_boxes.tensor.tolist() == [[5, 10, 30, 40], [20, 20, 70, 50], [5, 10, 30, 40]]
+    assert instances.gt_classes.tolist() == [1, 0, 0]
+    assert instances.gt_masks.tensor.sum((1, 2)).tolist() == [750, 1500, 750]
+    assert instances.gt_occluder_masks.tensor.sum((1, 2)).tolist() == [0, 750, 0]
+
+
+def test_visible_masks_leave_out_what_is_visible_nowhere(amodal: Path) -> None:
+    instances = pictures(amodal)[(0, 0, 0)]["instances"]
+    assert instances.gt_boxes.tensor.tolist() == [[5, 10, 30, 40], [25, 20, 70, 50]]
+    assert instances.gt_masks.tensor.any(2).any(1).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("amodal_segmentation", "no 'amodal_segmentation': `masks: amodal` needs data that has it on every annotation"),
+        ("amodal_occluder", "no 'amodal_occluder': run `bcnet convert` first"),
+    ],
+)
+def test_data_without_amodal_masks_is_refused(amodal: Path, key: str, line: str) -> None:
+    content = coco.read(amodal)
+    del content["annotations"][1][key]
+    write_json(amodal, content)
+    with pytest.raises(InputError, match=f"train.json: annotation 2: {line}"):
+        pictures(amodal, "amodal")
+    assert len(pictures(amodal)) == 1
 
 
 def test_a_corrupt_picture_ends_in_one_line_from_a_worker_process_too(

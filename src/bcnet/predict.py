@@ -70,6 +70,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         "detector": variant.detector,
         "backbone": variant.backbone,
         "method": MASK_HEADS[variant.mask_head].method,
+        "masks": model.variant.masks,
         "dataset": params.dataset,
         "train_on": model.provenance["train_on"],
         "seed": seed,

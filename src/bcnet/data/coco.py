@@ -78,11 +78,11 @@ def problems(data: Any) -> Iterator[Problem]:
         yield from (Problem(name, f"no list {name!r}, expected a COCO annotation file") for name in missing)
         return
     images: dict[int, Any] = {}
-    yield from _section("image", data["images"], images, image_problems)
+    yield from section("image", data["images"], images, image_problems)
     images = {key: image if has_size(image) else None for key, image in images.items()}
     categories: dict[int, Any] = {}
-    yield from _section("category", data["categories"], categories, category_problems)
-    yield from _section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, images, categories))
+    yield from section("category", data["categories"], categories, category_problems)
+    yield from section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, images, categories))
 
 
 def missing_sections(data: Any) -> list[str]:
@@ -90,8 +90,15 @@ def missing_sections(data: Any) -> list[str]:
     return [name for name in SECTIONS if not isinstance(data, dict) or not isinstance(data.get(name), list)]
 
 
-def _section(what: str, entries: list, known: dict[int, Any], check: Callable[[dict], Iterator[str]]) -> Any:
-    """The problems of a section's entries; the entries go into `known` by their id."""
+def section(
+    what: str, entries: list, known: dict[int, Any], check: Callable[[dict], Iterator[str]]
+) -> Iterator[Problem]:
+    """The problems of a section's entries; the entries go into `known` by their id.
+
+    Args:
+        what: what an entry is called.
+        check: all that is wrong with an entry beside its id.
+    """
     for place, entry in enumerate(entries):
         name = f"{what} at place {place}"
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
@@ -179,7 +186,7 @@ def annotation_problems(
 
     Args:
         annotation: an entry of `annotations`; a missing `iscrowd`, and `bbox` and `area` where its mask is right, are
-            filled in.
+            filled in, as is an `amodal_bbox` beside an `amodal_segmentation`.
         images: the file's images by id; None for one without a right size, whose masks and boxes are not checked.
         categories: the file's categories by id.
     """
@@ -212,6 +219,24 @@ def annotation_problems(
         yield f"area is {shown(area)}, expected a number of pixels"
     if image and box is not None and not is_box(box, height, width):
         yield f"bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
+    if image and "amodal_segmentation" in annotation:
+        yield from _amodal_problems(annotation, height, width)
+
+
+def _amodal_problems(annotation: dict, height: int, width: int) -> Iterator[str]:
+    wrong = list(segmentation_problems(annotation["amodal_segmentation"], height, width))
+    yield from (f"amodal_segmentation: {problem}" for problem in wrong)
+    if not wrong and annotation.get("amodal_bbox") is None:
+        rle = to_rle(annotation["amodal_segmentation"], height, width)
+        annotation["amodal_bbox"] = coco_mask.toBbox(rle).tolist()
+    box = annotation.get("amodal_bbox")
+    if box is not None and not is_box(box, height, width):
+        yield f"amodal_bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
+
+
+def hidden(annotation: dict) -> bool:
+    """Whether an object is visible nowhere: only its amodal mask and box are known."""
+    return annotation["area"] == 0 and "amodal_segmentation" in annotation
 
 
 def is_area(area: Any) -> bool:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bcnet.data import coco, results, shapes
+from bcnet.data import coco, cocoa, kins, results, shapes
 from bcnet.data.download import download, unzip, unzip_file
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
@@ -12,6 +12,7 @@ from bcnet.params.results import Brought
 from bcnet.progress import in_threads
 
 PARTS = ("train", "val")
+READERS = {"files": coco.read, "kins": kins.read, "cocoa": cocoa.read}  # source -> what reads a user's annotations
 MD5 = {  # of COCO's downloads, as several independent projects give them
     "annotations/annotations_trainval2017.zip": "f4bbac642086de4f52a3fdda2de5fa2c",
     "zips/train2017.zip": "cced6f7f71b7629ddf16f17bbcfab6b2",
@@ -36,11 +37,11 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
     match dataset:
         case Files():
             for part in PARTS:
-                _link(part, getattr(dataset, part), folder)
+                _link(part, getattr(dataset, part), folder, READERS[dataset.source])
         case Coco(folder=Path() as root):
             for part in PARTS:
                 own = Part(annotations=root / f"annotations/instances_{part}2017.json", images=root / f"{part}2017")
-                _link(part, own, folder)
+                _link(part, own, folder, coco.read)
         case Coco():
             _download_coco(dataset.url, folder)
         case Shapes():
@@ -53,12 +54,12 @@ def _annotations(folder: Path, part: str) -> Path:
     return folder / "annotations" / f"instances_{part}.json"
 
 
-def _link(part: str, own: Part, folder: Path) -> None:
+def _link(part: str, own: Part, folder: Path, read: Callable[[Path], dict[str, Any]]) -> None:
     """Check one part of a user's data, write its annotations, and link its picture folder."""
     out, link, target = _annotations(folder, part), folder / "images" / part, own.images.resolve()
     if own.annotations.resolve() == out.resolve():
         raise InputError(f"{out}: fetch writes this file, keep your own annotations outside {folder}")
-    data = coco.read(own.annotations)
+    data = read(own.annotations)
     if not own.images.is_dir():
         raise InputError(f"{own.images}: no such picture folder")
     if link.resolve() != target and link.exists() and not link.is_symlink():

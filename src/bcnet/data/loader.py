@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -18,6 +18,11 @@ from bcnet.files import InputError, sha256
 from bcnet.params.models import Schedule
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
+Masks = Literal["visible", "amodal"]
+SHAPE = {  # where an annotation has the target's box and mask, and the occluder's
+    "visible": ("bbox", "segmentation", "occluder"),
+    "amodal": ("amodal_bbox", "amodal_segmentation", "amodal_occluder"),
+}
 
 
 def resized(height: int, width: int, short_side: int, max_side: int) -> tuple[int, int]:
@@ -52,25 +57,32 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         schedule: sizes and flips.
         seed: of the augmentation.
         channel_order: `RGB` or `BGR`.
+        masks: what target and occluder are: `visible`, without the objects that are visible nowhere, or `amodal`.
 
     Raises:
-        InputError: the file was not converted, or has no object to train on.
+        InputError: the file was not converted, has no amodal masks where they are asked for, or no object to train on.
     """
 
-    def __init__(self, annotations: Path, images: Path, schedule: Schedule, seed: int, channel_order: str) -> None:
+    def __init__(
+        self, annotations: Path, images: Path, schedule: Schedule, seed: int, channel_order: str, masks: Masks
+    ) -> None:
         content = coco.read(annotations)
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
         self.categories: list[dict[str, Any]] = sorted(content["categories"], key=lambda category: category["id"])
         classes = {category["id"]: index for index, category in enumerate(self.categories)}
         objects: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
-            if "occluder" not in annotation:
-                raise InputError(
-                    f"{annotations}: annotation {annotation['id']}: no 'occluder': run `bcnet convert` first"
-                )
-            if not annotation.get("iscrowd") and min(annotation["bbox"][2:]) > 0:
-                kept = {key: annotation[key] for key in ("bbox", "segmentation", "occluder")}
-                objects[annotation["image_id"]].append({**kept, "class": classes[annotation["category_id"]]})
+            where = f"{annotations}: annotation {annotation['id']}"
+            box, mask, occluder = SHAPE[masks]
+            if mask not in annotation:
+                raise InputError(f"{where}: no {mask!r}: `masks: amodal` needs data that has it on every annotation")
+            if occluder not in annotation:
+                raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
+            if masks == "visible" and coco.hidden(annotation):
+                continue
+            if not annotation.get("iscrowd") and min(annotation[box][2:]) > 0:
+                shape = {"bbox": annotation[box], "segmentation": annotation[mask], "occluder": annotation[occluder]}
+                objects[annotation["image_id"]].append({**shape, "class": classes[annotation["category_id"]]})
         # one bytes object a picture: worker processes share it, where dicts would be copied page by page
         self.records = [
             orjson.dumps({**image, "objects": objects[image["id"]]})

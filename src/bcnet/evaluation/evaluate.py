@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet
 from hotcoco import COCO
 
@@ -38,6 +39,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     provenance = _provenance_of(predictions)
     truth = COCO(content)
     table = object_table(truth, content["annotations"], found, iou_type)
+    table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     metrics = {
         "provenance": {
             **provenance,

@@ -66,7 +66,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     machine = {"processes": world, "threads": torch.get_num_threads(), "device": device.type}
     checkpoints = checkpoint_folder(data, {**determined_by, **machine})
     order = BACKBONES[variant.backbone].channel_order
-    pictures = TrainingPictures(annotations, folder / "images" / params.train_on, schedule, seed, order)
+    images = folder / "images" / params.train_on
+    pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks)
 
     torch.manual_seed(seed)
     model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
