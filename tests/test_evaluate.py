@@ -57,6 +57,16 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score"]
     assert table.column_names == [*first, *matched, "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
+    assert set(table["masks"].to_pylist()) == {"visible"}
+
+
+def test_provenance_and_table_say_which_masks_are_the_ground_truth(run, tmp_path):
+    truth, predictions = made(0)
+    truth["info"] = {"split": {**SPLIT, "masks": "amodal"}}
+    metrics = run(truth, predictions, {"origin": "measured here", "name": "a", "label": "A", "masks": "visible"})
+    assert metrics["provenance"]["split"]["masks"] == "amodal"
+    assert metrics["provenance"]["masks"] == "visible"  # what the model learnt
+    assert set(pq.read_table(tmp_path / "out.parquet")["masks"].to_pylist()) == {"amodal"}
 
 
 def test_same_inputs_give_the_same_bytes(run, tmp_path):

@@ -26,7 +26,7 @@ def release_2020():
         11: (4, [rectangle(10, 10, 30, 25)], [rectangle(10, 10, 30, 25)], 1, 1),
         12: (7, [rectangle(20, 5, 50, 25)], [rectangle(30, 5, 50, 25), rectangle(20, 5, 30, 10)], 1, 2),
         13: (2, [rectangle(22, 12, 26, 24)], [], 1, 4),
-        14: (6, [rectangle(90, 2, 120, 40)], [rectangle(90, 2, 120, 40)], 2, 1),
+        14: (6, [rectangle(90, 2, 120, 40)], [rectangle(90, 2, 120, 40)], 2, 3),
     }
     annotations = [
         {

@@ -83,6 +83,7 @@ def test_tables_say_what_the_metrics_say(by_snakemake: Path) -> None:
         assert float(row["AP"]) == pytest.approx(100 * metrics["segm"]["AP"], abs=0.005)
         objects = pandas.read_parquet(reports / f"metrics/{name}/0/{split}.parquet")
         assert int(row["objects"]) == len(objects) == metrics["provenance"]["objects"]
+        assert metrics["provenance"]["masks"] == "visible"
 
 
 def test_the_report_shows_every_row(by_snakemake: Path) -> None:

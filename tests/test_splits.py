@@ -200,6 +200,17 @@ def test_amodal_ground_truth_stands_in_place_of_the_visible(converted):
     assert result["annotations"][1]["bbox"] == [0, 0, 10, 20]
 
 
+def test_an_object_that_is_visible_nowhere_is_ground_truth_only_amodally(converted):
+    content = with_amodal(CONTENT)
+    hidden = content["annotations"][1]
+    hidden |= {"segmentation": masks.encode(np.zeros((SIZE, SIZE), bool)), "area": 0}
+    converted.write_text(json.dumps(content))
+    names = [one["id"] for one in content["annotations"]]
+    visible, amodal = (split_of(converted, Split(masks=kind)) for kind in ("visible", "amodal"))
+    assert [one["id"] for one in amodal["annotations"]] == names
+    assert [one["id"] for one in visible["annotations"]] == [name for name in names if name != hidden["id"]]
+
+
 OUTSIDE = [0, 0, SIZE + 9, 4]
 
 
@@ -208,8 +219,8 @@ OUTSIDE = [0, 0, SIZE + 9, 4]
     [
         ({}, "annotation 1 has no 'amodal_segmentation', which masks: amodal needs of every annotation"),
         ({3: {}}, "annotation 3 has no 'amodal_segmentation'"),
-        ({3: {"amodal_segmentation": [[1, 2]]}}, "annotation 3: amodal: a polygon has 2 numbers"),
-        ({4: {"amodal_bbox": OUTSIDE}}, "annotation 4: amodal: bbox is"),
+        ({3: {"amodal_segmentation": [[1, 2]]}}, "annotation 3: amodal_segmentation: a polygon has 2 numbers"),
+        ({4: {"amodal_bbox": OUTSIDE}}, "annotation 4: amodal_bbox is"),
     ],
 )
 def test_amodal_ground_truth_is_there_for_every_annotation(converted, spoil, line):

@@ -353,7 +353,7 @@ def test_the_result_is_converted_and_trained_on(folder: Path, monkeypatch: pytes
     assert any(row["occluder"] for row in pasted)
 
     schedule = Schedule.model_validate({**params["schedule"], "short_side": [HEIGHT], "max_side": WIDTH})
-    loaded = TrainingPictures(Path(out), folder / "images/sod", schedule, 0, "RGB")
+    loaded = TrainingPictures(Path(out), folder / "images/sod", schedule, 0, "RGB", "visible")
     assert len(loaded) == 12 + 5  # of the six real pictures one has no object
     assert all(len(loaded[0, 0, index]["instances"]) for index in range(len(loaded)))
     shutil.copy(folder / "images/sod/000001.png", folder / "images/sod/000002.png")

@@ -1,6 +1,7 @@
 """Fetch: a dataset, or predictions that a user brings, made ready below data/ in COCO layout."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

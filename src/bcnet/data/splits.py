@@ -22,7 +22,8 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
 
     Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
     `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones; the choice is made, and
-    `occlusion` stays, of what is visible. `info.split` tells all of this (docs/architecture.md, "Split").
+    `occlusion` stays, of what is visible. With `masks: visible` objects that are visible nowhere are left out: no
+    prediction could find them. `info.split` tells all of this (docs/architecture.md, "Split").
 
     Args:
         annotations: a file that `convert` wrote.
@@ -34,6 +35,8 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     if out.resolve() == annotations.resolve():
         raise InputError(f"--out {out}: expected a file other than --annotations")
     data = read_converted(annotations)
+    if rule.masks == "visible":
+        data["annotations"] = [annotation for annotation in data["annotations"] if not coco.hidden(annotation)]
     images = {image["id"] for image in data["images"]}
     about: dict[str, Any] = {"name": name, **rule.model_dump(include={"rule", "threshold", "same_category", "masks"})}
     if rule.file is not None:
