@@ -1,0 +1,75 @@
+"""From made pictures through convert and split to metrics: exact masks of the kind that counts are worth 1."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bcnet.data import coco, shapes
+from bcnet.data.amodal import shape_keys
+from bcnet.data.convert import convert
+from bcnet.data.splits import split
+from bcnet.evaluation.evaluate import evaluate
+from bcnet.files import write_json
+from bcnet.params.data import Convert, Shapes, Split
+from bcnet.params.results import Evaluate
+
+KEY = {"visible": "segmentation", "amodal": "amodal_segmentation"}
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Splits of visible and amodal masks of four pictures, and in the first an object that is visible nowhere."""
+    folder = tmp_path_factory.mktemp("made")
+    shapes.generate(Shapes(source="shapes", seed=3, size=SIZE, train=1, val=4), folder)
+    content = coco.read(folder / "annotations/instances_val.json")
+    first = content["annotations"][0]  # in front of all others
+    inside = coco.decode(first["amodal_segmentation"], SIZE, SIZE)
+    left, _, width, _ = first["amodal_bbox"]
+    inside[:, int(left + width / 3) :] = False
+    shape = shape_keys(coco.encode(inside), coco.encode(np.zeros_like(inside)))
+    content["annotations"].append({**first, **shape, "depth": 99, "id": 999})
+    write_json(folder / "all.json", content)
+    convert(folder / "all.json", folder / "bilayer.json", Convert(), 1)
+    for masks in KEY:
+        split(folder / "bilayer.json", folder / f"{masks}.json", masks, Split(masks=masks))
+        predictions = [
+            {
+                "image_id": one["image_id"],
+                "category_id": one["category_id"],
+                "score": 0.9,
+                "segmentation": one[KEY[masks]],
+            }
+            for one in content["annotations"]
+            if masks == "amodal" or one["id"] != 999
+        ]
+        write_json(folder / f"predicted-{masks}.json", predictions)
+    return folder, len(content["annotations"])
+
+
+@pytest.mark.parametrize("truth", KEY)
+@pytest.mark.parametrize("predicted", KEY)
+def test_exact_masks_are_worth_one_where_they_count(made, tmp_path, truth, predicted):
+    folder, objects = made
+    out = tmp_path / "out.json"
+    evaluate(folder / f"{truth}.json", folder / f"predicted-{predicted}.json", out, Evaluate())
+    metrics, table = json.loads(out.read_text()), pq.read_table(out.with_suffix(".parquet"))
+    if truth == predicted:
+        assert metrics["segm"]["AP"] == metrics["bbox"]["AP"] == pytest.approx(1)
+    else:
+        assert 0.2 < metrics["segm"]["AP"] < 0.98
+    assert metrics["provenance"]["split"]["masks"] == truth
+    assert set(table["masks"].to_pylist()) == {truth}
+    assert metrics["provenance"]["objects"] == (objects if truth == "amodal" else objects - 1)
+
+
+def test_an_object_that_is_visible_nowhere_counts_as_covered_and_covers_nothing(made):
+    folder, _ = made
+    annotations = {one["id"]: one for one in coco.read(folder / "bilayer.json")["annotations"]}
+    hidden, front = annotations[999], annotations[1]
+    assert hidden["occlusion"]["box_cover"] > 0.5
+    assert hidden["occluder"] is not None
+    assert hidden["occlusion"]["mask_cover"] == 0
+    assert front["occlusion"]["mask_cover"] == 0
