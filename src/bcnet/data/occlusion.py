@@ -112,12 +112,14 @@ def _of_object(
         other = all_runs[ends[j - 1] if j else 0 : ends[j]]
         if j == i or not len(other):
             continue
+        if runs.shared_area(own, other):
+            in_mask = runs.union(in_mask, other) if len(in_mask) else other
         part = runs.cut(other, corners, height)
-        in_box = runs.union(in_box, part)
-        if len(own) and other[0] < own[-1] and own[0] < other[-1]:
-            in_mask = runs.union(in_mask, other)
-        if neighbours[j] and len(part):
-            occluder = runs.union(occluder, part)
+        if not len(part):
+            continue
+        in_box = runs.union(in_box, part) if len(in_box) else part
+        if neighbours[j]:
+            occluder = runs.union(occluder, part) if len(occluder) else part
             n_occluders += 1
             if runs.area(part) > most:
                 main, most = j, runs.area(part)

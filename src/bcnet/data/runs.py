@@ -109,6 +109,8 @@ def area(runs: np.ndarray) -> int:
 def shared_area(a: np.ndarray, b: np.ndarray) -> int:
     """Number of pixels of both masks."""
     pixels, i, j = 0, 0, 0
+    if not len(a) or not len(b) or a[-1] <= b[0] or b[-1] <= a[0]:
+        return 0
     while i < len(a) and j < len(b):
         pixels += max(0, min(a[i + 1], b[j + 1]) - max(a[i], b[j]))
         if a[i + 1] < b[j + 1]:
