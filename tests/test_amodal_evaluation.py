@@ -9,10 +9,12 @@ import pytest
 from bcnet.data import coco, shapes
 from bcnet.data.amodal import shape_keys
 from bcnet.data.convert import convert
+from bcnet.data.loader import TrainingPictures
 from bcnet.data.splits import split
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.files import write_json
 from bcnet.params.data import Convert, Shapes, Split
+from bcnet.params.models import Schedule
 from bcnet.params.results import Evaluate
 
 KEY = {"visible": "segmentation", "amodal": "amodal_segmentation"}
@@ -63,6 +65,26 @@ def test_exact_masks_are_worth_one_where_they_count(made, tmp_path, truth, predi
     assert metrics["provenance"]["split"]["masks"] == truth
     assert set(table["masks"].to_pylist()) == {truth}
     assert metrics["provenance"]["objects"] == (objects if truth == "amodal" else objects - 1)
+
+
+def test_amodal_training_sees_whole_objects_and_whole_occluders(made):
+    """Convert's occluders of amodal masks reach the loader: more of each than is seen, and the hidden object's too."""
+    folder, _ = made
+    values = {"iterations": 1, "batch": 1, "lr": 0.1, "short_side": [SIZE], "max_side": SIZE, "flip": 0.0}
+    schedule = Schedule.model_validate(values)
+    visible, amodal = (
+        TrainingPictures(folder / "bilayer.json", folder / "images/val", schedule, 0, "RGB", masks)[(0, 0, 0)][
+            "instances"
+        ]
+        for masks in ("visible", "amodal")
+    )
+    assert len(amodal) == len(visible) + 1
+    for field in ("gt_masks", "gt_occluder_masks"):
+        seen, whole = visible.get(field).tensor, amodal.get(field).tensor[:-1]
+        assert whole.sum() > seen.sum()
+    assert (amodal.gt_masks.tensor[:-1] | ~visible.gt_masks.tensor).all()
+    assert amodal.gt_occluder_masks.tensor[-1].any()
+    assert amodal.gt_masks.tensor[-1].any()
 
 
 def test_an_object_that_is_visible_nowhere_counts_as_covered_and_covers_nothing(made):
