@@ -9,15 +9,19 @@ from typing import TypeVar
 
 from bcnet.files import InputError
 
-TOGETHER = 32  # items that a process gets at once
+TOGETHER = 16  # items that a process gets at once
 AHEAD = 4  # such packets for each process that wait, run, or have not been taken from it
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_processes(function: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+def in_processes(
+    function: Callable[[T], R], items: Iterable[T], jobs: int, start: Callable[[], None] = lambda: None
+) -> Iterator[R]:
     """`function` of each item, in order, by `jobs` processes; items are taken only as results are.
+
+    `start` is called in each process before its first item.
 
     (`ProcessPoolExecutor.map` takes all items at once; `multiprocessing.Pool` waits for ever for a process that was
     killed, and can hang when an error ends it.)
@@ -26,10 +30,11 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], jobs: int) -> I
         InputError: a process was killed.
     """
     if jobs == 1:
+        start()
         yield from map(function, items)
         return
     left, running = iter(items), deque[Future[list[R]]]()
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=start) as pool:
         try:
             while packet := list(islice(left, TOGETHER)):
                 if len(running) == AHEAD * jobs:

@@ -4,8 +4,8 @@ Objects lie on a textured ground, later ones in front of earlier ones. Most are 
 overlap it, and most of those repeat its category and texture: there, only the faint outline tells the two apart.
 """
 
+import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pycocotools import mask as rle
 
 from bcnet.data.textures import background, object_texture
 from bcnet.files import atomic_output, write_json
+from bcnet.parallel import in_processes
 from bcnet.params.data import Shapes
 from bcnet.progress import progress
 
@@ -282,9 +283,8 @@ def generate(settings: Shapes, folder: Path) -> None:
     """
     for part, count in (("train", settings.train), ("val", settings.val)):
         pictures = folder / "images" / part
-        with ProcessPoolExecutor() as pool:
-            made = pool.map(partial(_make, part, settings, pictures), range(1, count + 1), chunksize=8)
-            per_picture = list(progress(made, f"drawing {part}", count))
+        made = in_processes(partial(_make, part, settings, pictures), range(1, count + 1), os.cpu_count() or 1)
+        per_picture = list(progress(made, f"drawing {part}", count))
         for stale in set(pictures.glob("[0-9]" * 6 + ".png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
             stale.unlink()
         write_json(folder / "annotations" / f"instances_{part}.json", _coco(part, settings, per_picture))

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from bcnet.data import coco
 from bcnet.data.crops import crop, paste
 from bcnet.data.cutpaste import Pasted, Source, arrange, blend, crops, cut_out, whole_objects
 from bcnet.files import InputError, atomic_output, sha256, write_json
+from bcnet.parallel import in_processes
 from bcnet.params.data import Synthetic
 from bcnet.progress import progress
 
@@ -65,9 +65,8 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
         by_image[annotation["image_id"]].append(annotation)
     records = [orjson.dumps({**image, "annotations": by_image[image["id"]]}) for image in data["images"]]
     del by_image
-    with ProcessPoolExecutor(jobs) as pool:
-        found = pool.map(partial(_whole, min_pixels=settings.min_pixels), records, chunksize=16)
-        places = list(progress(found, f"looking for whole objects in {train}", len(records)))
+    found = in_processes(partial(_whole, min_pixels=settings.min_pixels), records, jobs)
+    places = list(progress(found, f"looking for whole objects in {train}", len(records)))
     whole = np.array([(record, place) for record, found in enumerate(places) for place in found], int).reshape(-1, 2)
     if len(np.unique(whole[:, 0])) < 2:
         what = f"no crowd, {settings.min_pixels} pixels (synthetic.{name}.min_pixels) in one piece, off the border, "
@@ -78,9 +77,8 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     out.unlink(missing_ok=True)  # from now on the pictures are not those that it stands for
     _own_folder(folder / "images" / name, settings.keep_real)
     inputs = Inputs(name, settings, folder, records, whole)
-    with ProcessPoolExecutor(jobs, initializer=_start, initargs=(inputs,)) as pool:
-        made = pool.map(_make, range(1, settings.pictures + 1), chunksize=4)
-        pictures = list(progress(made, f"synthesize {name}", settings.pictures))
+    made = in_processes(_make, range(1, settings.pictures + 1), jobs, start=partial(_start, inputs))
+    pictures = list(progress(made, f"synthesize {name}", settings.pictures))
     drawn = {folder / "images" / name / image["file_name"] for image, _ in pictures}
     for stale in set((folder / "images" / name).glob("[0-9]" * 6 + ".png")) - drawn:
         stale.unlink()
