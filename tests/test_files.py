@@ -2,11 +2,13 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bcnet.files import InputError, atomic_output, read_json, sha256, shown, write_json
+from bcnet.files import InputError, atomic_output, need_space, read_json, sha256, shown, write_json
 
 
 def test_an_output_appears_whole_with_the_users_permissions(tmp_path: Path) -> None:
@@ -86,3 +88,11 @@ def test_wrong_values_are_shown_short_and_otherwise_as_they_are() -> None:
         nested = [nested]
     for value in (nested, "x" * 10_000, list(range(10_000))):
         assert len(shown(value)) <= 200
+
+
+def test_what_goes_to_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5_000_000_000))
+    one, other = tmp_path / "not/there/yet", tmp_path / "neither"
+    need_space({one: 2_000_000_000, other: 3_000_000_000})
+    with pytest.raises(InputError, match=rf"^{tmp_path}: 5\.1 GB of free disk space needed, there are 5\.0 GB$"):
+        need_space({one: 2_000_000_000, other: 3_100_000_000})

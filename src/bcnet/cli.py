@@ -15,12 +15,14 @@ DATA, REPORTS = Path("data"), Path("reports")
 
 
 def fetch(args: argparse.Namespace) -> None:
-    from bcnet.data.fetch import bring, fetch
+    from bcnet.data.fetch import bring, fetch, fetch_test
 
     params = parameters.load()
     folder = DATA / args.dataset
     if args.predictions:
         bring(params.brought(args.predictions), args.predictions, folder)
+    elif args.test:
+        fetch_test(params.dataset_named(args.dataset), args.dataset, folder)
     else:
         fetch(params.dataset_named(args.dataset), args.dataset, folder)
 
@@ -141,6 +143,7 @@ VERBS = {
                 ("--predictions",),
                 {"metavar": "NAME", "help": "bring this entry of params.yaml's predictions instead"},
             ),
+            (("--test",), {"action": "store_true", "help": "get COCO's test pictures instead (6.6 GB)"}),
         ),
     ),
     "check": Verb(
@@ -277,6 +280,8 @@ def main(argv: list[str] | None = None) -> int:
         parser().error("split: --rule and --out are required, or --explain")
     if args.verb == "split" and (args.rule if args.explain else args.ids or args.count is not None):
         parser().error("split: --ids and --count go with --explain, --rule without it")
+    if args.verb == "fetch" and args.predictions and args.test:
+        parser().error("fetch: --predictions or --test, not both")
     try:
         VERBS[args.verb].run(args)
     except InputError as error:

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import reprlib
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,22 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def need_space(needed: Mapping[Path, int]) -> None:
+    """See that the disks have room for what is to be written.
+
+    Args:
+        needed: bytes to be written below each folder; the folders need not exist. Those on one disk are added up.
+
+    Raises:
+        InputError: a disk has less free space.
+    """
+    disks: dict[int, tuple[Path, int]] = {}
+    for folder, size in needed.items():
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        _, before = disks.get(there.stat().st_dev, (there, 0))
+        disks[there.stat().st_dev] = (there, before + size)
+    for folder, size in disks.values():
+        if (free := shutil.disk_usage(folder).free) < size:
+            raise InputError(f"{folder}: {size / 1e9:.1f} GB of free disk space needed, there are {free / 1e9:.1f} GB")

@@ -4,12 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
 Result = TypeVar("Result")
+DELAY = 1  # seconds before the first line
+LOG_EVERY = 10  # seconds between two lines of a log
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -17,21 +19,34 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
 
     On a terminal the line moves; in a log file it is a line every ten seconds. Work under a second shows nothing.
     """
+    with _bar(what, iterable=items, total=total) as bar:
+        yield from bar
+
+
+def byte_progress(what: str, total: int | None = None) -> tqdm:
+    """A progress line of bytes that its caller updates, as a context manager. Several may run at once, in threads."""
+    return _bar(what, total=total, unit="B", unit_scale=True, unit_divisor=1024)
+
+
+def note(line: str) -> None:
+    """Write a line to stderr, above the progress lines that run."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def _bar(what: str, **options: Any) -> tqdm:
     terminal = sys.stderr.isatty()
-    with tqdm(
-        items,
+    return tqdm(
         desc=what,
-        total=total,
-        delay=1,
+        delay=DELAY,
         leave=terminal,
+        position=None if terminal else 0,  # a log has no lines above or below to move to
+        bar_format=None if terminal else "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]\n",
         ascii=not terminal,
         dynamic_ncols=terminal,
-        mininterval=0.2 if terminal else 10,
+        mininterval=0.2 if terminal else LOG_EVERY,
         maxinterval=10,
-    ) as bar:
-        if not terminal:
-            bar.bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]\n"
-        yield from bar
+        **options,
+    )
 
 
 def in_threads(function: Callable[[T], Result], items: list[T], what: str) -> list[Result]:

@@ -55,6 +55,20 @@ def read(path: Path) -> dict[str, Any]:
     return data
 
 
+def read_images(path: Path) -> list[dict[str, Any]]:
+    """Read and check the images of a file that may have no annotations, such as COCO's `image_info` files.
+
+    Raises:
+        InputError: not JSON, no list of images, or a wrong one, which it names.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        raise InputError(f"{path}: no list 'images', expected a COCO file")
+    for problem in section("image", data["images"], {}, image_problems):
+        raise InputError(f"{path}: {problem.line}")
+    return data["images"]
+
+
 def parse(path: Path) -> tuple[Any, InputError | None]:
     """Content of a file, and why it is not JSON although Python can read it: NaN, Infinity, a byte order mark.
 

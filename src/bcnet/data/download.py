@@ -1,129 +1,261 @@
-"""Downloads that are resumed and checked, and the unpacking of archives."""
+"""Downloads that go on where they broke off, turn to another server where one fails for good, and are checked."""
 
 import hashlib
-import shutil
-import stat
-import time
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
 
 import requests
 from filelock import FileLock
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+from tqdm import tqdm
+from urllib3.exceptions import InvalidHeader, MaxRetryError
+from urllib3.util import Retry
 
-from bcnet.files import InputError, atomic_output
-from bcnet.progress import progress
+from bcnet.files import InputError
+from bcnet.progress import byte_progress, note
 
-MIB = 1 << 20
-ATTEMPTS = 5
-TIMEOUT = 60  # seconds without a byte
+BLOCK = 1 << 16  # bytes; what of a block has come in when the connection breaks is lost
+TIMEOUT = (30, 60)  # seconds: to connect, and without a byte
+# 6 attempts in a row that bring nothing; urllib3 could repeat requests itself, but neither resume a body that broke
+# off nor count anew after progress, so that only its counting and its pauses are used
+RETRIES = Retry(total=5, backoff_factor=2, retry_after_max=300)
+BUSY = {408, 429, 500, 502, 503, 504}  # HTTP statuses that pass
+PASSING = (requests.HTTPError, requests.ConnectionError, requests.Timeout, ChunkedEncodingError, ContentDecodingError)
 
 
-def download(url: str, path: Path, md5: str | None, attempts: int = ATTEMPTS) -> None:
-    """Download a file, unless `path` already has the right checksum (`md5` None: nobody publishes one, any will do).
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that servers offer."""
+
+    urls: tuple[str, ...]  # of the same file on several servers, tried in turn
+    md5: str | None = None  # None: nobody publishes one, any file will do
+    size: int | None = None  # bytes, None: unknown
+
+
+class _RefusedError(Exception):
+    """A server does not give the file, and asking again would not help."""
+
+
+class _StoppedError(Exception):
+    """Another download failed, or the user interrupted."""
+
+
+def download(file: RemoteFile, path: Path, stop: Event | None = None) -> None:
+    """Download a file, unless `path` already has the right checksum.
 
     What has come in lies in `path`.part until all of it is there and right; a broken download goes on from there, in
-    this run (`attempts` times) or in a later one.
+    this run or in a later one. `path`.part.from says which version of the file it is, so that pieces of two versions
+    are never put together: without such a word of the server, and without a checksum, a download begins anew.
+
+    Args:
+        stop: once it is set, the download ends at the next block.
 
     Raises:
-        InputError: the server says no, cannot be reached, or sends something with another checksum.
+        InputError: every server says no, cannot be reached, or has another file; or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):  # two stages may want one file at once
-        _download(url, path, md5, attempts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(path.name + ".lock")):  # two stages may want one file at once
+            _download(file, path, stop or Event())
+    except OSError as error:  # a full disk names no file
+        raise InputError(f"{error.filename or path}: {error.strerror or error}") from error
 
 
-def _download(url: str, path: Path, md5: str | None, attempts: int) -> None:
-    if path.exists() and md5 in (None, md5_of(path)):
-        return
-    part = path.with_name(path.name + ".part")
-    for attempt in range(attempts):
+def download_all(files: Mapping[Path, RemoteFile]) -> None:
+    """Download several files at once; the first that fails stops the others, which a later run goes on with.
+
+    Args:
+        files: by the path that each goes to.
+
+    Raises:
+        InputError: as `download` does.
+    """
+    stop = Event()
+    with ThreadPoolExecutor(len(files) or 1) as pool:
         try:
-            _append(url, part)
-            break
-        except requests.HTTPError as error:
-            raise InputError(f"{url}: {error}") from error
-        except OSError as error:
-            if attempt == attempts - 1:
-                raise InputError(f"{url}: {error} (run it again to go on from {part})") from error
-            time.sleep(attempt)
-    if (got := md5_of(part)) != md5 and md5 is not None:
-        part.unlink()
-        raise InputError(f"{url}: md5 is {got}, expected {md5}; what was downloaded is deleted")
-    part.replace(path)
-
-
-def _append(url: str, part: Path) -> None:
-    """Get what `part` lacks of a file; all of it when the server cannot resume."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is left to send; the checksum tells whether `part` is the file
-        response.raise_for_status()
-        resumed = response.status_code == requests.codes.partial_content
-        size = -(-int(response.headers["Content-Length"]) // MIB) if "Content-Length" in response.headers else None
-        with part.open("ab" if resumed else "wb") as file:
-            for block in progress(response.iter_content(MIB), f"download {part.stem}, MiB", size):
-                file.write(block)
+            for done in as_completed([pool.submit(download, file, path, stop) for path, file in files.items()]):
+                done.result()
+        finally:  # an interrupted program does not wait for 18 GB either
+            stop.set()
 
 
 def md5_of(path: Path) -> str:
     """Hex MD5 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file, byte_progress(f"check {path.name.removesuffix('.part')}", path.stat().st_size) as bar:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
 
 
-def unzip(archive: Path, inside: str, folder: Path) -> None:
-    """Unpack the files below a folder of an archive; those that are there at their full size are left alone.
+class _Part:
+    """What has come in of a file, and whose it is."""
 
-    Args:
-        inside: the folder in the archive, such as "val2017".
-        folder: where its files go, each written atomically.
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.path = path.with_name(path.name + ".part")
+        self.source = path.with_name(path.name + ".part.from")  # its URL, and the server's name for the version
 
-    Raises:
-        InputError: no zip archive, a broken one, none with such a folder, or a member that would lie outside `folder`.
-    """
-    with _opened(archive) as file:
-        members = [m for m in file.infolist() if m.filename.startswith(f"{inside}/") and not m.is_dir()]
-        if not members:
-            raise InputError(f"{archive}: holds no folder {inside!r}")
-        for member in progress(members, f"unzip {archive.name}"):
-            target = folder / _safe_name(archive, member, inside)
-            if not target.exists() or target.stat().st_size != member.file_size:
-                _write(file, member, target)
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
 
+    def version(self, url: str) -> str:
+        """The version of the file at `url` that this is a part of, "" if it is unknown or from elsewhere."""
+        lines = self.source.read_text(encoding="utf-8").split("\n") if self.source.exists() else []
+        return lines[1] if len(lines) == 2 and lines[0] == url else ""
 
-def unzip_file(archive: Path, member: str, target: Path) -> None:
-    """Unpack one member of an archive to `target`, atomically.
-
-    Raises:
-        InputError: no zip archive, a broken one, or one without that member.
-    """
-    with _opened(archive) as file:
-        if member not in file.namelist():
-            raise InputError(f"{archive}: holds no file {member!r}")
-        _write(file, file.getinfo(member), target)
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.source.unlink(missing_ok=True)
 
 
-@contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _download(file: RemoteFile, path: Path, stop: Event) -> None:
+    if path.exists() and (file.md5 is None or md5_of(path) == file.md5):
+        return
+    part, problems = _Part(path), []
+    for url, following in zip(file.urls, (*file.urls[1:], None), strict=True):
+        try:
+            _from_server(url, file, part, stop)
+        except _RefusedError as error:
+            problems.append(f"{url}: {error}")
+            if following:
+                note(f"{problems[-1]}; trying {following}")
+        else:
+            part.path.replace(path)
+            part.discard()
+            return
+    hint = f" (run it again to go on from {part.path})" if part.size else ""
+    raise InputError("; ".join(problems) + hint)
+
+
+def _from_server(url: str, file: RemoteFile, part: _Part, stop: Event) -> None:
+    """Get all that `part` lacks from one server, and check it."""
+    begun_here = not part.size
+    while True:
+        with byte_progress(f"download {part.name}", file.size) as bar:
+            _receive_all(url, file, part, bar, stop)
+        if file.md5 is None or (md5 := md5_of(part.path)) == file.md5:
+            return
+        part.discard()
+        if begun_here:
+            raise _RefusedError(f"md5 is {md5}, expected {file.md5}")
+        begun_here = True  # what an earlier run or another server gave may be what is wrong: once more, all of it
+
+
+def _receive_all(url: str, file: RemoteFile, part: _Part, bar: tqdm, stop: Event) -> None:
+    """Ask until all is there. Only attempts in a row that bring nothing count: 18 GB may break off twenty times."""
+    retries, most = RETRIES, part.size
+    while True:
+        try:
+            return _receive(url, file, part, bar, stop)
+        except PASSING as error:
+            if part.size > most:
+                retries, most = RETRIES, part.size
+            try:
+                retries = retries.increment()
+            except MaxRetryError:
+                raise _RefusedError(f"{_reason(error)} ({len(retries.history) + 1} attempts)") from error
+            if pause := _pause(retries, error):
+                note(f"{url}: {_reason(error)}; again in {pause:.0f} s")
+            if stop.wait(pause):
+                raise _StoppedError from error
+        except requests.RequestException as error:  # no legal address, too many redirects
+            raise _RefusedError(_reason(error)) from error
+
+
+def _pause(retries: Retry, error: requests.RequestException) -> float:
+    """Seconds until the next attempt: what the server asks for, up to a limit, or longer each time."""
     try:
-        with zipfile.ZipFile(archive) as file:
-            yield file
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{archive}: not a sound zip archive: {error}") from error
+        asked = retries.get_retry_after(error.response.raw) if error.response is not None else None
+    except (InvalidHeader, ValueError, OverflowError):  # neither seconds nor a date
+        asked = None
+    return asked or retries.get_backoff_time()
 
 
-def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    with atomic_output(target) as temporary, archive.open(member) as source, temporary.open("wb") as sink:
-        shutil.copyfileobj(source, sink, MIB)
+def _reason(error: BaseException) -> str:
+    """What lies at the root of an error, which requests and urllib3 wrap in several others."""
+    while isinstance(inner := error.__cause__ or error.__context__, Exception):
+        error = inner
+    return str(error) or type(error).__name__
 
 
-def _safe_name(archive: Path, member: zipfile.ZipInfo, inside: str) -> PurePosixPath:
-    name = PurePosixPath(member.filename).relative_to(inside)
-    if ".." in name.parts or stat.S_ISLNK(member.external_attr >> 16):
-        raise InputError(f"{archive}: member {member.filename!r} leads out of the archive")
-    return name
+def _receive(url: str, file: RemoteFile, part: _Part, bar: tqdm, stop: Event) -> None:
+    """Ask once for what `part` lacks; return when all is there."""
+    version = part.version(url)
+    if (file.md5 is None and not version) or (file.size is not None and part.size > file.size):
+        part.discard()
+    have = part.size
+    if have and have == file.size:
+        return
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            if file.md5 and md5_of(part.path) == file.md5:
+                return  # all was there
+            part.discard()
+            raise requests.ConnectionError(f"HTTP 416 for the bytes from {have} on")
+        if response.status_code in BUSY:
+            raise requests.HTTPError(f"HTTP {response.status_code} {response.reason}", response=response)
+        if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
+            raise _RefusedError(f"HTTP {response.status_code} {response.reason}")
+        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        if response.status_code == requests.codes.partial_content:
+            size: int | None = _size_of_the_whole(response, have)
+            same = not version or _version(response) in (version, "")  # with If-Range, a server may leave it out
+            if size is None or encoded or not same:
+                part.discard()
+                raise requests.ConnectionError(f"no continuation from byte {have} on")
+            version = _version(response) or version
+        else:  # all of it: the server cannot resume, or has another version now
+            have = 0
+            size = None if encoded else response.raw.length_remaining
+            version = "" if encoded else _version(response)
+        if size is not None and file.size not in (None, size):
+            raise _RefusedError(f"a file of {size} bytes, expected {file.size}")
+        total = file.size if size is None else size
+        if not have:  # bytes of one version must never lie beside the name of another, not even after a kill
+            part.discard()
+        part.source.write_text(f"{url}\n{version}", encoding="utf-8")
+        _write(response, part, have, total, bar, stop)
+    if total is not None and part.size < total:
+        raise requests.ConnectionError(f"ended after {part.size} of {total} bytes")
+
+
+def _size_of_the_whole(response: requests.Response, have: int) -> int | None:
+    """Bytes of the whole file, from a Content-Range that fits what was asked and what is sent; None if it does not."""
+    span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+    if not span:
+        return None
+    first, last, whole = map(int, span.groups())
+    fits = first == have <= last < whole and response.raw.length_remaining in (None, last - first + 1)
+    return whole if fits else None
+
+
+def _version(response: requests.Response) -> str:
+    """The server's name for the version of the file, of the kind that If-Range takes; "" if it gives none."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")  # W/"…" is not byte for byte
+
+
+def _write(response: requests.Response, part: _Part, have: int, total: int | None, bar: tqdm, stop: Event) -> None:
+    """Write a body behind the first `have` bytes."""
+    bar.total = total
+    bar.n = bar.initial = bar.last_print_n = have
+    with part.path.open("r+b" if have else "wb") as sink:
+        sink.seek(have)
+        for block in response.iter_content(BLOCK):
+            sink.write(block)
+            bar.update(len(block))
+            if total is not None and sink.tell() > total:
+                part.discard()
+                raise _RefusedError(f"more than {total} bytes")
+            if stop.is_set():
+                raise _StoppedError

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bcnet.data import coco, cocoa, kins, results, shapes
-from bcnet.data.download import download, unzip, unzip_file
+from bcnet.data import coco, coco2017, cocoa, kins, results, shapes
+from bcnet.data.picture_folders import link_pictures, own_folder
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
@@ -14,11 +14,6 @@ from bcnet.progress import in_threads
 
 PARTS = ("train", "val")
 READERS = {"files": coco.read, "kins": kins.read, "cocoa": cocoa.read}  # source -> what reads a user's annotations
-MD5 = {  # of COCO's downloads, as several independent projects give them
-    "annotations/annotations_trainval2017.zip": "f4bbac642086de4f52a3fdda2de5fa2c",
-    "zips/train2017.zip": "cced6f7f71b7629ddf16f17bbcfab6b2",
-    "zips/val2017.zip": "442b8da7639aecaf257c1dceb8ba8c80",
-}
 
 
 def fetch(dataset: Dataset, name: str, folder: Path) -> None:
@@ -44,11 +39,32 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
                 own = Part(annotations=root / f"annotations/instances_{part}2017.json", images=root / f"{part}2017")
                 _link(part, own, folder, coco.read)
         case Coco():
-            _download_coco(dataset.url, folder)
+            coco2017.download_parts(dataset, folder, PARTS)
         case Shapes():
-            _own_picture_folders(folder)
+            for part in PARTS:
+                own_folder(folder / "images" / part)
             shapes.generate(dataset, folder)
     _write_images_tsv(name, folder)
+
+
+def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
+    """Make COCO's test pictures ready: annotations/image_info_test-dev2017.json and images/test.
+
+    Args:
+        dataset: from params.yaml.
+        name: its key there.
+        folder: where it goes, data/NAME.
+
+    Raises:
+        InputError: a dataset other than COCO, or as `fetch` does.
+    """
+    match dataset:
+        case Coco(folder=Path() as root):
+            coco2017.link_test(root, folder)
+        case Coco():
+            coco2017.download_parts(dataset, folder, ("test",))
+        case _:
+            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test pictures")
 
 
 def _annotations(folder: Path, part: str) -> Path:
@@ -57,53 +73,12 @@ def _annotations(folder: Path, part: str) -> Path:
 
 def _link(part: str, own: Part, folder: Path, read: Callable[[Path], dict[str, Any]]) -> None:
     """Check one part of a user's data, write its annotations, and link its picture folder."""
-    out, link, target = _annotations(folder, part), folder / "images" / part, own.images.resolve()
+    out = _annotations(folder, part)
     if own.annotations.resolve() == out.resolve():
         raise InputError(f"{out}: fetch writes this file, keep your own annotations outside {folder}")
     data = read(own.annotations)
-    if not own.images.is_dir():
-        raise InputError(f"{own.images}: no such picture folder")
-    if link.resolve() != target and link.exists() and not link.is_symlink():
-        raise InputError(f"{link}: a folder, where a link to {own.images} belongs; move it away")
-
-    def check(image: dict[str, Any]) -> None:
-        coco.read_image(own.images / image["file_name"], (image["height"], image["width"]))
-
-    in_threads(check, data["images"], f"check {own.images}")
-    if link.resolve() != target:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(target, target_is_directory=True)
+    link_pictures(folder / "images" / part, own.images, data["images"])
     write_json(out, data)
-
-
-def _own_picture_folders(folder: Path) -> None:
-    """Take links to a user's pictures away, so that ours are not written into the user's folder."""
-    for part in PARTS:
-        link = folder / "images" / part
-        if link.is_symlink():
-            link.unlink()
-        link.mkdir(parents=True, exist_ok=True)
-
-
-def _download_coco(url: str, folder: Path) -> None:
-    """COCO 2017's annotations, and the pictures of the parts that lack one."""
-    downloads = folder.parent / "downloads"
-    _own_picture_folders(folder)
-
-    def get(file: str) -> Path:
-        path = downloads / Path(file).name
-        download(f"{url.rstrip('/')}/{file}", path, MD5[file])
-        return path
-
-    archive = get("annotations/annotations_trainval2017.zip")
-    for part in PARTS:
-        unzip_file(archive, f"annotations/instances_{part}2017.json", _annotations(folder, part))
-        pictures = folder / "images" / part
-        if not all(
-            (pictures / image["file_name"]).exists() for image in read_json(_annotations(folder, part))["images"]
-        ):
-            unzip(get(f"zips/{part}2017.zip"), f"{part}2017", pictures)
 
 
 def _write_images_tsv(name: str, folder: Path) -> None:

