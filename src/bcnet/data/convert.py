@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.data import coco, stream
+from bcnet.data import stream
 from bcnet.data.occlusion import occlusions, polygons
 from bcnet.files import InputError, atomic_output
 from bcnet.parallel import in_processes
@@ -117,13 +117,7 @@ def _convert_image(
 ) -> tuple[list[bytes], np.ndarray, bool]:
     """The new texts of an image's annotations, their rows of the table, and whether one of them has a depth."""
     image, texts = work
-    try:
-        annotations = [orjson.loads(text) for text in texts]
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{path}: an annotation of image {image['id']}: not valid JSON: {error}") from error
-    for annotation in annotations:
-        if problem := coco.annotation_problem(annotation, {image["id"]: image}, categories):
-            raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
+    annotations = stream.parse(path, image, texts, categories)
     found = occlusions(annotations, image["height"], image["width"], settings)
     for annotation, occlusion in zip(annotations, found, strict=True):
         occluder = occlusion.occluder

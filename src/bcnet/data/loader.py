@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from bcnet.data import coco
+from bcnet.data import coco, stream
 from bcnet.files import InputError, sha256
 from bcnet.params.models import Schedule
+from bcnet.progress import progress
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
 Masks = Literal["visible", "amodal"]
@@ -66,29 +67,17 @@ class TrainingPictures(Dataset[dict[str, Any]]):
     def __init__(
         self, annotations: Path, images: Path, schedule: Schedule, seed: int, channel_order: str, masks: Masks
     ) -> None:
-        content = coco.read(annotations)
+        file = stream.read(annotations)  # not `coco.read`: each process of a training has one of these
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
-        self.categories: list[dict[str, Any]] = sorted(content["categories"], key=lambda category: category["id"])
+        self.categories: list[dict[str, Any]] = sorted(file.head["categories"], key=lambda category: category["id"])
         classes = {category["id"]: index for index, category in enumerate(self.categories)}
-        objects: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
-        for annotation in content["annotations"]:
-            where = f"{annotations}: annotation {annotation['id']}"
-            box, mask, occluder = SHAPE[masks]
-            if mask not in annotation:
-                raise InputError(f"{where}: no {mask!r}: `masks: amodal` needs data that has it on every annotation")
-            if occluder not in annotation:
-                raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
-            if masks == "visible" and coco.hidden(annotation):
-                continue
-            if not annotation.get("iscrowd") and min(annotation[box][2:]) > 0:
-                shape = {"bbox": annotation[box], "segmentation": annotation[mask], "occluder": annotation[occluder]}
-                objects[annotation["image_id"]].append({**shape, "class": classes[annotation["category_id"]]})
         # one bytes object a picture: worker processes share it, where dicts would be copied page by page
-        self.records = [
-            orjson.dumps({**image, "objects": objects[image["id"]]})
-            for image in content["images"]
-            if objects[image["id"]]
-        ]
+        self.records: list[bytes] = []
+        for image in progress(file.head["images"], f"read {annotations}"):
+            texts = [file.texts[place] for place in file.by_image.get(image["id"], [])]
+            found = stream.parse(annotations, image, texts, classes)
+            if objects := [one for a in found if (one := _object(a, annotations, masks, classes))]:
+                self.records.append(orjson.dumps({**image, "objects": objects}))
         if not self.records:
             raise InputError(f"{annotations}: annotations: none to train on, expected at least one that is no crowd")
 
@@ -132,6 +121,20 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         instances.gt_masks = BitMasks(masks)
         instances.gt_occluder_masks = BitMasks(occluders)
         return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
+
+
+def _object(annotation: dict[str, Any], path: Path, masks: Masks, classes: dict[int, int]) -> dict[str, Any] | None:
+    """What training needs of an annotation; None if it is not trained on."""
+    where = f"{path}: annotation {annotation['id']}"
+    box, mask, occluder = SHAPE[masks]
+    if mask not in annotation:
+        raise InputError(f"{where}: no {mask!r}: `masks: amodal` needs data that has it on every annotation")
+    if occluder not in annotation:
+        raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
+    if annotation["iscrowd"] or min(annotation[box][2:]) <= 0 or (masks == "visible" and coco.hidden(annotation)):
+        return None
+    shape = {"bbox": annotation[box], "segmentation": annotation[mask], "occluder": annotation[occluder]}
+    return {**shape, "class": classes[annotation["category_id"]]}
 
 
 def _masks(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -4,7 +4,7 @@ As Python objects COCO's training annotations, a file of 450 MB, take four gigab
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -63,6 +63,29 @@ def read(path: Path) -> AnnotationFile:
         seen.add(annotation_id)
         by_image[image_id].append(place)
     return AnnotationFile(head, texts, [annotation_id for annotation_id, _ in pairs], dict(by_image))
+
+
+def parse(
+    path: Path, image: dict[str, Any], texts: Sequence[Any], categories: Mapping[int, Any]
+) -> list[dict[str, Any]]:
+    """Annotations of an image from their texts, checked; what they may leave out is filled in.
+
+    Args:
+        path: their file, for errors.
+        image: its entry.
+        categories: of the file, by id.
+
+    Raises:
+        InputError: as `coco.read`.
+    """
+    try:
+        annotations = [orjson.loads(memoryview(text)) for text in texts]
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: an annotation of image {image['id']}: not valid JSON: {error}") from error
+    for annotation in annotations:
+        if problem := coco.annotation_problem(annotation, {image["id"]: image}, categories):
+            raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
+    return annotations
 
 
 def write(path: Path, head: dict[str, Any], texts: Sequence[Any]) -> None:
