@@ -110,8 +110,8 @@ def convert(path: Path, out: Path, *options: str) -> tuple[float, float, float]:
 def dense(path: Path) -> float:
     """Seconds an annotation by the dense method: whole images of numbers, multiplied and added for every pair.
 
-    As the released converter does it: a mask and a box of image size for each annotation, a product of the two for each
-    neighbour, their sum, and its outlines.
+    As the released converter does it: a mask and a box of image size for each annotation; for each neighbour the product
+    of the two; their sum, its share of the target's mask, its number of pixels and its outlines.
     """
     data = orjson.loads(path.read_bytes())
     chosen = {image["id"]: (image["height"], image["width"]) for image in data["images"][:DENSE]}
@@ -119,7 +119,7 @@ def dense(path: Path) -> float:
     for annotation in data["annotations"]:
         if annotation["image_id"] in chosen and not annotation["iscrowd"]:
             by_image[annotation["image_id"]].append(annotation)
-    start, outlines = time.perf_counter(), 0
+    start, outlines, overlapped = time.perf_counter(), 0, 0.0
     for image_id, group in by_image.items():
         height, width = chosen[image_id]
         masks = [coco.decode(one["segmentation"], height, width).astype(float) for one in group]
@@ -135,8 +135,11 @@ def dense(path: Path) -> float:
                 if i != j and _inclusive_iou(target["bbox"], other["bbox"]) > 0.05:
                     union += boxes[i] * masks[j]
             union[union > 1] = 1
-            if np.count_nonzero(union) > 20:
-                outlines += len(find_contours(union, 0))
+            overlap = union * masks[i]
+            if overlap.sum() >= 1 and masks[i].sum() > 1:
+                overlapped += overlap.sum() / masks[i].sum()
+            if np.count_nonzero(union.astype(int)) > 20:
+                outlines += len(find_contours(union.astype(int), 0))
     return (time.perf_counter() - start) / sum(map(len, by_image.values()))
 
 

@@ -1,5 +1,6 @@
 """Work on several processes, in order and with bounded memory."""
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -34,6 +35,7 @@ def in_processes(
         yield from map(function, items)
         return
     left, running = iter(items), deque[Future[list[R]]]()
+    gc.freeze()  # or else the processes' garbage collectors would touch, and so copy, all that they inherit
     with ProcessPoolExecutor(jobs, initializer=start) as pool:
         try:
             while packet := list(islice(left, TOGETHER)):
@@ -45,6 +47,7 @@ def in_processes(
         except BrokenProcessPool as error:
             raise InputError(f"one of {jobs} processes was killed, for want of memory? Use fewer of them") from error
         finally:
+            gc.unfreeze()
             for future in running:
                 future.cancel()
 

@@ -131,7 +131,8 @@ def _convert_image(
             if "amodal_segmentation" in annotation:
                 annotation["amodal_occluder"] = occlusion.occluder
     try:
-        new_texts = [orjson.dumps(annotation) for annotation in annotations]
+        # copied, since what orjson gives keeps a buffer of several times its size
+        new_texts = [bytes(memoryview(orjson.dumps(annotation))) for annotation in annotations]
     except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
         raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
     rows = np.array([_row(annotation) for annotation in annotations], ROW)

@@ -68,6 +68,7 @@ def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule
     corners = box_corners(boxes, height, width)
     iou, neighbours = box_iou(boxes), box_iou(boxes, inclusive=True) > rule.min_box_iou
     np.fill_diagonal(iou, 0)
+    max_iou = iou.max(1).tolist()
     if rule.in_front:
         depth = np.array([one.get("depth", np.nan) for one in objects], dtype=float)
         neighbours &= ~(depth > depth[:, None])  # where one of the two is unknown, both occlude
@@ -83,7 +84,7 @@ def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule
                 occluder={"size": [height, width], "counts": counts} if occluded else None,
                 box_cover=box_cover,
                 mask_cover=mask_cover,
-                max_box_iou=float(iou[i].max()),
+                max_box_iou=max_iou[i],
                 n_occluders=n_occluders if occluded else 0,
                 same_category=occluded and objects[main]["category_id"] == target["category_id"],
             )
@@ -149,11 +150,18 @@ def box_iou(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
+@njit(cache=True)
 def box_intersection(boxes: np.ndarray, inclusive: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Area that every pair of boxes shares, (N, N), and area of each, (N,), float64, pixels; arguments as `box_iou`."""
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low) + inclusive
-    return sides.clip(0).prod(2), (high - low + inclusive).prod(1)
+    plus, low, high = 1.0 if inclusive else 0.0, boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    area = (high[:, 0] - low[:, 0] + plus) * (high[:, 1] - low[:, 1] + plus)
+    shared = np.empty((len(boxes), len(boxes)))
+    for i in range(len(boxes)):
+        for j in range(len(boxes)):
+            width = min(high[i, 0], high[j, 0]) - max(low[i, 0], low[j, 0]) + plus
+            height = min(high[i, 1], high[j, 1]) - max(low[i, 1], low[j, 1]) + plus
+            shared[i, j] = max(width, 0.0) * max(height, 0.0)
+    return shared, area
 
 
 def box_corners(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
