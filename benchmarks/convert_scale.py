@@ -23,7 +23,7 @@ import orjson
 import psutil
 from skimage.measure import find_contours
 
-from bcnet.data import coco
+from bcnet.data import coco, stream
 
 IMAGES, ANNOTATIONS = 118_287, 860_001
 SAMPLE = Path(__file__).parents[2] / "shared/coco-sample/annotations/instances_train2017.json"
@@ -75,10 +75,11 @@ def build(path: Path, scale: Fraction) -> None:
             group = (group * wanted)[: wanted - len(texts)]
         if len(texts) + len(group) <= number * wanted / images:
             new = [{**one, "id": len(texts) + k, "image_id": number} for k, one in enumerate(group, 1)]
-            texts += [orjson.Fragment(orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY)) for one in new]
+            # copied, since what orjson gives keeps a buffer of several times its size
+            texts += [bytes(memoryview(orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY))) for one in new]
     order = np.random.default_rng(0).permutation(len(texts))
-    content = {"images": repeated, "annotations": [texts[i] for i in order], "categories": data["categories"]}
-    path.write_bytes(orjson.dumps(content))
+    head = {"images": repeated, "annotations": [], "categories": data["categories"]}
+    stream.write(path, head, [texts[i] for i in order])
     print(f"{path}: {images} images, {len(texts)} annotations, {path.stat().st_size / 1e6:.0f} MB", flush=True)
 
 
@@ -110,8 +111,8 @@ def convert(path: Path, out: Path, *options: str) -> tuple[float, float, float]:
 def dense(path: Path) -> float:
     """Seconds an annotation by the dense method: whole images of numbers, multiplied and added for every pair.
 
-    As the released converter does it: a mask and a box of image size for each annotation; for each neighbour the product
-    of the two; their sum, its share of the target's mask, its number of pixels and its outlines.
+    As the released converter does it: a mask and a box of image size for each annotation; the product of the two for
+    each neighbour; their sum, its share of the target's mask, its number of pixels and its outlines.
     """
     data = orjson.loads(path.read_bytes())
     chosen = {image["id"]: (image["height"], image["width"]) for image in data["images"][:DENSE]}

@@ -405,7 +405,7 @@ INSIDE = np.stack(np.meshgrid(np.arange(15) + math.pi / 10, np.arange(20) + math
 
 
 @given(st.lists(st.tuples(COORDINATE, COORDINATE), min_size=3, max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_cut_polygon_holds_the_points_of_the_image_that_it_held(points: list[tuple[float, float]]) -> None:
     cut = clip([coordinate for point in points for coordinate in point], height=20, width=15)
     assert all(0 <= x <= 15 for x in cut[::2])

@@ -228,7 +228,7 @@ def test_the_largest_image_is_what_pillow_opens():
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_way_to_write_a_mask_is_the_same_mask(mask):
     height, width = mask.shape
     compressed, slow = coco.encode(mask), uncompressed(mask)
@@ -250,7 +250,7 @@ def uncompressed_of_columns(mask):
 
 
 @given(arrays(bool, (9, 11)), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_cut_and_broken_rle_strings_are_refused(mask, data):
     counts = coco.encode(mask)["counts"]
     cut = counts[: data.draw(st.integers(0, len(counts) - 1))]

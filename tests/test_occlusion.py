@@ -110,7 +110,7 @@ def scenes(draw):
 
 
 @given(scenes())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_scene_is_as_the_slow_way_has_it(scene):
     assert_like_the_slow_way(*scene)
 

@@ -66,7 +66,7 @@ def table_of(truth: dict, predictions: list[dict], iou_type: str = "segm") -> pa
     return object_table(hotcoco.COCO(truth), truth["annotations"], predictions, iou_type)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(OBJECTS, DETECTIONS, st.sampled_from(["segm", "bbox"]))
 def test_matching_is_the_obvious_one(objects, detections, iou_type):
     truth, predictions = files(objects, detections)
@@ -78,7 +78,7 @@ def test_matching_is_the_obvious_one(objects, detections, iou_type):
         assert table[name].to_pylist() == [place in expected for place in solid], name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(OBJECTS, DETECTIONS)
 def test_iou_and_score_are_of_the_prediction_that_overlaps_most(objects, detections):
     table = table_of(*files(objects, detections))

@@ -1,7 +1,7 @@
 """Masks as runs: every function against the pixels themselves, and the strings against pycocotools."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
@@ -23,7 +23,6 @@ def string_of(mask):
 
 
 @given(PAIRS)
-@settings(deadline=None)
 def test_union_and_areas_are_those_of_the_pixels(pair):
     a, b = pair
     np.testing.assert_array_equal(runs.union(runs_of(a), runs_of(b)), runs_of(a | b))
@@ -32,7 +31,6 @@ def test_union_and_areas_are_those_of_the_pixels(pair):
 
 
 @given(SHAPES.flatmap(lambda shape: arrays(bool, shape)), st.data())
-@settings(deadline=None)
 def test_a_cut_keeps_the_pixels_of_the_box(mask, data):
     height, width = mask.shape
     left, right = (data.draw(st.integers(0, width)) for _ in range(2))
@@ -50,7 +48,6 @@ def assert_strings_agree(mask):
 
 
 @given(SHAPES.flatmap(lambda shape: arrays(bool, shape)))
-@settings(deadline=None)
 def test_strings_are_pycocotools_own(mask):
     assert_strings_agree(mask)
 

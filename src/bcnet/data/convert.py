@@ -1,6 +1,7 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +60,16 @@ def convert(
         raise InputError(f"--jobs {jobs}: expected 1 or more")
     file = stream.read(annotations)
     head, by_image = _part(file, *shard)
-    places = sorted(place for group in by_image.values() for place in group)
+    places = sorted(chain.from_iterable(by_image.values()))
     texts: list[Any] = list(file.texts)
     rows, depth_known = np.zeros(len(texts), ROW), False
-    images = {image["id"]: image for image in head["images"]}
+    images = {image["id"]: {key: image[key] for key in ("id", "height", "width")} for image in head["images"]}
     categories = {category["id"]: category for category in head["categories"]}
-    work = ((images[image_id], [bytes(texts[p]) for p in group]) for image_id, group in by_image.items())
+    work = ((images[i], [bytes(texts[place]) for place in group]) for i, group in by_image.items())
     function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
     converted = progress(in_processes(function, work, jobs), f"convert {annotations}", len(by_image))
     for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
-        rows[group] = new_rows
+        rows[group] = np.frombuffer(new_rows, ROW)
         depth_known |= has_depth
         for place, text in zip(group, new_texts, strict=True):
             texts[place] = text
@@ -114,7 +115,7 @@ def _part(file: stream.AnnotationFile, k: int, n: int) -> tuple[dict[str, Any], 
 
 def _convert_image(
     work: Work, path: Path, categories: dict[int, Any], settings: Convert, format: str
-) -> tuple[list[bytes], np.ndarray, bool]:
+) -> tuple[list[bytes], bytes, bool]:
     """The new texts of an image's annotations, their rows of the table, and whether one of them has a depth."""
     image, texts = work
     annotations = stream.parse(path, image, texts, categories)
@@ -135,7 +136,7 @@ def _convert_image(
         new_texts = [bytes(memoryview(orjson.dumps(annotation))) for annotation in annotations]
     except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
         raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
-    rows = np.array([_row(annotation) for annotation in annotations], ROW)
+    rows = np.array([_row(annotation) for annotation in annotations], ROW).tobytes()  # an array takes long to send
     return new_texts, rows, any("depth" in annotation for annotation in annotations)
 
 

@@ -3,7 +3,7 @@
 As Python objects COCO's training annotations, a file of 450 MB, take four gigabytes; as text, what the file takes.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -29,7 +29,7 @@ class AnnotationFile(NamedTuple):
 Id = Annotated[int, msgspec.Meta(ge=0, le=coco.LARGEST_ID)]
 
 
-class _Ids(msgspec.Struct):
+class _Ids(msgspec.Struct, gc=False):
     id: Id
     image_id: int
 
@@ -44,25 +44,25 @@ def read(path: Path) -> AnnotationFile:
         sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
         texts = msgspec.json.decode(sections["annotations"], type=list[msgspec.Raw])
         head = {key: [] if key == "annotations" else orjson.loads(memoryview(text)) for key, text in sections.items()}
-        decoder = msgspec.json.Decoder(_Ids)
-        pairs = [(one.id, one.image_id) for one in map(decoder.decode, texts)]
+        entries = msgspec.json.decode(sections["annotations"], type=list[_Ids])
     except (OSError, KeyError, ValueError, RecursionError) as error:  # ValueError: what msgspec and orjson raise
         coco.read(path)  # which says it better
         raise InputError(f"{path}: not a sound annotation file: {error}") from error
     for problem in coco.problems(head):
         raise InputError(f"{path}: {problem.line}")
     images = {image["id"]: image for image in head["images"]}
+    ids = [entry.id for entry in entries]
+    if len(set(ids)) < len(ids):
+        twice = next(one for one, count in Counter(ids).items() if count > 1)
+        raise InputError(f"{path}: annotation {twice}: this id is there twice")
     by_image: defaultdict[int, list[int]] = defaultdict(list)
-    seen: set[int] = set()
-    for place, (annotation_id, image_id) in enumerate(pairs):
-        if annotation_id in seen:
-            raise InputError(f"{path}: annotation {annotation_id}: this id is there twice")
-        if image_id not in images:
-            unknown = coco.annotation_problem({"image_id": image_id}, images, {})
-            raise InputError(f"{path}: annotation {annotation_id}: {unknown}")
-        seen.add(annotation_id)
-        by_image[image_id].append(place)
-    return AnnotationFile(head, texts, [annotation_id for annotation_id, _ in pairs], dict(by_image))
+    for place, entry in enumerate(entries):
+        by_image[entry.image_id].append(place)
+    if elsewhere := by_image.keys() - images.keys():
+        entry = next(entry for entry in entries if entry.image_id in elsewhere)
+        problem_of_it = coco.annotation_problem({"image_id": entry.image_id}, images, {})
+        raise InputError(f"{path}: annotation {entry.id}: {problem_of_it}")
+    return AnnotationFile(head, texts, ids, dict(by_image))
 
 
 def parse(
@@ -82,8 +82,9 @@ def parse(
         annotations = [orjson.loads(memoryview(text)) for text in texts]
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: an annotation of image {image['id']}: not valid JSON: {error}") from error
+    images = {image["id"]: image}
     for annotation in annotations:
-        if problem := coco.annotation_problem(annotation, {image["id"]: image}, categories):
+        if problem := coco.annotation_problem(annotation, images, categories):
             raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
     return annotations
 
