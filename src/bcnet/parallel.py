@@ -10,22 +10,27 @@ from typing import TypeVar
 
 from bcnet.files import InputError
 
-TOGETHER = 16  # items that a process gets at once
-AHEAD = 4  # such packets for each process that wait, run, or have not been taken from it
+AHEAD = 4  # packets of items for each process that wait, run, or whose results have not been taken
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def in_processes(
-    function: Callable[[T], R], items: Iterable[T], jobs: int, start: Callable[[], None] = lambda: None
+    function: Callable[[T], R],
+    items: Iterable[T],
+    jobs: int,
+    together: int = 4,
+    start: Callable[[], None] = lambda: None,
 ) -> Iterator[R]:
     """`function` of each item, in order, by `jobs` processes; items are taken only as results are.
 
-    `start` is called in each process before its first item.
-
     (`ProcessPoolExecutor.map` takes all items at once; `multiprocessing.Pool` waits for ever for a process that was
     killed, and can hang when an error ends it.)
+
+    Args:
+        together: items that a process gets at once; more where an item takes less than a millisecond.
+        start: called in each process before its first item.
 
     Raises:
         InputError: a process was killed.
@@ -38,7 +43,7 @@ def in_processes(
     gc.freeze()  # or else the processes' garbage collectors would touch, and so copy, all that they inherit
     with ProcessPoolExecutor(jobs, initializer=start) as pool:
         try:
-            while packet := list(islice(left, TOGETHER)):
+            while packet := list(islice(left, together)):
                 if len(running) == AHEAD * jobs:
                     yield from running.popleft().result()
                 running.append(pool.submit(_each, function, packet))

@@ -67,7 +67,7 @@ def convert(
     categories = {category["id"]: category for category in head["categories"]}
     work = ((images[i], [bytes(texts[place]) for place in group]) for i, group in by_image.items())
     function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
-    converted = progress(in_processes(function, work, jobs), f"convert {annotations}", len(by_image))
+    converted = progress(in_processes(function, work, jobs, together=64), f"convert {annotations}", len(by_image))
     for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
         rows[group] = np.frombuffer(new_rows, ROW)
         depth_known |= has_depth
