@@ -96,7 +96,7 @@ def measured(*command: str | Path) -> tuple[float, float, float]:
             peak = max(peak, sum(one.memory_full_info().pss for one in family) / 1e9)
         except psutil.Error:  # one of them has ended since
             pass
-        time.sleep(0.1)
+        time.sleep(0.5)  # reading the memory of a large process takes it 50 ms
     wall, after = time.perf_counter() - start, os.times()
     if process.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}: exit code {process.returncode}")

@@ -99,6 +99,16 @@ def test_a_plain_coco_file_has_no_recall_by_occlusion(run, tmp_path):
     assert pq.read_table(tmp_path / "out.parquet")["same_category"].null_count == metrics["provenance"]["objects"]
 
 
+def test_what_else_a_users_file_holds_changes_nothing(run):
+    truth, predictions = made(0)
+    expected = run(truth, predictions)
+    truth |= {"info": "mine", "licenses": "none"}
+    for annotation in truth["annotations"]:
+        annotation |= {"keypoints": "none", "num_keypoints": -1.5, "score": "high"}
+    metrics = run(truth, predictions)
+    assert all(metrics[part] == expected[part] for part in ("segm", "bbox", "recall"))
+
+
 def test_boxes_without_masks_have_no_mask_numbers(run):
     truth, predictions = made(0)
     both, only = run(truth, predictions), run(truth, boxes(predictions))

@@ -1,5 +1,7 @@
 """COCO's twelve numbers, of masks and of boxes."""
 
+from typing import Any
+
 import numpy as np
 from hotcoco import COCO, COCOeval, mask
 
@@ -7,6 +9,18 @@ from bcnet.data.results import SHAPE, IouType, Predictions
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+
+
+READ = {  # what COCO's evaluation reads of a file; hotcoco would refuse odd values in what else users have there
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd"),
+    "categories": ("id", "name"),
+}
+
+
+def ground_truth(content: dict[str, Any]) -> COCO:
+    """What predictions are matched with, of an annotation file (from `coco.read`)."""
+    return COCO({name: [{key: entry[key] for key in keys} for entry in content[name]] for name, keys in READ.items()})
 
 
 def match(truth: COCO, predictions: Predictions, iou_type: IouType, by_size: bool = True) -> COCOeval:

@@ -6,10 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
-from hotcoco import COCO
 
 from bcnet.data import coco, results
-from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers
+from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers, ground_truth
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.results import Evaluate
@@ -37,7 +36,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     split = _split_of(annotations, content)
     found, iou_type = results.read(predictions, content, set(split.get("other_images", ())))
     provenance = _provenance_of(predictions)
-    truth = COCO(content)
+    truth = ground_truth(content)
     table = object_table(truth, content["annotations"], found, iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     metrics = {
