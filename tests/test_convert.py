@@ -148,6 +148,25 @@ def test_in_front_needs_a_depth_somewhere(annotations, tmp_path):
     convert(annotations, tmp_path / "out.json", Convert(in_front=True), jobs=1)
 
 
+@pytest.mark.parametrize("depth", ["far", None, -1, True, [0]])
+def test_a_wrong_depth_is_an_error_only_where_it_counts(annotations, tmp_path, depth):
+    content = json.loads(annotations.read_text())
+    content["annotations"][3]["depth"] = depth
+    annotations.write_text(json.dumps(content))
+    convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
+    with pytest.raises(InputError, match=r"annotation 997: depth is .*expected a number from 0"):
+        convert(annotations, tmp_path / "front.json", Convert(in_front=True), jobs=1)
+
+
+def test_of_several_ids_that_are_there_twice_the_first_repetition_is_named(annotations, tmp_path):
+    content = json.loads(annotations.read_text())
+    ids = [one["id"] for one in content["annotations"]]
+    content["annotations"][8]["id"], content["annotations"][9]["id"] = ids[5], ids[2]
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"annotation {ids[5]}: this id is there twice"):
+        convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
+
+
 def test_an_empty_file_is_converted(tmp_path):
     (tmp_path / "in.json").write_text('{"images": [], "annotations": [], "categories": []}')
     convert(tmp_path / "in.json", tmp_path / "out.json", Convert(), jobs=2)

@@ -248,6 +248,14 @@ def _amodal_problems(annotation: dict, height: int, width: int) -> Iterator[str]
         yield f"amodal_bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
 
 
+def depth_problem(annotation: dict) -> str | None:
+    """What is wrong with an annotation's `depth`, None if nothing is or it has none; only who uses it needs to ask."""
+    depth = annotation.get("depth", 0)
+    if type(depth) in NUMBERS and 0 <= depth < math.inf:
+        return None
+    return f"depth is {shown(depth)}, expected a number from 0, smaller in front"
+
+
 def hidden(annotation: dict) -> bool:
     """Whether an object is visible nowhere: only its amodal mask and box are known."""
     return annotation["area"] == 0 and "amodal_segmentation" in annotation

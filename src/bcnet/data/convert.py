@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.data import stream
+from bcnet.data import coco, stream
 from bcnet.data.occlusion import occlusions, polygons
 from bcnet.files import InputError, atomic_output
 from bcnet.parallel import in_processes
@@ -119,6 +119,9 @@ def _convert_image(
     """The new texts of an image's annotations, their rows of the table, and whether one of them has a depth."""
     image, texts = work
     annotations = stream.parse(path, image, texts, categories)
+    for annotation in annotations:
+        if settings.in_front and (problem := coco.depth_problem(annotation)):
+            raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
     found = occlusions(annotations, image["height"], image["width"], settings)
     for annotation, occlusion in zip(annotations, found, strict=True):
         occluder = occlusion.occluder

@@ -3,7 +3,7 @@
 As Python objects COCO's training annotations, a file of 450 MB, take four gigabytes; as text, what the file takes.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -52,8 +52,8 @@ def read(path: Path) -> AnnotationFile:
         raise InputError(f"{path}: {problem.line}")
     images = {image["id"]: image for image in head["images"]}
     ids = [entry.id for entry in entries]
-    if len(set(ids)) < len(ids):
-        twice = next(one for one, count in Counter(ids).items() if count > 1)
+    if len(seen := set(ids)) < len(ids):
+        twice = next(one for one in ids if one not in seen or seen.remove(one))
         raise InputError(f"{path}: annotation {twice}: this id is there twice")
     by_image: defaultdict[int, list[int]] = defaultdict(list)
     for place, entry in enumerate(entries):

@@ -62,6 +62,8 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
         raise InputError(f"{folder / 'images.tsv'}: no line of train/{missing[0]}, run `bcnet fetch {folder.name}`")
     by_image = defaultdict(list)
     for annotation in data["annotations"]:
+        if problem := coco.depth_problem(annotation):
+            raise InputError(f"{train}: annotation {annotation['id']}: {problem}")
         by_image[annotation["image_id"]].append(annotation)
     records = [orjson.dumps({**image, "annotations": by_image[image["id"]]}) for image in data["images"]]
     del by_image
