@@ -41,8 +41,8 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
     `NOT_OCCLUDED`. Neighbours are the others with inclusive box IoU > `rule.min_box_iou`; with `rule.in_front` those
     with a greater `depth` than the target's are none. All counts are whole pixels:
 
-    - occluder: the neighbours' masks, united, cut to the target's box (`box_corners`), the target's own pixels included;
-      None if that is `rule.min_pixels` pixels or fewer.
+    - occluder: the neighbours' masks, united, cut to the target's box (`box_corners`), the target's own pixels
+      included; None if that is `rule.min_pixels` pixels or fewer.
     - box_cover: share of the box's pixels that masks of any others cover; 0 for a box without pixels.
     - mask_cover: share of the target's own mask that masks of any others overlap; 0 for an empty mask.
     - max_box_iou: the highest box IoU with any other, without the released converter's +1; 0 without others.

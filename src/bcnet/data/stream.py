@@ -52,9 +52,8 @@ def read(path: Path) -> AnnotationFile:
         raise InputError(f"{path}: {problem.line}")
     images = {image["id"]: image for image in head["images"]}
     ids = [entry.id for entry in entries]
-    if len(seen := set(ids)) < len(ids):
-        twice = next(one for one in ids if one not in seen or seen.remove(one))
-        raise InputError(f"{path}: annotation {twice}: this id is there twice")
+    if len(set(ids)) < len(ids):
+        raise InputError(f"{path}: annotation {_first_repeated(ids)}: this id is there twice")
     by_image: defaultdict[int, list[int]] = defaultdict(list)
     for place, entry in enumerate(entries):
         by_image[entry.image_id].append(place)
@@ -63,6 +62,15 @@ def read(path: Path) -> AnnotationFile:
         problem_of_it = coco.annotation_problem({"image_id": entry.image_id}, images, {})
         raise InputError(f"{path}: annotation {entry.id}: {problem_of_it}")
     return AnnotationFile(head, texts, ids, dict(by_image))
+
+
+def _first_repeated(ids: list[int]) -> int:
+    seen: set[int] = set()
+    for one in ids:
+        if one in seen:
+            break
+        seen.add(one)
+    return one
 
 
 def parse(
