@@ -1,4 +1,4 @@
-"""The command-line program: one verb a stage, each a function from files to files."""
+"""The command-line program: its verbs, their arguments, and how they end."""
 
 import argparse
 import os
@@ -7,108 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bcnet import __version__
-from bcnet import params as parameters
+from bcnet import __version__, verbs
 from bcnet.files import InputError
-
-DATA, REPORTS = Path("data"), Path("reports")
-
-
-def fetch(args: argparse.Namespace) -> None:
-    from bcnet.data.fetch import bring, fetch, fetch_test
-
-    params = parameters.load()
-    folder = DATA / args.dataset
-    if args.predictions:
-        bring(params.brought(args.predictions), args.predictions, folder)
-    elif args.test:
-        fetch_test(params.dataset_named(args.dataset), args.dataset, folder)
-    else:
-        fetch(params.dataset_named(args.dataset), args.dataset, folder)
-
-
-def check(args: argparse.Namespace) -> None:
-    from bcnet.data.check import check
-
-    check(args.annotations, args.images, args.fix, args.all)
-
-
-def convert(args: argparse.Namespace) -> None:
-    from bcnet.data.convert import convert, gather
-
-    if args.gather:
-        gather(args.annotations, args.gather, args.out)
-    else:
-        convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format, args.shard)
-
-
-def synthesize(args: argparse.Namespace) -> None:
-    from bcnet.data.synthetic import synthesize
-
-    params = parameters.load()
-    synthesize(params.synthetic_named(args.name), args.name, DATA / params.dataset, args.jobs)
-
-
-def split(args: argparse.Namespace) -> None:
-    from bcnet.data.explain import explain
-    from bcnet.data.splits import split
-
-    if args.explain:
-        print(explain(args.annotations, args.ids, args.count, args.out))
-    else:
-        split(args.annotations, args.out, args.rule, parameters.load().split_named(args.rule))
-
-
-def weights(args: argparse.Namespace) -> None:
-    from bcnet.models.weights import write_weights
-
-    write_weights(args.backbone, args.out, DATA / "downloads")
-
-
-def train(args: argparse.Namespace) -> None:
-    from bcnet.training.loop import train
-
-    train(parameters.load(), args.variant, args.seed, DATA)
-
-
-def predict(args: argparse.Namespace) -> None:
-    from bcnet.predict import predict_images, predict_split
-
-    if args.model:
-        predict_images(args.model, [Path(image) for image in args.names], args.out)
-    else:
-        (variant,) = args.names
-        predict_split(parameters.load(), variant, args.seed, args.split, DATA)
-
-
-def evaluate(args: argparse.Namespace) -> None:
-    from bcnet.evaluation.evaluate import evaluate
-
-    evaluate(args.annotations, args.predictions, args.out, parameters.load().evaluate)
-
-
-def compare(args: argparse.Namespace) -> None:
-    from bcnet.report.tables import compare
-
-    compare(parameters.load(), REPORTS)
-
-
-def report(args: argparse.Namespace) -> None:
-    from bcnet.report.page import report
-
-    report(parameters.load(), DATA, REPORTS)
-
-
-def sync(args: argparse.Namespace) -> None:
-    from bcnet.sync import sync
-
-    sync()
-
-
-def preset(args: argparse.Namespace) -> None:
-    from bcnet.presets import put_preset
-
-    put_preset(args.name)
 
 
 @dataclass(frozen=True)
@@ -125,7 +25,7 @@ def _path(flag: str, text: str, required: bool = True) -> tuple[tuple[str, ...],
     return (flag,), {"type": Path, "required": required, "help": text, "metavar": "FILE"}
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> tuple[int, int]:
     k, n = text.split("/")
     return int(k), int(n)
 
@@ -134,7 +34,7 @@ JOBS = ("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes 
 SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
 VERBS = {
     "fetch": Verb(
-        fetch,
+        verbs.fetch,
         "get a dataset (or brought predictions) ready under data/",
         "bcnet fetch demo",
         (
@@ -147,7 +47,7 @@ VERBS = {
         ),
     ),
     "check": Verb(
-        check,
+        verbs.check,
         "tell all that is wrong with an annotation file, or mend it",
         "bcnet check train.json --images pictures --fix mended.json",
         (
@@ -158,7 +58,7 @@ VERBS = {
         ),
     ),
     "convert": Verb(
-        convert,
+        verbs.convert,
         "add occluder and occlusion to every annotation",
         "bcnet convert --annotations data/demo/annotations/instances_val.json --out data/demo/bilayer/val.json",
         (
@@ -175,7 +75,7 @@ VERBS = {
             ),
             (
                 ("--shard",),
-                {"type": _shard, "default": (1, 1), "metavar": "K/N", "help": "only part K of N of the images"},
+                {"type": shard, "default": (1, 1), "metavar": "K/N", "help": "only part K of N of the images"},
             ),
             (
                 ("--gather",),
@@ -184,13 +84,13 @@ VERBS = {
         ),
     ),
     "synthesize": Verb(
-        synthesize,
+        verbs.synthesize,
         "make training pictures with objects of others pasted over theirs",
         "bcnet synthesize pasted",
         ((("name",), {"help": "a key of params.yaml's synthetic"}), JOBS),
     ),
     "split": Verb(
-        split,
+        verbs.split,
         "choose the images of a split, or show what every rule would choose",
         "bcnet split --annotations data/demo/bilayer/val.json --rule occluded --out data/demo/splits/occluded.json",
         (
@@ -203,7 +103,7 @@ VERBS = {
         ),
     ),
     "weights": Verb(
-        weights,
+        verbs.weights,
         "ImageNet weights of a backbone",
         "bcnet weights efficientnet_lite0 --out data/demo/weights/bcnet.safetensors",
         (
@@ -212,13 +112,13 @@ VERBS = {
         ),
     ),
     "train": Verb(
-        train,
+        verbs.train,
         "train a variant; resumes by itself after a kill",
         "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
         ((("variant",), {"help": "a key of params.yaml's variants"}), SEED),
     ),
     "predict": Verb(
-        predict,
+        verbs.predict,
         "predict a split with a trained variant, or any pictures with a model file",
         "bcnet predict --model data/demo/models/bcnet/0/model.safetensors --out found.json street.jpg",
         (
@@ -230,7 +130,7 @@ VERBS = {
         ),
     ),
     "evaluate": Verb(
-        evaluate,
+        verbs.evaluate,
         "metrics of any COCO-format predictions",
         "bcnet evaluate --annotations data/demo/splits/val.json --predictions mine.json --out mine-metrics.json",
         (
@@ -239,11 +139,11 @@ VERBS = {
             _path("--out", "metrics as JSON; the per-object table (.parquet) goes beside it"),
         ),
     ),
-    "compare": Verb(compare, "tables of all metrics of the run", "bcnet compare"),
-    "report": Verb(report, "the self-contained page of the run", "bcnet report"),
-    "sync": Verb(sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
+    "compare": Verb(verbs.compare, "tables of all metrics of the run", "bcnet compare"),
+    "report": Verb(verbs.report, "the self-contained page of the run", "bcnet report"),
+    "sync": Verb(verbs.sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
     "preset": Verb(
-        preset,
+        verbs.preset,
         "make presets/NAME.yaml the params.yaml that runs",
         "bcnet preset coco",
         ((("name",), {"help": "a file name in presets/, without .yaml"}),),
@@ -253,11 +153,11 @@ VERBS = {
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser of all verbs."""
-    top = argparse.ArgumentParser(prog="bcnet", description=__doc__)
+    top = argparse.ArgumentParser(prog="bcnet", description="One verb a stage, each from files to files.")
     top.add_argument("--version", action="version", version=f"bcnet {__version__}")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
-        sub = verbs.add_parser(
+        sub = subparsers.add_parser(
             name,
             help=verb.help,
             description=verb.help,
@@ -280,6 +180,8 @@ def main(argv: list[str] | None = None) -> int:
         parser().error("split: --rule and --out are required, or --explain")
     if args.verb == "split" and (args.rule if args.explain else args.ids or args.count is not None):
         parser().error("split: --ids and --count go with --explain, --rule without it")
+    if args.verb == "convert" and args.gather and (args.shard != (1, 1) or args.format != "bilayer"):
+        parser().error("convert: --gather takes no --shard and no --format: the shards have them")
     if args.verb == "fetch" and args.predictions and args.test:
         parser().error("fetch: --predictions or --test, not both")
     try:

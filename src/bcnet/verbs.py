@@ -1,0 +1,108 @@
+"""What each verb of the command line does: its arguments, taken to the function that does the work.
+
+That function's module is imported here and not above, so that no verb waits for what only others need.
+"""
+
+import argparse
+from pathlib import Path
+
+from bcnet import params as parameters
+
+DATA, REPORTS = Path("data"), Path("reports")
+
+
+def fetch(args: argparse.Namespace) -> None:
+    from bcnet.data.fetch import bring, fetch, fetch_test
+
+    params = parameters.load()
+    folder = DATA / args.dataset
+    if args.predictions:
+        bring(params.brought(args.predictions), args.predictions, folder)
+    elif args.test:
+        fetch_test(params.dataset_named(args.dataset), args.dataset, folder)
+    else:
+        fetch(params.dataset_named(args.dataset), args.dataset, folder)
+
+
+def check(args: argparse.Namespace) -> None:
+    from bcnet.data.check import check
+
+    check(args.annotations, args.images, args.fix, args.all)
+
+
+def convert(args: argparse.Namespace) -> None:
+    from bcnet.data.convert import convert, gather
+
+    if args.gather:
+        gather(args.annotations, args.gather, args.out)
+    else:
+        convert(args.annotations, args.out, parameters.load().convert, args.jobs, args.format, args.shard)
+
+
+def synthesize(args: argparse.Namespace) -> None:
+    from bcnet.data.synthetic import synthesize
+
+    params = parameters.load()
+    synthesize(params.synthetic_named(args.name), args.name, DATA / params.dataset, args.jobs)
+
+
+def split(args: argparse.Namespace) -> None:
+    from bcnet.data.explain import explain
+    from bcnet.data.splits import split
+
+    if args.explain:
+        print(explain(args.annotations, args.ids, args.count, args.out))
+    else:
+        split(args.annotations, args.out, args.rule, parameters.load().split_named(args.rule))
+
+
+def weights(args: argparse.Namespace) -> None:
+    from bcnet.models.weights import write_weights
+
+    write_weights(args.backbone, args.out, DATA / "downloads")
+
+
+def train(args: argparse.Namespace) -> None:
+    from bcnet.training.loop import train
+
+    train(parameters.load(), args.variant, args.seed, DATA)
+
+
+def predict(args: argparse.Namespace) -> None:
+    from bcnet.predict import predict_images, predict_split
+
+    if args.model:
+        predict_images(args.model, [Path(image) for image in args.names], args.out)
+    else:
+        (variant,) = args.names
+        predict_split(parameters.load(), variant, args.seed, args.split, DATA)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from bcnet.evaluation.evaluate import evaluate
+
+    evaluate(args.annotations, args.predictions, args.out, parameters.load().evaluate)
+
+
+def compare(args: argparse.Namespace) -> None:
+    from bcnet.report.tables import compare
+
+    compare(parameters.load(), REPORTS)
+
+
+def report(args: argparse.Namespace) -> None:
+    from bcnet.report.page import report
+
+    report(parameters.load(), DATA, REPORTS)
+
+
+def sync(args: argparse.Namespace) -> None:
+    from bcnet.sync import sync
+
+    sync()
+
+
+def preset(args: argparse.Namespace) -> None:
+    from bcnet.presets import put_preset
+
+    put_preset(args.name)
