@@ -123,6 +123,15 @@ def test_made_data_is_labelled_so_and_coco_is_not(copied, page):
     assert "COCO 2017, http://images.cocodataset.org" in other.text
 
 
+def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
+    params = run_parameters(synthetic={"pasted": {"pictures": 70}}, train_on="pasted")
+    report(params, copied / "data", copied / "reports")
+    text = Page((copied / "reports" / "demo" / "index.html").read_text()).text
+    assert "trained on pasted: 70 pictures with pasted objects and the real ones" in text
+    assert "val: all pictures" in text
+    assert "occluded: pictures with two boxes of IoU 0.2 or more" in text
+
+
 @pytest.mark.parametrize(
     ("path", "command"),
     [

@@ -3,6 +3,7 @@
 from itertools import combinations
 from math import isnan
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from bcnet.data import coco
 from bcnet.data.occlusion import occlusions
-from bcnet.data.split_rules import PAIRS, image_value, image_values, overlapped_share
-from bcnet.params.data import PAIR_RULES, Convert
+from bcnet.data.split_rules import PAIRS, WORDS, image_value, image_values, in_words, overlapped_share
+from bcnet.params.data import PAIR_RULES, Convert, Split
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "coco-sample"
 SIDE = 12  # of the drawn images
@@ -152,3 +153,27 @@ def test_box_iou_is_what_the_annotations_of_coco_say(part):
         boxes = [one | {"segmentation": [[0, 0, 1, 0, 1, 1]]} for one in group]  # masks do not matter for boxes
         highest = [one.max_box_iou for one in occlusions(boxes, 2, 2, Convert())]
         assert value == max(highest) if sum(not one["iscrowd"] for one in group) > 1 else isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("split", "line"),
+    [
+        (Split(), "all pictures"),
+        (Split(rule="image_ids", file="/some/where/occ.json"), "the pictures that occ.json lists"),
+        (
+            Split(rule="box_over_smaller", threshold=0.25, same_category=True),
+            "pictures with two boxes of one category that share 0.25 or more of the smaller",
+        ),
+        (
+            Split(rule="image_overlap", threshold=0.2, masks="amodal"),
+            "pictures in which 0.2 or more of the area under boxes lies under two or more; "
+            "whole (amodal) masks are the ground truth",
+        ),
+    ],
+)
+def test_a_split_in_words(split, line):
+    assert in_words(split) == line
+
+
+def test_every_rule_has_its_words():
+    assert set(WORDS) == set(get_args(Split.model_fields["rule"].annotation))

@@ -105,7 +105,9 @@ rule report:
     params:
         cmd="bcnet report",
         datasets=config["datasets"][DATASET],
+        synthetic=config["synthetic"],
         splits=config["splits"],
+        train_on=config["train_on"],
         schedule=config["schedule"],
         seeds=config["seeds"],
         variants=config["variants"],

@@ -8,8 +8,32 @@ from typing import Any
 import numpy as np
 
 from bcnet.data.occlusion import box_intersection, box_iou
+from bcnet.params.data import Split
 
 Annotations = Sequence[dict[str, Any]]
+
+
+WORDS = {  # rule -> the pictures that it selects; T is the threshold
+    "all": "all pictures",
+    "image_ids": "the pictures that FILE lists",
+    "box_iou": "pictures with two boxes of IoU T or more",
+    "box_iou_inclusive": "pictures with two boxes of IoU T or more, widths and heights plus 1",
+    "box_over_smaller": "pictures with two boxes that share T or more of the smaller",
+    "box_over_larger": "pictures with two boxes that share T or more of the larger",
+    "box_cover": "pictures with an object of whose box other masks cover T or more",
+    "mask_cover": "pictures with an object of whose mask others overlap T or more",
+    "image_overlap": "pictures in which T or more of the area under boxes lies under two or more",
+}
+
+
+def in_words(split: Split) -> str:
+    """What a split is, in a line."""
+    line = (
+        WORDS[split.rule].replace("T ", f"{split.threshold:g} ") if split.threshold is not None else WORDS[split.rule]
+    )
+    line = line.replace("FILE", split.file.name if split.file else "")
+    line = line.replace("two boxes", "two boxes of one category") if split.same_category else line
+    return f"{line}; whole (amodal) masks are the ground truth" if split.masks == "amodal" else line
 
 
 def image_values(data: dict[str, Any], rule: str, same_category: bool = False) -> dict[int, float]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bcnet.data import coco
+from bcnet.data.split_rules import in_words
 from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
@@ -57,6 +58,7 @@ def report(params: Params, data: Path, reports: Path) -> None:
         params=params,
         source=_source(params),
         made=isinstance(params.datasets[name], Shapes),
+        splits={split: in_words(rule) for split, rule in params.splits.items()},
         looks=looks,
         comparison=_comparison(comparison),
         recall=_recall(recall, looks, reports / "tables" / "recall.csv"),
@@ -74,10 +76,17 @@ def _source(params: Params) -> str:
     dataset = params.datasets[params.dataset]
     if isinstance(dataset, Shapes):
         counts = f"{dataset.train} train and {dataset.val} val pictures of {dataset.size} by {dataset.size} pixels"
-        return f"{counts}, made by the project with seed {dataset.seed}"
-    if isinstance(dataset, Coco):
-        return f"COCO 2017, {dataset.folder or dataset.url}"
-    return f"own data in COCO format: train {dataset.train.annotations}, val {dataset.val.annotations}"
+        line = f"{counts}, made by the project with seed {dataset.seed}"
+    elif isinstance(dataset, Coco):
+        line = f"COCO 2017, {dataset.folder or dataset.url}"
+    else:
+        what = {"files": "own data in COCO format", "kins": "KINS", "cocoa": "COCOA"}[dataset.source]
+        line = f"{what}: train {dataset.train.annotations}, val {dataset.val.annotations}"
+    if params.train_on == "train":
+        return line
+    made = params.synthetic[params.train_on]
+    with_real = " and the real ones" if made.keep_real else ""
+    return f"{line}; trained on {params.train_on}: {made.pictures} pictures with pasted objects{with_real}"
 
 
 def _needed(path: Path, command: str) -> Path:
