@@ -140,7 +140,7 @@ def test_what_is_right_is_fetched(project: Path) -> None:
         ("convert --annotations own/train.json --out own/val.json/x.json", "own/val.json/x.parquet: cannot be written"),
         (
             "split --annotations own/train.json --rule occluded --out s.json",
-            "annotation 5 has no 'occlusion', run `bcnet convert` first",
+            "annotation 5 has no 'occlusion' with box_cover",
         ),
         (
             "evaluate --annotations own/train.json --predictions own/val.json --out m.json",

@@ -167,6 +167,20 @@ def test_of_several_ids_that_are_there_twice_the_first_repetition_is_named(annot
         convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
 
 
+@pytest.mark.parametrize("place", ["head", "annotation"])
+def test_what_cannot_be_written_is_an_error_in_one_line(annotations, tmp_path, place):
+    content = json.loads(annotations.read_text())
+    deep = json.loads("[" * 400 + "]" * 400)
+    if place == "head":
+        content["info"]["deep"] = deep
+    else:
+        content["annotations"][3]["deep"] = deep
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="cannot be written as JSON"):
+        convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.json"]
+
+
 def test_an_empty_file_is_converted(tmp_path):
     (tmp_path / "in.json").write_text('{"images": [], "annotations": [], "categories": []}')
     convert(tmp_path / "in.json", tmp_path / "out.json", Convert(), jobs=2)

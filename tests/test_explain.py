@@ -15,6 +15,7 @@ from bcnet.data.splits import split
 from bcnet.files import InputError
 from bcnet.params.data import Split
 
+NOT_OCCLUDED = {"box_cover": 0.0, "mask_cover": 0.0, "max_box_iou": 0.0, "n_occluders": 0, "same_category": False}
 VALUES = st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1), st.sampled_from([0, 0.2, 0.3, 1.0])), min_size=1)
 
 
@@ -74,7 +75,7 @@ def converted(folder, boxes):
                 "segmentation": [[0, 0, 4, 0, 4, 4]],
                 "bbox": box,
             }
-            | {"area": 8, "iscrowd": 0, "occlusion": {"box_cover": image / 10, "mask_cover": 0.0}}
+            | {"area": 8, "iscrowd": 0, "occlusion": {**NOT_OCCLUDED, "box_cover": image / 10}}
             for number, (image, category, box) in enumerate(boxes)
         ],
         "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
@@ -177,7 +178,7 @@ def test_a_file_without_images_or_not_converted(tmp_path):
         explain(path, None, None, None)
     del content["annotations"][1]["occlusion"]
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="annotation 1 has no 'occlusion', run `bcnet convert` first"):
+    with pytest.raises(InputError, match="annotation 1 has no 'occlusion' with box_cover"):
         explain(path, None, None, None)
 
 

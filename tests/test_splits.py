@@ -4,16 +4,19 @@ import json
 from hashlib import sha256
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pycocotools import mask as rle
 
 from bcnet.cli import main
 from bcnet.data import masks
+from bcnet.data.convert import COLUMNS
 from bcnet.data.splits import split
 from bcnet.files import InputError
 from bcnet.params.data import Split
 
 SIZE = 20
+NOT_OCCLUDED = {"box_cover": 0.0, "mask_cover": 0.0, "max_box_iou": 0.0, "n_occluders": 0, "same_category": False}
 
 
 def annotation(number, image, box, category=1, crowd=0, **occlusion):
@@ -27,7 +30,7 @@ def annotation(number, image, box, category=1, crowd=0, **occlusion):
         "area": w * h,
         "iscrowd": crowd,
         "occluder": None,
-        "occlusion": {"box_cover": 0.0, "mask_cover": 0.0} | occlusion,
+        "occlusion": {**NOT_OCCLUDED, **occlusion},
     }
 
 
@@ -96,22 +99,37 @@ def test_a_rule_selects_whole_images(converted, rule, images):
     }
 
 
-@pytest.mark.parametrize("value", [None, {"box_cover": 0.1}, {"box_cover": 0.1, "mask_cover": "high"}])
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (None, "annotation 3 has no 'occlusion' with box_cover"),
+        ({"box_cover": 0.1}, "annotation 3 has no 'occlusion' with box_cover"),
+        (NOT_OCCLUDED | {"mask_cover": "high"}, "annotation 3: occlusion.mask_cover: 'high': expected 0 to 1"),
+        (NOT_OCCLUDED | {"n_occluders": -1}, "annotation 3: occlusion: expected n_occluders a whole number"),
+        (NOT_OCCLUDED | {"same_category": 1}, "annotation 3: occlusion: expected n_occluders a whole number"),
+    ],
+)
 @pytest.mark.parametrize("rule", [Split(), Split(rule="box_iou", threshold=0.2)])
-def test_a_file_that_was_not_converted_says_what_to_do(converted, rule, value):
+def test_a_file_that_was_not_converted_says_what_to_do(converted, rule, value, line):
     content = json.loads(converted.read_text())
     content["annotations"][2]["occlusion"] = value
     converted.write_text(json.dumps(content))
-    line = "annotation 3 has no 'occlusion', run `bcnet convert` first"
-    if value and "mask_cover" in value:
-        line = "annotation 3: occlusion.mask_cover: 'high': expected 0 to 1"
     with pytest.raises(InputError, match=line):
         split_of(converted, rule)
 
 
+def test_the_table_is_that_of_the_splits_annotations(converted):
+    out = split_of(converted, Split(rule="box_iou", threshold=0.11))
+    table = pq.read_table(converted.parent / "out.parquet")
+    assert table.column_names == list(COLUMNS)
+    rows = [{**one, **one["occlusion"], "annotation_id": one["id"]} for one in out["annotations"]]
+    assert rows
+    assert table.to_pylist() == [{name: row[name] for name in COLUMNS} for row in rows]
+
+
 def test_the_annotations_are_never_overwritten(converted):
     before = converted.read_bytes()
-    with pytest.raises(InputError, match="expected a file other than --annotations"):
+    with pytest.raises(InputError, match=r"expected a \.json file other than --annotations"):
         split(converted, converted.parent / "." / converted.name, "name", Split(rule="box_iou", threshold=0.2))
     assert converted.read_bytes() == before
 

@@ -103,6 +103,7 @@ rule split:
         f"{DATA}/bilayer/val.json",
     output:
         f"{DATA}/splits/{{split}}.json",
+        f"{DATA}/splits/{{split}}.parquet",
     log:
         f"{LOGS}/split/{{split}}.log",
     benchmark:

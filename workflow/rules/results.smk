@@ -89,7 +89,7 @@ rule report:
         rules.compare.output,
         expand(f"{DATA}/models/{{model}}/{{file}}", model=MODELS, file=["model.safetensors", "training.jsonl"]),
         expand(f"{DATA}/predictions/{{name}}/val{{ending}}", name=PREDICTIONS, ending=[".json", ".provenance.json"]),
-        expand(f"{DATA}/splits/{{split}}.json", split=config["splits"]),
+        expand(f"{DATA}/splits/{{split}}.{{ending}}", split=config["splits"], ending=["json", "parquet"]),
     output:
         report(
             f"{REPORTS}/index.html",

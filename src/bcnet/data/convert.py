@@ -55,7 +55,7 @@ def convert(
         InputError: `annotations` is not right or has no `depth` for `settings.in_front`, `out` is not a .json file of
             its own, or fewer than one job.
     """
-    _check_out(out, annotations)
+    check_out(out, annotations)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
     file = stream.read(annotations)
@@ -84,7 +84,7 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
     Raises:
         InputError: a part is not right, or the parts do not have each annotation of the file once.
     """
-    _check_out(out, annotations)
+    check_out(out, annotations)
     file, parts = (
         stream.read(annotations),
         [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")],
@@ -99,7 +99,12 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
     _write(out, file.head, [found[i] for i in file.ids], table.take([row[i] for i in file.ids]))
 
 
-def _check_out(out: Path, annotations: Path) -> None:
+def check_out(out: Path, annotations: Path) -> None:
+    """See that an output and the table beside it have names of their own.
+
+    Raises:
+        InputError: they have not.
+    """
     if out.suffix != ".json" or out.resolve() == annotations.resolve():
         raise InputError(f"--out {out}: expected a .json file other than --annotations")
 
@@ -152,6 +157,11 @@ def _amodal(annotation: dict[str, Any]) -> dict[str, Any]:
 def _row(annotation: dict[str, Any]) -> tuple[Any, ...]:
     about = {**annotation, **annotation["occlusion"], "annotation_id": annotation["id"]}
     return tuple(about[name] for name in COLUMNS)
+
+
+def occlusion_table(annotations: list[dict[str, Any]]) -> pa.Table:
+    """The occlusion table of converted annotations: `COLUMNS`, a row an annotation."""
+    return _table(np.array([_row(annotation) for annotation in annotations], ROW))
 
 
 def _table(rows: np.ndarray) -> pa.Table:

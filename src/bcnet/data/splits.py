@@ -9,16 +9,21 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from bcnet.data import coco
+from bcnet.data.convert import MEASURES, check_out, occlusion_table
+from bcnet.data.masks import NUMBERS
 from bcnet.data.split_rules import image_values
-from bcnet.files import InputError, read_json, sha256, shown, write_json
+from bcnet.files import InputError, atomic_output, read_json, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
+SHARES = (*COVERS, "max_box_iou")
 
 
 def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
-    """Write the COCO file of the images whose value (`image_value`) reaches the rule's threshold.
+    """Write the COCO file, and the occlusion table, of the images whose value (`image_value`) reaches the threshold.
 
     Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
     `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones; the choice is made, and
@@ -27,13 +32,13 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
 
     Args:
         annotations: a file that `convert` wrote.
+        out: the JSON file; the table goes to the same name with .parquet.
 
     Raises:
-        InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, or the rule
-            selects no image.
+        InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, the rule selects
+            no image, or `out` is not a .json file of its own.
     """
-    if out.resolve() == annotations.resolve():
-        raise InputError(f"--out {out}: expected a file other than --annotations")
+    check_out(out, annotations)
     data = read_converted(annotations)
     if rule.masks == "visible":
         data["annotations"] = [annotation for annotation in data["annotations"] if not coco.hidden(annotation)]
@@ -56,7 +61,9 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
         data["annotations"] = _amodal(annotations, data)
     data["images"] = [image for image in data["images"] if image["id"] in chosen]
     data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
-    write_json(out, data)
+    with atomic_output(out.with_suffix(".parquet")) as temporary:
+        pq.write_table(occlusion_table(data["annotations"]), temporary)
+        write_json(out, data)
 
 
 def read_converted(path: Path) -> dict[str, Any]:
@@ -69,11 +76,13 @@ def read_converted(path: Path) -> dict[str, Any]:
     for annotation in data["annotations"]:
         occlusion = annotation.get("occlusion")
         where = f"{path}: annotation {annotation['id']}"
-        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(COVERS):
-            raise InputError(f"{where} has no 'occlusion', run `bcnet convert` first")
-        for key in COVERS:
-            if type(occlusion[key]) not in (int, float) or not 0 <= occlusion[key] <= 1:
-                raise InputError(f"{where}: occlusion.{key}: {shown(occlusion[key])}: expected 0 to 1")
+        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURES):
+            raise InputError(f"{where} has no 'occlusion' with {', '.join(MEASURES)}: run `bcnet convert` first")
+        for key, value in occlusion.items():
+            if key in SHARES and (type(value) not in NUMBERS or not 0 <= value <= 1):
+                raise InputError(f"{where}: occlusion.{key}: {shown(value)}: expected 0 to 1")
+        if not coco.is_id(occlusion["n_occluders"]) or type(occlusion["same_category"]) is not bool:
+            raise InputError(f"{where}: occlusion: expected n_occluders a whole number, same_category true or false")
     return data
 
 

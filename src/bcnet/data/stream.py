@@ -98,12 +98,20 @@ def parse(
 
 
 def write(path: Path, head: dict[str, Any], texts: Sequence[Any]) -> None:
-    """Write an annotation file atomically: the bytes of `files.write_json`, without ever holding all of them."""
+    """Write an annotation file atomically: the bytes of `files.write_json`, without ever holding all of them.
+
+    Raises:
+        InputError: as `files.write_json`.
+    """
+    try:
+        sections = {key: orjson.dumps(value) for key, value in head.items()}
+    except orjson.JSONEncodeError as error:
+        raise InputError(f"{path}: cannot be written as JSON: {error}") from error
     with atomic_output(path) as temporary, temporary.open("wb") as file:
-        for place, (key, value) in enumerate(head.items()):
+        for place, (key, section) in enumerate(sections.items()):
             file.write((b"," if place else b"{") + orjson.dumps(key) + b":")
             if key != "annotations":
-                file.write(orjson.dumps(value))
+                file.write(section)
                 continue
             file.write(b"[")
             for start in range(0, len(texts), WRITTEN_AT_ONCE):
