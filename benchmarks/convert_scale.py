@@ -24,6 +24,7 @@ import psutil
 from skimage.measure import find_contours
 
 from bcnet.data import coco, stream
+from bcnet.data.masks import decode
 
 IMAGES, ANNOTATIONS = 118_287, 860_001
 SAMPLE = Path(__file__).parents[2] / "shared/coco-sample/annotations/instances_train2017.json"
@@ -123,7 +124,7 @@ def dense(path: Path) -> float:
     start, outlines, overlapped = time.perf_counter(), 0, 0.0
     for image_id, group in by_image.items():
         height, width = chosen[image_id]
-        masks = [coco.decode(one["segmentation"], height, width).astype(float) for one in group]
+        masks = [decode(one["segmentation"], height, width).astype(float) for one in group]
         boxes = []
         for one in group:
             x, y, w, h = one["bbox"]

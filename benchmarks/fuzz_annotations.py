@@ -24,6 +24,7 @@ from fuzz_oracle import depth, is_right
 from bcnet.cli import main
 from bcnet.data import coco
 from bcnet.data.convert import convert
+from bcnet.data.masks import encode, run_lengths
 from bcnet.files import InputError
 from bcnet.params.data import Convert
 
@@ -57,8 +58,8 @@ def valid(rng: random.Random) -> dict[str, Any]:
         right, bottom = rng.randint(x + 3, w), rng.randint(y + 3, h)
         mask = np.zeros((h, w), bool)
         mask[y:bottom, x:right] = True
-        rle = coco.encode(mask)
-        runs = {"size": [h, w], "counts": coco.run_lengths(rle["counts"]).tolist()}
+        rle = encode(mask)
+        runs = {"size": [h, w], "counts": run_lengths(rle["counts"]).tolist()}
         corners = [x + rng.choice((0, 0.25)), y, right, y, right, bottom, x, bottom]
         polygons = [[*corners, *corners[:2]], [x, y, right, y, right, bottom]][: rng.randint(1, 2)]
         annotation = {"id": 10 * number, "image_id": image["id"], "category_id": rng.choice(categories)["id"]}

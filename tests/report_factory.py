@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from bcnet import params as parameters
-from bcnet.data import coco
+from bcnet.data.masks import encode
 from bcnet.files import write_json
 from bcnet.report import tables
 
@@ -69,12 +69,12 @@ def write_pictures(data: Path) -> None:
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": 1 + index % 2 * 4,
-                    "segmentation": coco.encode(mask),
+                    "segmentation": encode(mask),
                     "occlusion": occlusion,
                 }
             )
             for method, shift in zip(found, (5, 1, 14), strict=True):
-                moved = coco.encode(np.roll(mask, shift, axis=1))
+                moved = encode(np.roll(mask, shift, axis=1))
                 score = 0.9 - 0.3 * (index == 2 and method == "mask-rcnn/0") - 0.1 * index
                 found[method].append(
                     {"image_id": image_id, "category_id": 1 + index % 2 * 4, "score": score, "segmentation": moved}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bcnet.data import coco
 from bcnet.data.amodal import depths, mask_of, shape_keys
+from bcnet.data.masks import decode, encode
 from bcnet.files import InputError
 
 IMAGE = {"height": 30, "width": 40}
@@ -16,7 +17,7 @@ SQUARE = [10, 10, 20, 10, 20, 20, 10, 20]
 
 
 def pixels(segmentation):
-    return coco.decode(mask_of(segmentation, IMAGE, "here"), 30, 40)
+    return decode(mask_of(segmentation, IMAGE, "here"), 30, 40)
 
 
 def box(left, top, right, bottom):
@@ -29,7 +30,7 @@ def test_polygons_one_flat_polygon_rle_and_nothing():
     square = box(10, 10, 20, 20)
     assert (pixels([SQUARE]) == square).all()
     assert (pixels(SQUARE) == square).all()
-    assert (pixels(coco.encode(square)) == square).all()
+    assert (pixels(encode(square)) == square).all()
     assert (pixels({"size": [30, 40], "counts": [1200]}) == box(0, 0, 0, 0)).all()
     assert not pixels([]).any()
     both = pixels([SQUARE, [0, 0, 5, 0, 5, 5, 0, 5]])
@@ -42,7 +43,7 @@ def test_an_outline_that_leaves_the_image_is_cut_there():
     assert not pixels([[-20, 0, -5, 0, -5, 20, -20, 20]]).any()
     triangle = [-12, 3, 55, 20, 8, 41]
     canvas = {"height": 90, "width": 120}  # the same drawn on a larger image, then cut
-    whole = coco.decode(mask_of([[number + 30 for number in triangle]], canvas, "here"), 90, 120)
+    whole = decode(mask_of([[number + 30 for number in triangle]], canvas, "here"), 90, 120)
     assert (pixels([triangle]) != whole[30:60, 30:70]).mean() < 0.003  # but for a fifth of a pixel at negative corners
 
 
@@ -71,14 +72,14 @@ def test_a_wrong_mask_ends_in_a_line(segmentation, expected):
 
 
 def test_boxes_and_area_are_those_of_the_masks():
-    keys = shape_keys(coco.encode(box(10, 10, 20, 20)), coco.encode(box(10, 10, 14, 20)))
+    keys = shape_keys(encode(box(10, 10, 20, 20)), encode(box(10, 10, 14, 20)))
     assert (keys["bbox"], keys["area"], keys["iscrowd"]) == ([10, 10, 4, 10], 40, 0)
     assert keys["amodal_bbox"] == [10, 10, 10, 10]
     assert not coco.hidden(keys)
 
 
 def test_an_object_that_is_visible_nowhere_has_the_box_in_which_it_is_hidden():
-    keys = shape_keys(coco.encode(box(10, 10, 20, 20)), coco.encode(box(0, 0, 0, 0)))
+    keys = shape_keys(encode(box(10, 10, 20, 20)), encode(box(0, 0, 0, 0)))
     assert (keys["bbox"], keys["area"]) == ([10, 10, 10, 10], 0)
     assert coco.hidden(keys)
 

@@ -10,6 +10,7 @@ from bcnet.data import coco, shapes
 from bcnet.data.amodal import shape_keys
 from bcnet.data.convert import convert
 from bcnet.data.loader import TrainingPictures
+from bcnet.data.masks import decode, encode
 from bcnet.data.splits import split
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.files import write_json
@@ -28,10 +29,10 @@ def made(tmp_path_factory):
     shapes.generate(Shapes(source="shapes", seed=3, size=SIZE, train=1, val=4), folder)
     content = coco.read(folder / "annotations/instances_val.json")
     first = content["annotations"][0]  # in front of all others
-    inside = coco.decode(first["amodal_segmentation"], SIZE, SIZE)
+    inside = decode(first["amodal_segmentation"], SIZE, SIZE)
     left, _, width, _ = first["amodal_bbox"]
     inside[:, int(left + width / 3) :] = False
-    shape = shape_keys(coco.encode(inside), coco.encode(np.zeros_like(inside)))
+    shape = shape_keys(encode(inside), encode(np.zeros_like(inside)))
     content["annotations"].append({**first, **shape, "depth": 99, "id": 999})
     write_json(folder / "all.json", content)
     convert(folder / "all.json", folder / "bilayer.json", Convert(), 1)

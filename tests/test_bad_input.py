@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bcnet.cli import main
-from bcnet.data import coco
+from bcnet.data.masks import encode
 
 ROOT = Path(__file__).parents[1]
 DEMO = (ROOT / "presets/demo.yaml").read_text()
@@ -86,7 +86,7 @@ def output_is_a_file(folder: Path) -> None:
     (folder / "data/mine").write_text("in the way")
 
 
-WRONG_SIZE = coco.encode(np.ones((50, 70), bool))
+WRONG_SIZE = encode(np.ones((50, 70), bool))
 OUTSIDE = [[100.0, 10.0, 130.0, 10.0, 130.0, 30.0]]
 
 

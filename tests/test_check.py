@@ -16,7 +16,7 @@ from skimage.measure import points_in_poly
 
 from bcnet.cli import main
 from bcnet.data import coco
-from bcnet.data.masks import clip
+from bcnet.data.masks import clip, encode
 from bcnet.data.mend import mend
 from bcnet.files import InputError, read_json
 
@@ -220,7 +220,7 @@ def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
     assert (code, error) == (2, "bcnet check: --images nowhere: no such folder\n")
 
 
-COUNTS = coco.encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
+COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
 
 
 @pytest.mark.parametrize(

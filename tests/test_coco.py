@@ -12,6 +12,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from bcnet.data import coco
+from bcnet.data.masks import decode, encode, run_lengths, segmentation_problem, to_rle
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -75,7 +77,7 @@ def test_real_files_are_accepted_and_left_as_they_are(file):
     [
         [SQUARE],
         [SQUARE, [-2, -2, 42, 0, 42, 32]],  # as far outside as is tolerated
-        coco.encode(square_mask()),
+        encode(square_mask()),
         uncompressed(square_mask()),
     ],
 )
@@ -148,7 +150,7 @@ def test_what_an_annotation_leaves_out_is_filled_in(tmp_path):
         ({"segmentation": {"size": [30, 40]}}, "RLE counts are NoneType"),
         ({"segmentation": {"size": [30, 40], "counts": ""}}, "RLE counts are broken"),
         ({"segmentation": {"size": [30, 40], "counts": "é"}}, "RLE counts"),
-        ({"segmentation": {"size": [30, 40], "counts": coco.encode(square_mask())["counts"][:-1]}}, "RLE counts"),
+        ({"segmentation": {"size": [30, 40], "counts": encode(square_mask())["counts"][:-1]}}, "RLE counts"),
         ({"segmentation": {"size": [30, 40], "counts": [1200]}, "bbox": None}, "its mask is empty"),
     ],
 )
@@ -231,17 +233,17 @@ def test_the_largest_image_is_what_pillow_opens():
 @settings(max_examples=100)
 def test_every_way_to_write_a_mask_is_the_same_mask(mask):
     height, width = mask.shape
-    compressed, slow = coco.encode(mask), uncompressed(mask)
-    np.testing.assert_array_equal(coco.run_lengths(compressed["counts"]), slow["counts"])
-    assert coco.to_rle(slow, height, width) == compressed == coco.to_rle(compressed, height, width)
-    np.testing.assert_array_equal(coco.decode(slow, height, width), mask)
+    compressed, slow = encode(mask), uncompressed(mask)
+    np.testing.assert_array_equal(run_lengths(compressed["counts"]), slow["counts"])
+    assert to_rle(slow, height, width) == compressed == to_rle(compressed, height, width)
+    np.testing.assert_array_equal(decode(slow, height, width), mask)
 
 
 def test_long_runs_of_large_images():
     mask = np.zeros((3000, 4000), bool)
     mask[:, 1000:3000] = True
     mask[7, 3500] = True
-    assert coco.run_lengths(coco.encode(mask)["counts"]).tolist() == uncompressed_of_columns(mask)
+    assert run_lengths(encode(mask)["counts"]).tolist() == uncompressed_of_columns(mask)
 
 
 def uncompressed_of_columns(mask):
@@ -252,23 +254,23 @@ def uncompressed_of_columns(mask):
 @given(arrays(bool, (9, 11)), st.data())
 @settings(max_examples=100)
 def test_cut_and_broken_rle_strings_are_refused(mask, data):
-    counts = coco.encode(mask)["counts"]
+    counts = encode(mask)["counts"]
     cut = counts[: data.draw(st.integers(0, len(counts) - 1))]
-    assert coco.segmentation_problem({"size": [9, 11], "counts": cut}, 9, 11)
-    assert coco.segmentation_problem({"size": [9, 11], "counts": counts + " "}, 9, 11)
+    assert segmentation_problem({"size": [9, 11], "counts": cut}, 9, 11)
+    assert segmentation_problem({"size": [9, 11], "counts": counts + " "}, 9, 11)
 
 
 def test_letters_beyond_ascii_are_no_rle():
     """A lenient encoder writes them as "?", which is a run of 15."""
-    assert coco.segmentation_problem({"size": [3, 5], "counts": "?"}, 3, 5) is None
-    assert coco.segmentation_problem({"size": [3, 5], "counts": "\u00e9"}, 3, 5)
+    assert segmentation_problem({"size": [3, 5], "counts": "?"}, 3, 5) is None
+    assert segmentation_problem({"size": [3, 5], "counts": "\u00e9"}, 3, 5)
 
 
 def test_numbers_longer_than_any_image_are_refused():
-    counts = coco.encode(np.ones((9, 11), bool))["counts"]  # its first number, of no background, is a 0
+    counts = encode(np.ones((9, 11), bool))["counts"]  # its first number, of no background, is a 0
     assert counts[0] == "0"
     endless_zero = "P" * 14 + "0"  # the same number in 15 groups of bits: more than the format's integers hold
-    assert coco.segmentation_problem({"size": [9, 11], "counts": endless_zero + counts[1:]}, 9, 11)
+    assert segmentation_problem({"size": [9, 11], "counts": endless_zero + counts[1:]}, 9, 11)
 
 
 def picture(height=4, width=6):
@@ -287,14 +289,14 @@ def test_exif_is_respected_where_it_gives_the_annotated_size(tmp_path, orientati
     path = saved(tmp_path / "p.png", orientation)
     with Image.open(path) as image:
         upright = np.asarray(ImageOps.exif_transpose(image))
-    np.testing.assert_array_equal(coco.read_image(path), upright)
-    np.testing.assert_array_equal(coco.read_image(path, upright.shape[:2]), upright)
-    np.testing.assert_array_equal(coco.read_image(path, (4, 6)), picture() if orientation > 4 else upright)
+    np.testing.assert_array_equal(read_image(path), upright)
+    np.testing.assert_array_equal(read_image(path, upright.shape[:2]), upright)
+    np.testing.assert_array_equal(read_image(path, (4, 6)), picture() if orientation > 4 else upright)
 
 
 def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path):
     with pytest.raises(InputError, match=r"p\.png: the picture is 4x6, its annotation says 8x8"):
-        coco.read_image(saved(tmp_path / "p.png", orientation=6), (8, 8))
+        read_image(saved(tmp_path / "p.png", orientation=6), (8, 8))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
@@ -308,7 +310,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert image.mode == mode
     path = tmp_path / ("p.png" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "p.tif")
     image.save(path)
-    found = coco.read_image(path, (4, 6))
+    found = read_image(path, (4, 6))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.repeat(black_and_white[:, :, None], 3, axis=2))
 
@@ -316,7 +318,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
 def test_transparent_palettes_are_read_without_a_warning(tmp_path, recwarn):
     image = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).convert("P")
     image.save(tmp_path / "p.png", transparency=bytes(range(24)))
-    assert coco.read_image(tmp_path / "p.png").max() == 23
+    assert read_image(tmp_path / "p.png").max() == 23
     assert not recwarn.list
 
 
@@ -327,12 +329,12 @@ def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):
     for broken in (whole[: len(whole) // 2], b"", b"no picture", whole[:4] + bytes(200)):
         path.write_bytes(broken)
         with pytest.raises(InputError, match=r"p\.jpg: not a readable picture"):
-            coco.read_image(path)
+            read_image(path)
     with pytest.raises(InputError, match="none"):
-        coco.read_image(tmp_path / "none.jpg")
+        read_image(tmp_path / "none.jpg")
     Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "real.tif")
     with pytest.raises(InputError, match="real numbers"):
-        coco.read_image(tmp_path / "real.tif")
+        read_image(tmp_path / "real.tif")
 
 
 def test_amodal_masks_are_checked_and_their_box_filled_in(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bcnet.data import coco, cocoa
+from bcnet.data.masks import encode
 from bcnet.files import InputError
 
 HEIGHT, WIDTH = 40, 60
@@ -19,7 +20,7 @@ def rle(*boxes):
     mask = np.zeros((HEIGHT, WIDTH), bool)
     for left, top, right, bottom in boxes:
         mask[top:bottom, left:right] = True
-    return coco.encode(mask)
+    return encode(mask)
 
 
 def region(order, shape, visible=None, stuff=False, **more):

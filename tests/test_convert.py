@@ -8,6 +8,7 @@ import pytest
 
 from bcnet.data import coco
 from bcnet.data.convert import MEASURES, convert, gather
+from bcnet.data.masks import decode, encode
 from bcnet.data.occlusion import occlusions
 from bcnet.files import InputError
 from bcnet.params.data import Convert
@@ -27,7 +28,7 @@ def annotations(tmp_path):
         crowd = int(random.random() < 0.1)
         mask = np.zeros((HEIGHT, WIDTH), bool)
         mask[y : y + 10, x : x + 15] = True
-        shape = coco.encode(mask) if crowd else [[x, y, x + 15, y, x + 15, y + 10, x, y + 10]]
+        shape = encode(mask) if crowd else [[x, y, x + 15, y, x + 15, y + 10, x, y + 10]]
         one = {"id": 1000 - number, "image_id": image, "category_id": random.choice([2, 5]).item(), "iscrowd": crowd}
         content["annotations"].append(one | {"bbox": [x, y, 15, 10], "area": 150.5, "segmentation": shape})
     path = tmp_path / "in.json"
@@ -91,7 +92,7 @@ def test_the_released_format_has_polygons_under_its_own_key(annotations, tmp_pat
         polygons, occluder = b["bg_object_segmentation"], a.pop("occluder")
         assert bool(polygons) == bool(occluder)
         if occluder:  # unions of rectangles of these sizes have no holes
-            drawn, mask = coco.decode(polygons, HEIGHT, WIDTH), coco.decode(occluder, HEIGHT, WIDTH)
+            drawn, mask = decode(polygons, HEIGHT, WIDTH), decode(occluder, HEIGHT, WIDTH)
             assert (drawn != mask).sum() <= 0.02 * mask.sum()
         assert b.items() >= a.items()
 
@@ -124,7 +125,7 @@ def test_only_all_parts_once_are_put_together(annotations, tmp_path, chosen):
 def test_annotations_with_amodal_masks_get_an_amodal_occluder(annotations, tmp_path):
     content = json.loads(annotations.read_text())
     for one in content["annotations"][::2]:  # the whole image, so all others occlude it and it all others
-        one["amodal_segmentation"] = coco.encode(np.ones((HEIGHT, WIDTH), bool))
+        one["amodal_segmentation"] = encode(np.ones((HEIGHT, WIDTH), bool))
         one["amodal_bbox"] = [0, 0, WIDTH, HEIGHT]
     annotations.write_text(json.dumps(content))
     convert(annotations, tmp_path / "out.json", Convert(min_box_iou=0), jobs=1)
@@ -134,8 +135,8 @@ def test_annotations_with_amodal_masks_get_an_amodal_occluder(annotations, tmp_p
         assert ("amodal_occluder" in one) == ("amodal_segmentation" in one)
         others = [o for o in after if o["image_id"] == one["image_id"] and o is not one and not o["iscrowd"]]
         if "amodal_segmentation" in one and not one["iscrowd"]:
-            masks = [coco.decode(o.get("amodal_segmentation", o["segmentation"]), HEIGHT, WIDTH) for o in others]
-            expected = coco.encode(np.any(masks, 0)) if masks else None
+            masks = [decode(o.get("amodal_segmentation", o["segmentation"]), HEIGHT, WIDTH) for o in others]
+            expected = encode(np.any(masks, 0)) if masks else None
             assert one["amodal_occluder"] == expected
 
 

@@ -9,7 +9,7 @@ import pytest
 from evaluation_factory import boxes, coco_api, made, shared
 
 from bcnet.cli import main
-from bcnet.data import coco
+from bcnet.data.masks import run_lengths
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.occlusion_metrics import OCCLUSION
@@ -176,7 +176,7 @@ def test_masks_need_not_be_written_as_the_coco_api_does(run):
     expected = run(truth, predictions)["segm"]
     for prediction in predictions:
         rle = prediction["segmentation"]
-        rle["counts"] = [*coco.run_lengths(rle["counts"]).tolist(), 0]  # uncompressed, with a last run of no pixels
+        rle["counts"] = [*run_lengths(rle["counts"]).tolist(), 0]  # uncompressed, with a last run of no pixels
     assert run(truth, predictions)["segm"] == expected
 
 

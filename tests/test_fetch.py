@@ -20,6 +20,7 @@ from PIL import Image
 from bcnet.cli import main
 from bcnet.data import coco, coco2017
 from bcnet.data.fetch import bring, fetch, fetch_test
+from bcnet.data.masks import encode
 from bcnet.files import InputError
 from bcnet.params.data import Coco, Files, Part, Shapes
 from bcnet.params.results import Brought
@@ -37,7 +38,7 @@ def make_part(annotations, images, names):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(images / name)
         content["images"].append({"id": number, "height": HEIGHT, "width": WIDTH, "file_name": name})
-        one = {"id": number, "image_id": number, "category_id": 4, "segmentation": coco.encode(MASK)}
+        one = {"id": number, "image_id": number, "category_id": 4, "segmentation": encode(MASK)}
         content["annotations"].append(one)
     annotations.parent.mkdir(parents=True, exist_ok=True)
     annotations.write_text(json.dumps(content))
@@ -423,7 +424,7 @@ def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     assert_coco(tmp_path / "project/data/coco")
 
 
-SCORED = {"image_id": 1, "category_id": 4, "score": 0.5, "segmentation": coco.encode(MASK)}
+SCORED = {"image_id": 1, "category_id": 4, "score": 0.5, "segmentation": encode(MASK)}
 
 
 def brought_from(tmp_path, user, predictions):
@@ -449,7 +450,7 @@ def test_brought_predictions_are_stored_as_ours_are(user, tmp_path, capsys):
             SCORED | {"score": 0.9, "segmentation": runs},
         ],
     )
-    empty = coco.encode(np.zeros_like(MASK))
+    empty = encode(np.zeros_like(MASK))
     assert json.loads((out / "val.json").read_text()) == [
         SCORED | {"score": 0.9, "segmentation": empty},
         SCORED | {"score": 0.1},

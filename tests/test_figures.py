@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 from report_factory import SIZE, disc
 from scipy import ndimage
 
-from bcnet.data import coco
+from bcnet.data.masks import encode
 from bcnet.report import figures, pictures
 
 
@@ -64,7 +64,7 @@ def test_matching_is_that_of_coco(seed):
         mask = np.zeros((20, 20), np.uint8)
         x, y, w, h = random.integers((0, 0, 8, 8), (6, 6, 14, 14))
         mask[y : y + h, x : x + w] = 1
-        return coco.encode(mask)
+        return encode(mask)
 
     objects = [{"id": 1 + i, "image_id": 1, "category_id": int(random.integers(1, 3))} for i in range(4)]
     objects = [{**each, "segmentation": rectangle(), "iscrowd": 0, "area": 100} for each in objects]
@@ -104,13 +104,13 @@ def test_the_pictures_shown_are_those_of_the_rule():
 def test_an_unmatched_prediction_and_a_crowd_are_marked():
     """The largest mask is drawn first; an object keeps its colour from panel to panel."""
     ground = [
-        {"category_id": 1, "segmentation": coco.encode(disc(30, 30, 6)), "iscrowd": 0},
-        {"category_id": 1, "segmentation": coco.encode(disc(34, 34, 12)), "iscrowd": 0},
-        {"category_id": 1, "segmentation": coco.encode(disc(70, 70, 12)), "iscrowd": 1},
+        {"category_id": 1, "segmentation": encode(disc(30, 30, 6)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": encode(disc(34, 34, 12)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": encode(disc(70, 70, 12)), "iscrowd": 1},
     ]
     predictions = [
-        {"category_id": 1, "score": 0.9, "segmentation": coco.encode(disc(31, 30, 6))},
-        {"category_id": 1, "score": 0.6, "segmentation": coco.encode(disc(70, 70, 12))},
+        {"category_id": 1, "score": 0.9, "segmentation": encode(disc(31, 30, 6))},
+        {"category_id": 1, "score": 0.6, "segmentation": encode(disc(70, 70, 12))},
     ]
     names, size = {1: "disc"}, (SIZE, SIZE)
     truth = pictures.truth_panel(ground, names, size)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bcnet.data import coco, kins
+from bcnet.data.masks import decode, encode
 from bcnet.files import InputError
 
 HEIGHT, WIDTH = 30, 100
@@ -17,7 +18,7 @@ def rectangle(left, top, right, bottom):
 
 
 def pixels(segmentation):
-    return coco.decode(segmentation, HEIGHT, WIDTH)
+    return decode(segmentation, HEIGHT, WIDTH)
 
 
 def release_2020():
@@ -58,7 +59,7 @@ def release_2019():
         visible = np.zeros((HEIGHT, WIDTH), bool)
         for left, top, _, _, right, bottom, *_ in one.pop("i_segm"):
             visible[int(top) : int(bottom), int(left) : int(right)] = True
-        one |= {"segmentation": one.pop("a_segm"), "inmodal_seg": coco.encode(visible), "inmodal_bbox": [0, 0, 9, 9]}
+        one |= {"segmentation": one.pop("a_segm"), "inmodal_seg": encode(visible), "inmodal_bbox": [0, 0, 9, 9]}
         for key in ("a_bbox", "i_bbox", "oco_id", "ico_id"):
             del one[key]
     content["categories"] = [one for one in content["categories"] if one["name"] != "rider"]

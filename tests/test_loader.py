@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from bcnet import cli
 from bcnet.data import coco
 from bcnet.data.loader import Masks, TrainingPictures, picture_tensor, resized
+from bcnet.data.masks import encode
 from bcnet.files import InputError, write_json
 from bcnet.params.models import Schedule
 
@@ -34,7 +35,7 @@ def bilayer(tmp_path: Path) -> Path:
     picture[masks[0]], picture[masks[1]] = (200, 0, 0), (0, 0, 200)
     Image.fromarray(picture).save(tmp_path / "a.png")
     crowd = {"id": 3, "image_id": 1, "category_id": 7, "iscrowd": 1, "bbox": [0, 0, 9, 9], "area": 81, "occluder": None}
-    crowd["segmentation"] = coco.encode(np.pad(np.ones((9, 9), bool), ((0, HEIGHT - 9), (0, WIDTH - 9))))
+    crowd["segmentation"] = encode(np.pad(np.ones((9, 9), bool), ((0, HEIGHT - 9), (0, WIDTH - 9))))
     objects = [
         {
             "id": i + 1,
@@ -43,8 +44,8 @@ def bilayer(tmp_path: Path) -> Path:
             "iscrowd": 0,
             "area": int(masks[i].sum()),
             "bbox": [[5, 10, 25, 30], [25, 20, 45, 30]][i],
-            "segmentation": coco.encode(masks[i]),
-            "occluder": [coco.encode(masks[1]), None][i],
+            "segmentation": encode(masks[i]),
+            "occluder": [encode(masks[1]), None][i],
         }
         for i in range(2)
     ]
@@ -132,9 +133,9 @@ def amodal(bilayer: Path) -> Path:
     first, second, crowd = content["annotations"]
     for one in (first, crowd):
         one |= {"amodal_segmentation": one["segmentation"], "amodal_bbox": one["bbox"], "amodal_occluder": None}
-    second |= {"amodal_segmentation": coco.encode(whole), "amodal_bbox": [20, 20, 50, 30]}
+    second |= {"amodal_segmentation": encode(whole), "amodal_bbox": [20, 20, 50, 30]}
     second["amodal_occluder"] = first["segmentation"]
-    third = {**first, "id": 9, "segmentation": coco.encode(nothing), "area": 0, "category_id": 2}
+    third = {**first, "id": 9, "segmentation": encode(nothing), "area": 0, "category_id": 2}
     content["annotations"] = [first, second, third, crowd]
     write_json(bilayer, content)
     return bilayer

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bcnet.data import coco
+from bcnet.data.masks import decode, encode
 from bcnet.data.occlusion import box_corners, box_iou, occlusions, polygons
 from bcnet.params.data import Convert
 
@@ -39,7 +40,7 @@ def image_of(number, height, width):
 
 def slow_occlusions(annotations, height, width, rule):
     """The definitions of `occlusions`, with whole images and a loop over all pairs."""
-    masks = [bits(coco.decode(a["segmentation"], height, width)) for a in annotations]
+    masks = [bits(decode(a["segmentation"], height, width)) for a in annotations]
     for i, target in enumerate(annotations):
         none = {"box_cover": 0.0, "mask_cover": 0.0, "max_box_iou": 0.0, "n_occluders": 0, "same_category": False}
         if target["iscrowd"]:
@@ -81,7 +82,7 @@ def assert_like_the_slow_way(annotations, height, width, rule):
         assert {name: getattr(one, name) for name in measures} == pytest.approx(measures, abs=1e-12)
         assert (one.occluder is None) == (union is None)
         if one.occluder is not None:
-            assert one.occluder == coco.encode(image_of(union, height, width))
+            assert one.occluder == encode(image_of(union, height, width))
 
 
 @st.composite
@@ -94,7 +95,7 @@ def scenes(draw):
         w, h = draw(st.integers(0, 2 * width)) / 2, draw(st.integers(0, 2 * height)) / 2
         annotations.append(
             {
-                "segmentation": coco.encode(draw(arrays(bool, (height, width)))),
+                "segmentation": encode(draw(arrays(bool, (height, width)))),
                 "bbox": [x, y, w, h],
                 "category_id": draw(st.integers(1, 2)),
                 "iscrowd": draw(st.sampled_from([0, 0, 0, 1])),
@@ -132,7 +133,7 @@ def test_every_annotation_of_real_data_is_as_the_slow_way_has_it(part):
 def rectangle(x, y, w, h, category=1, crowd=0, height=40, width=60):
     mask = np.zeros((height, width), bool)
     mask[y : y + h, x : x + w] = True
-    return {"segmentation": coco.encode(mask), "bbox": [x, y, w, h], "category_id": category, "iscrowd": crowd}
+    return {"segmentation": encode(mask), "bbox": [x, y, w, h], "category_id": category, "iscrowd": crowd}
 
 
 def test_each_of_two_overlapping_objects_is_the_others_occluder():
@@ -141,13 +142,13 @@ def test_each_of_two_overlapping_objects_is_the_others_occluder():
     assert left.same_category
     assert left.box_cover == left.mask_cover == 0.5
     assert left.max_box_iou == 1 / 3
-    assert coco.decode(left.occluder, 40, 60).nonzero()[1].min() == 10
+    assert decode(left.occluder, 40, 60).nonzero()[1].min() == 10
 
 
 def test_a_union_of_20_pixels_or_fewer_counts_as_none():
     for height, expected in ((10, None), (11, 22)):  # two columns wide
         target, _ = occlusions([rectangle(0, 0, 20, height), rectangle(18, 0, 20, height)], 40, 60, RULE)
-        assert (target.occluder and int(coco.decode(target.occluder, 40, 60).sum())) == expected
+        assert (target.occluder and int(decode(target.occluder, 40, 60).sum())) == expected
         assert target.n_occluders == (expected is not None)
         assert target.same_category == (expected is not None)
         assert target.mask_cover == 0.1, "what covers is counted, whether or not it is enough for an occluder"
@@ -207,4 +208,4 @@ def test_polygons_draw_the_mask_again_with_holes_made_solid():
     holed = mask.copy()
     holed[22:25, 26:30] = False
     for drawn in (mask, holed):
-        np.testing.assert_array_equal(coco.decode(polygons(coco.encode(drawn)), 30, 40), mask)
+        np.testing.assert_array_equal(decode(polygons(encode(drawn)), 30, 40), mask)

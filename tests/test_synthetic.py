@@ -15,6 +15,8 @@ from bcnet.data.crops import Crop, crop
 from bcnet.data.cutpaste import blend, resized_mask, whole_objects
 from bcnet.data.fetch import fetch
 from bcnet.data.loader import TrainingPictures
+from bcnet.data.masks import decode, encode, to_rle
+from bcnet.data.pictures import read_image
 from bcnet.data.synthetic import synthesize
 from bcnet.files import InputError, sha256
 from bcnet.params.data import Coco, Files, Part, Shapes, Synthetic
@@ -37,8 +39,8 @@ def rectangle(x: int, y: int, width: int, height: int) -> np.ndarray:
 
 
 def annotation(segmentation: object, **values: object) -> dict:
-    rle = coco.to_rle(segmentation, HEIGHT, WIDTH)
-    window, pixels = crop(coco.decode(rle, HEIGHT, WIDTH))
+    rle = to_rle(segmentation, HEIGHT, WIDTH)
+    window, pixels = crop(decode(rle, HEIGHT, WIDTH))
     box = [window[1].start, window[0].start, pixels.shape[1], pixels.shape[0]]
     return {"segmentation": segmentation, "bbox": box, "area": int(pixels.sum()), "iscrowd": 0, **values}
 
@@ -68,9 +70,9 @@ def make_data(root: Path, pictures: list[list[dict]]) -> Path:
 
 def pictures() -> list[list[dict]]:
     """Pictures with one or two whole objects among a crowd, an occluded pair, one at the border and a tiny one."""
-    crowd = annotation(coco.encode(rectangle(90, 50, 20, 30)), iscrowd=1)
-    pair = [annotation(coco.encode(rectangle(70, 3, 20, 15))), annotation(coco.encode(rectangle(80, 8, 20, 15)))]
-    border = annotation(coco.encode(rectangle(0, 70, 20, 15)))
+    crowd = annotation(encode(rectangle(90, 50, 20, 30)), iscrowd=1)
+    pair = [annotation(encode(rectangle(70, 3, 20, 15))), annotation(encode(rectangle(80, 8, 20, 15)))]
+    border = annotation(encode(rectangle(0, 70, 20, 15)))
     tiny = annotation(
         [[30.0, 80.0, 30.2, 80.0, 30.2, 80.2]], bbox=[30, 80, 0.2, 0.2], area=0.02
     )  # rasterises to nothing
@@ -80,7 +82,7 @@ def pictures() -> list[list[dict]]:
         [border],
         [annotation(polygon(5, 5)), annotation(polygon(60, 30, 1.3)), border],
         [],
-        [annotation(coco.encode(coco.decode(polygon(40, 20, 2), HEIGHT, WIDTH)))],
+        [annotation(encode(decode(polygon(40, 20, 2), HEIGHT, WIDTH)))],
     ]
 
 
@@ -98,7 +100,7 @@ def made(folder: Path, name: str = "sod") -> dict:
 
 
 def masks(rows: list[dict], key: str, size: tuple[int, int]) -> list[np.ndarray]:
-    return [coco.decode(row[key], *size) for row in rows]
+    return [decode(row[key], *size) for row in rows]
 
 
 def eroded(mask: np.ndarray) -> np.ndarray:
@@ -135,7 +137,7 @@ def check(folder: Path, settings: Synthetic) -> None:
 
         union = np.any(amodal[: len(pasted)], 0)
         for row, source in zip(base, before, strict=True):
-            was, is_now = coco.decode(source["segmentation"], *size), coco.decode(row["segmentation"], *size)
+            was, is_now = decode(source["segmentation"], *size), decode(row["segmentation"], *size)
             assert row["depth"] == len(pasted) + source.get("depth", 0)
             assert (row["category_id"], row["iscrowd"]) == (source["category_id"], source["iscrowd"])
             assert row["amodal_segmentation"] == source.get("amodal_segmentation", source["segmentation"])
@@ -148,9 +150,9 @@ def check(folder: Path, settings: Synthetic) -> None:
             else:
                 assert all(row[key] == source[key] for key in ("segmentation", "bbox", "area"))
 
-        picture = coco.read_image(folder / "images/sod" / image["file_name"], size)
+        picture = read_image(folder / "images/sod" / image["file_name"], size)
         plain = images[image["source_image"]]
-        untouched = coco.read_image(folder / "images/train" / plain["file_name"], size)
+        untouched = read_image(folder / "images/train" / plain["file_name"], size)
         assert (picture[~union] == untouched[~union]).all()
 
         for row, seen, whole in zip(pasted, visible[: len(pasted)], amodal[: len(pasted)], strict=True):
@@ -158,7 +160,7 @@ def check(folder: Path, settings: Synthetic) -> None:
             source = sources[row["source_annotation"]]
             assert source["image_id"] != image["source_image"]
             assert (row["category_id"], row["iscrowd"], source["iscrowd"]) == (source["category_id"], 0, 0)
-            target = coco.decode(sources[row["target_annotation"]]["segmentation"], *size)
+            target = decode(sources[row["target_annotation"]]["segmentation"], *size)
             assert settings.hidden[0] <= (whole & target).sum() / target.sum() <= settings.hidden[1]
             assert whole.sum() - seen.sum() <= settings.hidden[1] * whole.sum()
             assert seen.any()
@@ -185,10 +187,10 @@ def test_whole_is_what_nothing_hides() -> None:
     assert whole({**one, "iscrowd": 1}) == []
     for x, y in ((0, 10), (WIDTH - 30, 10), (10, 0), (10, HEIGHT - 26)):
         assert whole(annotation(polygon(x, y))) == []
-    in_its_box = annotation(coco.encode(rectangle(30, 30, 30, 30)))  # in the L's corner: it covers none of its pixels
+    in_its_box = annotation(encode(rectangle(30, 30, 30, 30)))  # in the L's corner: it covers none of its pixels
     assert whole(one, in_its_box) == [1]  # no pixel of the L lies in the box of the other
     assert whole(one, {**in_its_box, "iscrowd": 1}) == []
-    assert whole(one, annotation(coco.encode(rectangle(41, 10, 20, 30)))) == [0, 1]
+    assert whole(one, annotation(encode(rectangle(41, 10, 20, 30)))) == [0, 1]
     assert whole(annotation(polygon(10, 10) + polygon(60, 10))) == []  # two pieces: something in front divides it
     assert whole({**one, "amodal_segmentation": polygon(10, 10, 1.2)}) == []
     assert whole({**one, "amodal_segmentation": one["segmentation"]}) == [0]
@@ -217,15 +219,15 @@ def test_pasted_pixels_are_those_of_the_source(folder: Path) -> None:
         x, y, width, height = map(int, row["amodal_bbox"])
         place = np.s_[y : y + height, x : x + width]
         sx, sy, sw, sh = source["bbox"]
-        whole = coco.read_image(folder / "images/train" / files[source["image_id"]])[sy : sy + sh, sx : sx + sw]
+        whole = read_image(folder / "images/train" / files[source["image_id"]])[sy : sy + sh, sx : sx + sw]
         pixels = np.asarray(Image.fromarray(whole).resize((width, height), Image.Resampling.BICUBIC))
-        amodal = coco.decode(row["amodal_segmentation"], HEIGHT, WIDTH)
+        amodal = decode(row["amodal_segmentation"], HEIGHT, WIDTH)
         own = [other for other in data["annotations"] if other["image_id"] == row["image_id"]]
         nearer = [other for other in own if other["depth"] < row["depth"]]
         hidden = np.any([np.zeros_like(amodal), *masks(nearer, "amodal_segmentation", (HEIGHT, WIDTH))], 0)
         inner = (eroded(amodal) & ~hidden)[place]
         image = next(image for image in data["images"] if image["id"] == row["image_id"])
-        picture = coco.read_image(folder / "images/sod" / image["file_name"])[place]
+        picture = read_image(folder / "images/sod" / image["file_name"])[place]
         assert inner.any()
         assert (picture[inner] == (pixels[:, ::-1] if row["flipped"] else pixels)[inner]).all()
         flips.add(row["flipped"])
@@ -247,7 +249,7 @@ def test_an_edge_is_soft_for_one_pixel_inside_the_mask() -> None:
 
 
 def test_a_mask_of_the_same_size_is_not_changed() -> None:
-    mask = coco.decode(polygon(10, 10), HEIGHT, WIDTH)
+    mask = decode(polygon(10, 10), HEIGHT, WIDTH)
     assert (resized_mask(mask, mask.shape, flip=False) == mask).all()
     assert (resized_mask(mask, mask.shape, flip=True) == mask[:, ::-1]).all()
     assert (resized_mask(mask, (2 * HEIGHT, 2 * WIDTH), flip=False)[::2, ::2] == mask).mean() > 0.98

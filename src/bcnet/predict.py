@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from bcnet.data import coco
+from bcnet.data.masks import encode
+from bcnet.data.pictures import read_image
 from bcnet.files import sha256, write_json
 from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
 from bcnet.params import Params
@@ -32,7 +34,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
             "image_id": image_id,
             "category_id": model.categories[label]["id"],
             "score": round(score, 6),
-            "segmentation": coco.encode(mask),
+            "segmentation": encode(mask),
         }
         for label, score, mask in zip(classes, scores, masks, strict=True)
     ]
@@ -60,7 +62,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     for image in progress(
         sorted(coco.read(annotations)["images"], key=lambda image: image["id"]), f"predicting {name}"
     ):
-        picture = coco.read_image(folder / "images" / split / image["file_name"], (image["height"], image["width"]))
+        picture = read_image(folder / "images" / split / image["file_name"], (image["height"], image["width"]))
         found += results(model, params.predict, picture, image["id"])
     out = folder / f"predictions/{name}/{seed}/{split}.json"
     provenance = {
@@ -100,5 +102,5 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
     model.module.to(pick_device())
     found: list[dict[str, Any]] = []
     for path in progress(pictures, "predicting"):
-        found += results(model, model.predict, coco.read_image(path), path.name)
+        found += results(model, model.predict, read_image(path), path.name)
     write_json(out, found)

@@ -10,6 +10,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data import coco
+from bcnet.data.masks import segmentation_problem, to_rle
 from bcnet.files import InputError, shown
 
 Rle = dict[str, Any]  # compressed, of image size
@@ -55,9 +56,9 @@ def mask_of(segmentation: Any, image: dict[str, Any], where: str) -> Rle:
     """
     height, width = image["height"], image["width"]
     if isinstance(segmentation, dict):
-        if problem := coco.segmentation_problem(segmentation, height, width):
+        if problem := segmentation_problem(segmentation, height, width):
             raise InputError(f"{where}: {problem}")
-        return coco.to_rle(segmentation, height, width)
+        return to_rle(segmentation, height, width)
     if not isinstance(segmentation, list):
         raise InputError(f"{where}: {shown(segmentation)}, expected polygons or RLE")
     polygons = segmentation if all(isinstance(part, list) for part in segmentation) else [segmentation]
@@ -71,7 +72,7 @@ def mask_of(segmentation: Any, image: dict[str, Any], where: str) -> Rle:
                     f"{where}: {shown(number)} in a polygon, expected pixels of the {width}x{height} image"
                 )
     enclosing = [polygon for polygon in polygons if len(polygon) >= 6]
-    return coco.to_rle(enclosing or {"size": [height, width], "counts": [height * width]}, height, width)
+    return to_rle(enclosing or {"size": [height, width], "counts": [height * width]}, height, width)
 
 
 def shape_keys(amodal: Rle, visible: Rle) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from pycocotools import mask as coco_mask
 
 from bcnet.data import coco
 from bcnet.data.coco import Problem
+from bcnet.data.masks import to_rle
 from bcnet.data.mend import mend
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError, shown, write_json
 from bcnet.progress import in_threads, progress
 
@@ -86,7 +88,7 @@ def _picture_problems(data: Any, folder: Path | None) -> list[Problem]:
             text = "no such picture"
         else:
             try:
-                coco.read_image(folder / file, size)
+                read_image(folder / file, size)
             except InputError as error:
                 text = str(error).removeprefix(f"{folder / file}: ")
         return Problem(name := f"image {image.get('id')}", f"{name}: {text}: {shown(file)}") if text else None
@@ -117,7 +119,7 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
     for key, annotation in progress(right["annotation"].items(), "compare boxes and masks", len(right["annotation"])):
         name, image_id = f"annotation {key}", annotation["image_id"]
         if image := right["image"].get(image_id):
-            rle = coco.to_rle(annotation["segmentation"], image["height"], image["width"])
+            rle = to_rle(annotation["segmentation"], image["height"], image["width"])
             yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(annotation, rle))
             digest = sha256(rle["counts"].encode()).digest()
             content = (image_id, annotation["category_id"], annotation["iscrowd"], digest)

@@ -14,11 +14,6 @@ from typing import Any, NamedTuple
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks import NUMBERS, TOLERANCE, segmentation_problems, to_rle
-from bcnet.data.masks import decode as decode
-from bcnet.data.masks import encode as encode
-from bcnet.data.masks import run_lengths as run_lengths
-from bcnet.data.masks import segmentation_problem as segmentation_problem
-from bcnet.data.pictures import read_image as read_image
 from bcnet.files import InputError, read_json, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called

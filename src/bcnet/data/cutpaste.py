@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from skimage.measure import label
 
-from bcnet.data import coco
 from bcnet.data.crops import Crop, crop, seen_through
+from bcnet.data.masks import decode
 from bcnet.data.occlusion import occlusions
 from bcnet.params.data import Convert, Synthetic
 
@@ -53,13 +53,13 @@ def whole_objects(annotations: Sequence[dict[str, Any]], height: int, width: int
     for place, annotation in enumerate(annotations):
         if annotation["iscrowd"]:
             continue
-        mask = coco.decode(annotation["segmentation"], height, width)
+        mask = decode(annotation["segmentation"], height, width)
         if mask.sum() < min_pixels or mask[[0, -1]].any() or mask[:, [0, -1]].any():
             continue
         if label(crop(mask).pixels).max() > 1:
             continue
         amodal = annotation.get("amodal_segmentation")
-        if amodal is None or coco.decode(amodal, height, width).sum() == mask.sum():
+        if amodal is None or decode(amodal, height, width).sum() == mask.sum():
             candidates.append(place)
     if not candidates:
         return []
@@ -163,4 +163,4 @@ def blend(picture: np.ndarray, pixels: np.ndarray, mask: Crop) -> None:
 
 def crops(annotations: Sequence[dict[str, Any]], height: int, width: int) -> list[Crop]:
     """The visible masks of an image's annotations."""
-    return [crop(coco.decode(annotation["segmentation"], height, width)) for annotation in annotations]
+    return [crop(decode(annotation["segmentation"], height, width)) for annotation in annotations]

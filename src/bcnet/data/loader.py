@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from bcnet.data import coco, stream
+from bcnet.data.masks import decode
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError, sha256
 from bcnet.params.models import Schedule
 from bcnet.progress import progress
@@ -102,7 +104,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
             raise InputError(
                 f"{path}: expected sha256 {record['sha256']}: not the picture that was annotated, make it anew"
             )
-        picture = coco.read_image(path, (height, width))
+        picture = read_image(path, (height, width))
         objects = record["objects"]
         boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
         boxes[:, 2:] += boxes[:, :2]
@@ -142,7 +144,7 @@ def _masks(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[
     decoded = np.zeros((len(segmentations), *original), np.uint8)
     for mask, segmentation in zip(decoded, segmentations, strict=True):
         if segmentation is not None:
-            mask[:] = coco.decode(segmentation, *original)
+            mask[:] = decode(segmentation, *original)
     masks = torch.from_numpy(decoded)
     if size != original:
         masks = F.interpolate(masks[:, None], size, mode="nearest-exact")[:, 0]

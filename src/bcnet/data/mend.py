@@ -9,6 +9,7 @@ from typing import Any
 from bcnet.data import coco
 from bcnet.data.coco import Problem
 from bcnet.data.masks import NUMBERS, clip, polygon_extent, segmentation_problem
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError, shown
 
 
@@ -70,7 +71,7 @@ def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Proble
             yield from _mend_whole(entry, ("id", "width", "height") if what == "image" else ("id",), name)
             if pictures and not coco.has_size(entry) and coco.names_a_file(entry):
                 try:
-                    height, width = coco.read_image(pictures / entry["file_name"]).shape[:2]
+                    height, width = read_image(pictures / entry["file_name"]).shape[:2]
                 except InputError:
                     pass  # the checks of the pictures tell it
                 else:

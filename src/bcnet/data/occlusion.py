@@ -14,7 +14,8 @@ from numba import njit
 from pycocotools import mask as coco_mask
 from skimage.measure import find_contours
 
-from bcnet.data import coco, runs
+from bcnet.data import runs
+from bcnet.data.masks import decode, to_rle
 from bcnet.params.data import Convert
 
 Rle = dict[str, Any]  # compressed, of image size
@@ -62,7 +63,7 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
 
 
 def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule: Convert) -> list[Occlusion]:
-    masks = [runs.decode(_text(coco.to_rle(one["segmentation"], height, width))) for one in objects]
+    masks = [runs.decode(_text(to_rle(one["segmentation"], height, width))) for one in objects]
     all_runs, ends = np.concatenate(masks), np.cumsum([len(mask) for mask in masks])
     boxes = np.array([one["bbox"] for one in objects], dtype=float)
     corners = box_corners(boxes, height, width)
@@ -187,7 +188,7 @@ def polygons(mask: Rle) -> list[list[float]]:
     keeps every 10th to 2nd point of them.)
     """
     x, y, width, height = (int(side) for side in coco_mask.toBbox(mask))
-    pixels = coco.decode(mask, *mask["size"])[y : y + height, x : x + width]
+    pixels = decode(mask, *mask["size"])[y : y + height, x : x + width]
     # find_contours counts from pixel centres, COCO from pixel corners, and the padding adds one
     contours = find_contours(np.pad(pixels, 1).astype(float), 0.5)
     return [(contour[:-1, ::-1] + [x - 0.5, y - 0.5]).ravel().tolist() for contour in contours]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bcnet.data import coco
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError
 from bcnet.progress import in_threads
 
@@ -26,7 +26,7 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
         raise InputError(f"{link}: a folder, where a link to {pictures} belongs; move it away")
 
     def check(image: dict[str, Any]) -> None:
-        coco.read_image(pictures / image["file_name"], (image["height"], image["width"]))
+        read_image(pictures / image["file_name"], (image["height"], image["width"]))
 
     in_threads(check, images, f"check {pictures}")
     if link.resolve() != target:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hotcoco import mask
 
-from bcnet.data import coco
+from bcnet.data.masks import segmentation_problem, to_rle
 from bcnet.files import InputError, read_json
 from bcnet.progress import progress
 
@@ -50,7 +50,7 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
         shape = entry[SHAPE[iou_type]]
         if iou_type == "segm":
             image = images[entry["image_id"]]
-            shape = coco.to_rle(shape, image["height"], image["width"])
+            shape = to_rle(shape, image["height"], image["width"])
         kept.append({**{key: entry[key] for key in ("image_id", "category_id", "score")}, SHAPE[iou_type]: shape})
     return kept, iou_type
 
@@ -67,7 +67,7 @@ def _problem(entry: Any, images: dict[int, dict], categories: set[int], iou_type
     if iou_type == "segm":
         image = images[entry["image_id"]]
         size, shape = (image["height"], image["width"]), entry.get("segmentation")
-        return None if _is_plain_mask(shape, size) else coco.segmentation_problem(shape, *size)
+        return None if _is_plain_mask(shape, size) else segmentation_problem(shape, *size)
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"

@@ -10,7 +10,7 @@ from numba import njit
 
 @njit(cache=True)
 def decode(text: np.ndarray) -> np.ndarray:
-    """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`coco.segmentation_problem`).
+    """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`masks.segmentation_problem`).
 
     Format: `rleToString` of the COCO API: numbers of 5-bit groups, the lowest first, each the length of a run, the
     background's first, from the fourth on as difference to the last but one.

@@ -14,6 +14,8 @@ from pycocotools import mask as coco_mask
 from bcnet.data import coco
 from bcnet.data.crops import crop, paste
 from bcnet.data.cutpaste import Pasted, Source, arrange, blend, crops, cut_out, whole_objects
+from bcnet.data.masks import decode, encode
+from bcnet.data.pictures import read_image
 from bcnet.files import InputError, atomic_output, sha256, write_json
 from bcnet.parallel import in_processes
 from bcnet.params.data import Synthetic
@@ -136,7 +138,7 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
             number = int(rng.integers(len(whole) - (end - first)))
             record, place = whole[number if number < first else number + end - first].tolist()
             image = orjson.loads(records[record])
-            mask = coco.decode(image["annotations"][place]["segmentation"], image["height"], image["width"])
+            mask = decode(image["annotations"][place]["segmentation"], image["height"], image["width"])
             return Source(crop(mask), (record, place))
 
         objects = crops(base["annotations"], *size)
@@ -162,12 +164,12 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
 
 
 def _read(folder: Path, image: dict[str, Any]) -> np.ndarray:
-    return coco.read_image(folder / "images/train" / image["file_name"], (image["height"], image["width"]))
+    return read_image(folder / "images/train" / image["file_name"], (image["height"], image["width"]))
 
 
 def _visible(mask: np.ndarray) -> dict[str, Any]:
     """The keys of an annotation that follow from its visible mask, (H, W) bool."""
-    rle = coco.encode(mask)
+    rle = encode(mask)
     return {"segmentation": rle, "area": int(mask.sum()), "bbox": coco_mask.toBbox(rle).tolist()}
 
 
@@ -201,7 +203,7 @@ def _base_rows(pasted: list[Pasted], base: dict[str, Any], size: tuple[int, int]
     nearer = np.any([paste(one.mask, *size) for one in pasted], 0)
     rows = []
     for annotation in map(with_amodal, base["annotations"]):
-        mask = coco.decode(annotation["segmentation"], *size)
+        mask = decode(annotation["segmentation"], *size)
         hidden = _visible(mask & ~nearer) if (mask & nearer).any() else {}
         behind = {"depth": len(pasted) + annotation["depth"], "source_annotation": annotation["id"]}
         rows.append({**annotation, **hidden, **behind})

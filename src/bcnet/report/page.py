@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bcnet.data import coco
+from bcnet.data.pictures import read_image
 from bcnet.data.split_rules import in_words
 from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
@@ -205,7 +206,7 @@ def _pictures(looks: Looks, data: Path, dataset: str) -> list[dict[str, Any]]:
         for method, drawn in predictions.items():
             panel = pictures.method_panel(annotations[image["id"]], drawn[image["id"]], names, size)
             panels.append((method.label, looks[method], panel))
-        uri = data_uri(coco.read_image(file, size), LONGEST)
+        uri = data_uri(read_image(file, size), LONGEST)
         shown.append({"image": image, "overlap": overlap, "uri": uri, "panels": panels})
     return shown
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from bcnet.data import coco
+from bcnet.data.masks import decode, to_rle
 from bcnet.report.figures import COLOURS, Outline, outline
 
 MIN_SCORE, MIN_IOU, MIN_OBJECTS = 0.5, 0.5, 3
@@ -107,7 +107,7 @@ def method_panel(
         predictions: those to draw.
     """
     objects, ordered = _largest_first(_objects(annotations), size), _largest_first(predictions, size)
-    rles = [[coco.to_rle(each["segmentation"], *size) for each in part] for part in (ordered, objects)]
+    rles = [[to_rle(each["segmentation"], *size) for each in part] for part in (ordered, objects)]
     ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(ordered), len(objects)))
     found = matches(objects, ordered, ious)
     shapes = tuple(
@@ -125,13 +125,13 @@ def _objects(annotations: Annotations) -> list[dict[str, Any]]:
 
 def _largest_first(entries: Annotations, size: tuple[int, int]) -> list[dict[str, Any]]:
     """The order to draw in, so that no mask hides a smaller one."""
-    return sorted(entries, key=lambda each: -int(coco_mask.area(coco.to_rle(each["segmentation"], *size))))
+    return sorted(entries, key=lambda each: -int(coco_mask.area(to_rle(each["segmentation"], *size))))
 
 
 def _shape(entry: dict[str, Any], label: str, index: int | None, size: tuple[int, int]) -> Shape:
     """The shape of an annotation or prediction, in the colour of the object of that index; None: of no object, grey."""
     colour = COLOURS[-1] if index is None else COLOURS[index % (len(COLOURS) - 1)]
-    return Shape(label, colour, outline(coco.decode(entry["segmentation"], *size)), index is not None)
+    return Shape(label, colour, outline(decode(entry["segmentation"], *size)), index is not None)
 
 
 def _counted(n: int, noun: str) -> str:
