@@ -122,6 +122,26 @@ def test_only_all_parts_once_are_put_together(annotations, tmp_path, chosen):
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda path: path.unlink(), "not a readable occlusion table"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), "not a readable occlusion table"),
+        (lambda path: pq.write_table(pq.read_table(path).select(["area"]), path), "not an occlusion table"),
+        (lambda path: pq.write_table(pq.read_table(path).slice(1), path), "are not those of their annotations"),
+    ],
+)
+def test_a_part_with_a_wrong_table_is_refused(annotations, tmp_path, spoil, line):
+    parts = [tmp_path / f"{k}.json" for k in (1, 2)]
+    for k, part in enumerate(parts, 1):
+        convert(annotations, part, Convert(), jobs=1, shard=(k, 2))
+    spoil(tmp_path / "2.parquet")
+    with pytest.raises(InputError, match=line):
+        gather(annotations, parts, tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_annotations_with_amodal_masks_get_an_amodal_occluder(annotations, tmp_path):
     content = json.loads(annotations.read_text())
     for one in content["annotations"][::2]:  # the whole image, so all others occlude it and it all others
@@ -146,7 +166,8 @@ def test_in_front_needs_a_depth_somewhere(annotations, tmp_path):
     content = json.loads(annotations.read_text())
     content["annotations"][7]["depth"] = 0
     annotations.write_text(json.dumps(content))
-    convert(annotations, tmp_path / "out.json", Convert(in_front=True), jobs=1)
+    for k in (1, 2):  # whichever part of the images it is in
+        convert(annotations, tmp_path / "out.json", Convert(in_front=True), jobs=1, shard=(k, 2))
 
 
 @pytest.mark.parametrize("depth", ["far", None, -1, True, [0]])

@@ -132,11 +132,6 @@ def is_id(value: Any) -> bool:
     return type(value) is int and 0 <= value <= LARGEST_ID
 
 
-def image_problem(image: dict) -> str | None:
-    """The first of `image_problems`, None if there is none."""
-    return next(image_problems(image), None)
-
-
 def image_problems(image: dict) -> Iterator[str]:
     """All that is wrong with an image beside its id."""
     width, height = image.get("width"), image.get("height")
@@ -168,11 +163,6 @@ def names_a_file(image: dict) -> bool:
     if not isinstance(name, str) or not name:
         return False
     return not (name.startswith("/") or ".." in name.split("/") or UNSAFE.search(name))
-
-
-def category_problem(category: dict) -> str | None:
-    """The first of `category_problems`, None if there is none."""
-    return next(category_problems(category), None)
 
 
 def category_problems(category: dict) -> Iterator[str]:

@@ -59,22 +59,21 @@ def convert(
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
     file = stream.read(annotations)
+    if settings.in_front and not any(b'"depth"' in bytes(text) for text in file.texts):
+        raise InputError(f"{annotations}: convert.in_front: true needs annotations with 'depth', this file has none")
     head, by_image = _part(file, *shard)
     places = sorted(chain.from_iterable(by_image.values()))
     texts: list[Any] = list(file.texts)
-    rows, depth_known = np.zeros(len(texts), ROW), False
+    rows = np.zeros(len(texts), ROW)
     images = {image["id"]: {key: image[key] for key in ("id", "height", "width")} for image in head["images"]}
     categories = {category["id"]: category for category in head["categories"]}
     work = ((images[i], [bytes(texts[place]) for place in group]) for i, group in by_image.items())
     function = partial(_convert_image, path=annotations, categories=categories, settings=settings, format=format)
     converted = progress(in_processes(function, work, jobs, together=64), f"convert {annotations}", len(by_image))
-    for group, (new_texts, new_rows, has_depth) in zip(by_image.values(), converted, strict=True):
+    for group, (new_texts, new_rows) in zip(by_image.values(), converted, strict=True):
         rows[group] = np.frombuffer(new_rows, ROW)
-        depth_known |= has_depth
         for place, text in zip(group, new_texts, strict=True):
             texts[place] = text
-    if settings.in_front and not depth_known:
-        raise InputError(f"{annotations}: convert.in_front: true needs annotations with 'depth', this file has none")
     _write(out, head, [texts[place] for place in places], _table(rows[places]))
 
 
@@ -85,17 +84,19 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
         InputError: a part is not right, or the parts do not have each annotation of the file once.
     """
     check_out(out, annotations)
-    file, parts = (
-        stream.read(annotations),
-        [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")],
-    )
+    file = stream.read(annotations)
+    parts = [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")]
     found = {annotation_id: text for part in parts for annotation_id, text in zip(part.ids, part.texts, strict=True)}
     count = sum(len(part.ids) for part in parts)
     if count != len(found) or found.keys() != set(file.ids):
         has = f"{count} annotations, {len(found.keys() & set(file.ids))} of the {len(file.ids)} of {annotations}"
         raise InputError(f"--gather: the {len(shards)} parts have {has}: expected each one once")
-    table = pa.concat_tables([pq.read_table(shard.with_suffix(".parquet")) for shard in shards]).combine_chunks()
+    table = pa.concat_tables([_read_table(shard.with_suffix(".parquet")) for shard in shards]).combine_chunks()
     row = {annotation_id: index for index, annotation_id in enumerate(table["annotation_id"].to_pylist())}
+    if len(row) != table.num_rows or row.keys() != found.keys():
+        raise InputError(
+            f"--gather: the {len(shards)} parts have tables (.parquet) that are not those of their annotations"
+        )
     _write(out, file.head, [found[i] for i in file.ids], table.take([row[i] for i in file.ids]))
 
 
@@ -120,8 +121,8 @@ def _part(file: stream.AnnotationFile, k: int, n: int) -> tuple[dict[str, Any], 
 
 def _convert_image(
     work: Work, path: Path, categories: dict[int, Any], settings: Convert, format: str
-) -> tuple[list[bytes], bytes, bool]:
-    """The new texts of an image's annotations, their rows of the table, and whether one of them has a depth."""
+) -> tuple[list[bytes], bytes]:
+    """The new texts of an image's annotations, and their rows of the table."""
     image, texts = work
     annotations = stream.parse(path, image, texts, categories)
     for annotation in annotations:
@@ -145,7 +146,7 @@ def _convert_image(
     except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
         raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
     rows = np.array([_row(annotation) for annotation in annotations], ROW).tobytes()  # an array takes long to send
-    return new_texts, rows, any("depth" in annotation for annotation in annotations)
+    return new_texts, rows
 
 
 def _amodal(annotation: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +167,16 @@ def occlusion_table(annotations: list[dict[str, Any]]) -> pa.Table:
 
 def _table(rows: np.ndarray) -> pa.Table:
     return pa.table({name: pa.array(rows[name], kind) for name, kind in COLUMNS.items()})
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a readable occlusion table: {error}") from error
+    if table.column_names != list(COLUMNS):
+        raise InputError(f"{path}: not an occlusion table, expected the columns {', '.join(COLUMNS)}")
+    return table
 
 
 def _write(out: Path, head: dict[str, Any], texts: list[Any], table: pa.Table) -> None:
