@@ -19,7 +19,8 @@ from bcnet.data.loader import picture_tensor, resized
 from bcnet.files import InputError, atomic_output
 from bcnet.models.backbones import BACKBONES, pyramid
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
-from bcnet.models.faster_rcnn import RoIMaskBranch, faster_rcnn
+from bcnet.models.faster_rcnn import faster_rcnn
+from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.params.models import Model, Predict, Variant
 
 

@@ -1,8 +1,5 @@
 """detectron2's Faster R-CNN, put together from its parts, with a mask head of ours or its own."""
 
-from collections.abc import Callable
-
-import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import FPN, GeneralizedRCNN, StandardROIHeads
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
@@ -11,44 +8,12 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import RPN, StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLayers
-from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference
-from detectron2.structures import Instances
-from torch import Tensor, nn
+from torch import nn
 
 from bcnet.models.backbones import BackboneSpec
 from bcnet.params.models import Model, Predict
 
 POOLED = ("p2", "p3", "p4", "p5")  # the levels that RoIs are pooled from; the proposals use p6 as well
-
-
-class RoIMaskBranch(nn.Module):
-    """Puts a mask head that maps RoI features to named maps into detectron2's RoI heads.
-
-    Args:
-        head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them.
-        losses: from the head's outputs, target masks and occluder masks (both (N, 28, 28) bool) to named losses.
-    """
-
-    def __init__(
-        self, head: nn.Module, losses: Callable[[dict[str, Tensor], Tensor, Tensor], dict[str, Tensor]]
-    ) -> None:
-        super().__init__()
-        self.head = head
-        self.losses = losses
-
-    def forward(self, features: Tensor, instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:
-        """Losses in training; otherwise the instances, with `pred_masks` (N, 1, 28, 28), probabilities."""
-        outputs = self.head(features)
-        if not self.training:
-            mask_rcnn_inference(outputs["target_mask"], instances)
-            return instances
-        side = outputs["target_mask"].shape[-1]
-        crops = [
-            [getattr(i, field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances]
-            for field in ("gt_masks", "gt_occluder_masks")
-        ]
-        target_masks, occluder_masks = (torch.cat(images) for images in crops)
-        return self.losses(outputs, target_masks, occluder_masks)
 
 
 def faster_rcnn(
