@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from skimage.segmentation import find_boundaries
 from torch import nn
 
-from bcnet.models.bilayer import BilayerHead, NonLocalBlock, bilayer_losses
-from bcnet.models.losses import contour
+from bcnet.models.bilayer import BilayerHead, NonLocalBlock, Predictor, bilayer_losses
 from bcnet.params.models import Variant
 
 C = 8
+CLASSES = 3
 
 
 def variant(**switches: object) -> Variant:
@@ -21,7 +22,7 @@ def variant(**switches: object) -> Variant:
 def head(**switches: object) -> BilayerHead:
     """A head in float64 and evaluation mode, with every parameter and statistic random (none of them at its start)."""
     torch.manual_seed(0)
-    module = BilayerHead(C, variant(**switches)).double().eval()
+    module = BilayerHead(C, variant(**switches), CLASSES).double().eval()
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if "num_batches" not in name:
@@ -66,8 +67,8 @@ def layer(x: np.ndarray, modules: nn.Sequential) -> np.ndarray:
     return x
 
 
-def predict(x: np.ndarray, predictor: nn.Sequential) -> np.ndarray:
-    upsample, _, last = predictor
+def predict(x: np.ndarray, predictor: Predictor) -> np.ndarray:
+    upsample, last = predictor.upsample, predictor.predict
     weight = upsample.weight.detach().numpy()  # (in, out, 2, 2)
     out = np.zeros((C, 2 * x.shape[1], 2 * x.shape[2]))
     for i in range(2):
@@ -76,19 +77,59 @@ def predict(x: np.ndarray, predictor: nn.Sequential) -> np.ndarray:
     return convolve(np.maximum(out + upsample.bias.detach().numpy()[:, None, None], 0), last)
 
 
-@pytest.mark.parametrize("kind", ["gcn", "fcn"])
-def test_four_maps_by_the_formulas(kind: str) -> None:
-    module = head(layer=kind)
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"layer": "fcn"},
+        {"fusion": "projection"},
+        {"class_agnostic": False},
+        {"structure": "single"},
+        {"structure": "single", "fusion": "projection", "class_agnostic": False},
+        {"structure": "single", "depth": 4},
+        {"structure": "single", "depth": 4, "layer": "fcn"},
+    ],
+)
+def test_maps_by_the_formulas(switches: dict) -> None:
+    module = head(**switches)
     features = np.random.default_rng(0).normal(size=(2, C, 14, 14))
     outputs = module(torch.from_numpy(features))
-    assert list(outputs) == ["occluder_mask", "occluder_contour", "target_mask", "target_contour"]
+    occluder_maps = [] if "structure" in switches else ["occluder_mask", "occluder_contour"]
+    assert list(outputs) == [*occluder_maps, "target_mask", "target_contour"]
     for index, roi in enumerate(features):
-        occluder = layer(roi, module.occluder)
-        target = layer(roi + occluder, module.target)
+        x, occluder = roi, None
+        if "depth" not in switches:
+            occluder = layer(roi, module.occluder)
+            x = roi + (convolve(occluder, module.projection) if "fusion" in switches else occluder)
+        target = layer(x, module.target)
         for name, map_ in outputs.items():
             expected = predict(occluder if name.startswith("occluder") else target, module.predictors[name])
-            assert map_.shape == (2, 1, 28, 28)
+            maps = CLASSES if "class_agnostic" in switches and name.startswith("target") else 1
+            assert map_.shape == (2, maps, 28, 28)
             np.testing.assert_allclose(map_[index].detach().numpy(), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("switches", [{}, {"class_agnostic": False, "fusion": "projection"}])
+def test_in_single_precision_within_a_hundred_thousandth(switches: dict) -> None:
+    """At full width, as it is trained: against the same head in float64, which the formulas check above."""
+    torch.manual_seed(0)
+    module, features = BilayerHead(256, variant(**switches), CLASSES).eval(), torch.randn(2, 256, 14, 14)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if "norm.weight" in name:
+                tensor.uniform_(0.5, 1.5)
+        single = module.to(memory_format=torch.channels_last)(features)
+        double = module.double()(features.double())
+    for name, map_ in single.items():
+        assert float((map_ - double[name]).abs().max() / double[name].abs().max()) < 1e-5
+
+
+def test_a_bilayer_without_occluder_supervision_is_the_single_of_equal_depth() -> None:
+    single, bilayer = head(structure="single"), head(occluder={"mask": False, "contour": False})
+    bilayer.load_state_dict(single.state_dict())
+    features = torch.randn(2, C, 14, 14, dtype=torch.float64)
+    for name, map_ in single(features).items():
+        assert torch.equal(map_, bilayer(features)[name])
 
 
 def test_training_starts_with_non_local_blocks_that_do_nothing() -> None:
@@ -99,10 +140,10 @@ def test_training_starts_with_non_local_blocks_that_do_nothing() -> None:
 
 def test_predictors_start_near_zero_and_convolutions_by_msra() -> None:
     torch.manual_seed(0)
-    module = BilayerHead(64, variant())
+    module = BilayerHead(64, variant(), CLASSES)
     for predictor in module.predictors.values():
-        assert float(predictor[2].weight.detach().std()) == pytest.approx(0.001, rel=0.3)
-        assert not predictor[2].bias.any()
+        assert float(predictor.predict.weight.detach().std()) == pytest.approx(0.001, rel=0.3)
+        assert not predictor.predict.bias.any()
     assert float(module.target[0].weight.detach().std()) == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.05)  # fan-out
 
 
@@ -112,12 +153,14 @@ def test_predictors_start_near_zero_and_convolutions_by_msra() -> None:
         ({"occluder": {"mask": False}}, ["occluder_contour", "target_mask", "target_contour"]),
         ({"occluder": {"contour": False}, "target": {"contour": False}}, ["occluder_mask", "target_mask"]),
         ({"structure": "single"}, ["target_mask", "target_contour"]),
+        ({"structure": "single", "depth": 4, "target": {"contour": False}}, ["target_mask"]),
     ],
 )
-def test_switches_take_maps_away_and_leave_the_depth(switches: dict, maps: list[str]) -> None:
+def test_switches_take_maps_away_and_depth_sets_the_convolutions(switches: dict, maps: list[str]) -> None:
     module = head(**switches)
     assert list(module(torch.zeros(1, C, 14, 14, dtype=torch.float64))) == maps
-    assert sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in module.modules()) == 8
+    depth = sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in module.modules())
+    assert depth == switches.get("depth", 8)
 
 
 def test_no_rois_give_empty_maps() -> None:
@@ -130,7 +173,8 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("occluded", [[], [4], [1, 3, 4]])
-def test_losses_by_the_released_rules(occluded: list[int]) -> None:
+@pytest.mark.parametrize("rule", ["released", "all"])
+def test_losses_by_the_released_rules(occluded: list[int], rule: str) -> None:
     generator = torch.Generator().manual_seed(1)
     names = ["occluder_mask", "occluder_contour", "target_mask", "target_contour"]
     maps = {n: torch.randn(5, 1, 28, 28, generator=generator, dtype=torch.float64) for n in names}
@@ -138,15 +182,33 @@ def test_losses_by_the_released_rules(occluded: list[int]) -> None:
     targets[:, 3:20, 5:25] = True
     for roi in occluded:
         occluders[roi, roi : roi + 9, :12] = True
-    losses = bilayer_losses(maps, targets, occluders)
+    losses = bilayer_losses(maps, targets, occluders, variant(occluder_rois=rule))
 
-    rois = occluded + list(range(len(occluded)))
+    rois = occluded + list(range(len(occluded))) if rule == "released" else list(range(5))
+    edges, occluder_edges = (
+        torch.from_numpy(np.stack([find_boundaries(mask, mode="thick") for mask in masks.numpy()]))
+        for masks in (targets, occluders)
+    )
     expected = {
         "loss_target_mask": cross_entropy(maps["target_mask"][:, 0], targets),
-        "loss_target_contour": cross_entropy(maps["target_contour"][:, 0], contour(targets)),
+        "loss_target_contour": cross_entropy(maps["target_contour"][:, 0], edges),
         "loss_occluder_mask": 0.25 * cross_entropy(maps["occluder_mask"][rois, 0], occluders[rois]) if rois else 0,
-        "loss_occluder_contour": cross_entropy(maps["occluder_contour"][rois, 0], contour(occluders[rois]))
-        if rois
-        else 0,
+        "loss_occluder_contour": cross_entropy(maps["occluder_contour"][rois, 0], occluder_edges[rois]) if rois else 0,
     }
     assert {name: float(loss) for name, loss in losses.items()} == pytest.approx(expected, rel=1e-12)
+
+
+def test_loss_weights_and_the_form_of_the_contour_loss() -> None:
+    names = ["occluder_mask", "occluder_contour", "target_mask", "target_contour"]
+    maps = {n: torch.randn(3, 1, 28, 28) for n in names}
+    masks = torch.rand(2, 3, 28, 28) < 0.5
+    weights = {"target_mask": 2.0, "target_contour": 3.0, "occluder_mask": 5.0, "occluder_contour": 0.0}
+    plain, weighted, dice = (
+        bilayer_losses(maps, *masks, variant(**switches))
+        for switches in ({}, {"loss_weights": weights}, {"contour_loss": "bce_dice"})
+    )
+    released = {"target_mask": 1.0, "target_contour": 1.0, "occluder_mask": 0.25, "occluder_contour": 1.0}
+    for name, loss in plain.items():
+        name = name.removeprefix("loss_")
+        assert float(weighted[f"loss_{name}"]) == pytest.approx(float(loss) / released[name] * weights[name])
+        assert (dice[f"loss_{name}"] > loss + 0.1) == name.endswith("contour")

@@ -64,6 +64,13 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         ),
         (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
         (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
+        (
+            ("label: BCNet}", "structure: single, occluder_rois: all}"),
+            "occluder_rois: structure: single has no occluder",
+        ),
+        (("label: BCNet}", "depth: 4}"), "depth: 4: structure: bilayer has two layers of four convolutions"),
+        (("label: BCNet}", "structure: single, depth: 4, fusion: sum}"), "fusion: depth: 4 has one layer only"),
+        (("label: Mask R-CNN}", "label: Mask R-CNN, fusion: sum}"), "fusion: only for mask_head: bcnet"),
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),

@@ -5,11 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bcnet.models.losses import binary_cross_entropy, contour, occluder_rois
+from bcnet.models.losses import contour, mask_loss, occluder_roi_weights
 from bcnet.params.models import Variant
-
-# Released code: the occluder's mask counts a quarter, each contour loss is 0.5 * (BCE + BCE).
-WEIGHTS = {"target_mask": 1.0, "target_contour": 1.0, "occluder_mask": 0.25, "occluder_contour": 1.0}
 
 
 class NonLocalBlock(nn.Module):
@@ -55,27 +52,52 @@ class Layer(nn.Sequential):
         super().__init__(*modules)
 
 
-class Predictor(nn.Sequential):
-    """From a layer's features to one map of twice the resolution: transposed convolution, ReLU, 1x1 convolution."""
+class Predictor(nn.Module):
+    """From a layer's features to maps of twice the resolution: transposed convolution, ReLU, 1x1 convolution."""
 
-    def __init__(self, channels: int) -> None:
-        upsample = nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
-        predict = nn.Conv2d(channels, 1, kernel_size=1)
-        weight_init.c2_msra_fill(upsample)
-        nn.init.normal_(predict.weight, std=0.001)
-        nn.init.constant_(predict.get_parameter("bias"), 0)
-        super().__init__(upsample, nn.ReLU(inplace=True), predict)
+    def __init__(self, channels: int, maps: int) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
+        self.predict = nn.Conv2d(channels, maps, kernel_size=1)
+        weight_init.c2_msra_fill(self.upsample)
+        nn.init.normal_(self.predict.weight, std=0.001)
+        nn.init.constant_(self.predict.get_parameter("bias"), 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, maps, 2H, 2W).
+
+        The kernel is as large as its stride, so each position becomes 2x2 others on its own: matrix products give the
+        same in a third of the time on a CPU, since only the finished maps are rearranged.
+        """
+        n, c, h, w = x.shape
+        positions = x.permute(0, 2, 3, 1).reshape(n * h * w, c)
+        weight = self.upsample.weight.permute(2, 3, 1, 0).reshape(4 * c, c)  # rows: 2x2, then output channels
+        wide = F.linear(positions, weight, self.upsample.get_parameter("bias").repeat(4)).relu()
+        maps = F.linear(wide.view(n * h * w, 4, c), self.predict.weight.flatten(1), self.predict.bias)
+        count = self.predict.out_channels
+        return maps.view(n, h, w, 2, 2, count).permute(0, 5, 1, 3, 2, 4).reshape(n, count, 2 * h, 2 * w)
 
 
 class BilayerHead(nn.Module):
-    """Occluder layer, then target layer on the RoI features plus the occluder layer's (released code: a plain sum).
+    """Occluder layer, then target layer on the RoI features plus the occluder layer's.
 
-    `structure: single` is the control of equal depth: the same two layers, of which the first has no maps of its own.
+    `fusion: sum` adds them as they are (released code), `projection` after a 1x1 convolution without bias (the paper's
+    formula: X = Z W + X_RoI). `structure: single` is the control that tells capacity from occlusion modelling: of depth
+    8 the same two layers, of which the first has no maps of its own; of depth 4 the target layer alone.
+
+    Args:
+        channels: of the RoI features and of both layers.
+        variant: the switches.
+        classes: number of categories; a variant that is not class-agnostic has the target's maps for each.
     """
 
-    def __init__(self, channels: int, variant: Variant) -> None:
+    def __init__(self, channels: int, variant: Variant, classes: int) -> None:
         super().__init__()
-        self.occluder = Layer(channels, variant.layer)
+        self.occluder = Layer(channels, variant.layer) if variant.depth == 8 else None
+        self.projection = None
+        if variant.fusion == "projection":
+            self.projection = nn.Conv2d(channels, channels, kernel_size=1, bias=False)
+            weight_init.c2_msra_fill(self.projection)
         self.target = Layer(channels, variant.layer)
         maps = {
             "occluder_mask": variant.structure == "bilayer" and variant.occluder.mask,
@@ -83,7 +105,14 @@ class BilayerHead(nn.Module):
             "target_mask": True,
             "target_contour": variant.target.contour,
         }
-        self.predictors = nn.ModuleDict({name: Predictor(channels) for name, built in maps.items() if built})
+        target_maps = classes if variant.class_agnostic is False else 1
+        self.predictors = nn.ModuleDict(
+            {
+                name: Predictor(channels, target_maps if name.startswith("target") else 1)
+                for name, built in maps.items()
+                if built
+            }
+        )
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Maps of each RoI.
@@ -93,28 +122,36 @@ class BilayerHead(nn.Module):
 
         Returns:
             Logits (N, 1, 28, 28) under `occluder_mask`, `occluder_contour`, `target_mask`, `target_contour`, as far as
-            the variant has them.
+            the variant has them; those of the target (N, classes, 28, 28) where it is not class-agnostic.
         """
-        occluder = self.occluder(features)
-        target = self.target(features + occluder)
-        sources = {"occluder": occluder, "target": target}
+        sources = {}
+        x = features
+        if self.occluder is not None:
+            sources["occluder"] = occluder = self.occluder(features)
+            x = features + (occluder if self.projection is None else self.projection(occluder))
+        sources["target"] = self.target(x)
         return {name: predict(sources[name.split("_")[0]]) for name, predict in self.predictors.items()}
 
 
-def bilayer_losses(outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor) -> dict[str, Tensor]:
-    """The weighted loss of each map that the head has, as `loss_NAME`.
+def bilayer_losses(
+    outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor, variant: Variant
+) -> dict[str, Tensor]:
+    """The weighted loss of each map that the head has, as `loss_NAME` (released code: contours 0.5 * (BCE + BCE)).
 
     Args:
-        outputs: what `BilayerHead` returns, for the N foreground RoIs.
-        target_masks: (N, 28, 28) bool, the ground truth inside each RoI.
+        outputs: logits by name, (N, 1, 28, 28) each: what `BilayerHead` returns, of each RoI's own category.
+        target_masks: (N, 28, 28) bool, the ground truth inside each of the N foreground RoIs.
         occluder_masks: (N, 28, 28) bool, the union of what occludes it there.
+        variant: weights, form of the contour loss, and which RoIs train the occluder layer.
     """
-    chosen = occluder_rois(occluder_masks)
-    every = torch.arange(len(target_masks), device=target_masks.device)
+    every = torch.ones(len(target_masks), device=target_masks.device)
+    chosen = occluder_roi_weights(occluder_masks, variant.occluder_rois)
     losses = {}
     for name, logits in outputs.items():
         layer, kind = name.split("_")
         masks, rois = (occluder_masks, chosen) if layer == "occluder" else (target_masks, every)
-        targets = contour(masks[rois]) if kind == "contour" else masks[rois]
-        losses[f"loss_{name}"] = WEIGHTS[name] * binary_cross_entropy(logits[rois], targets)
+        targets = contour(masks) if kind == "contour" else masks
+        dice = kind == "contour" and variant.contour_loss == "bce_dice"
+        loss = mask_loss(logits[:, 0], targets, rois, dice)
+        losses[f"loss_{name}"] = getattr(variant.loss_weights, name) * loss
     return losses

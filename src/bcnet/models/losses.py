@@ -27,28 +27,46 @@ def _any_of_cross(masks: Tensor) -> Tensor:
     return masks | up | down | left | right
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy; zero, with a gradient of zero, when there is nothing to average.
+def mask_loss(logits: Tensor, targets: Tensor, roi_weights: Tensor, dice: bool = False) -> Tensor:
+    """Binary cross-entropy of each RoI's map, averaged over RoIs; zero, with a gradient of zero, without any weight.
 
     Args:
-        logits: (N, 1, H, W) float.
+        logits: (N, H, W) float.
         targets: (N, H, W) bool.
+        roi_weights: (N,) float, how often a RoI counts.
+        dice: add the dice loss of each map, 1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1) (BMask R-CNN's contours).
     """
-    if logits.numel() == 0:
-        return logits.sum()
-    return F.binary_cross_entropy_with_logits(logits[:, 0], targets.to(logits.dtype))
+    truth = targets.to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
+    if dice:
+        p = logits.sigmoid()
+        overlap, sizes = (p * truth).sum((1, 2)), (p * p).sum((1, 2)) + truth.sum((1, 2))
+        losses = losses + 1 - (2 * overlap + 1) / (sizes + 1)
+    return (roi_weights * losses).sum() / roi_weights.sum().clamp(min=1)
 
 
-def occluder_rois(occluder_masks: Tensor) -> Tensor:
-    """The RoIs that train the occluder layer: the K with an occluder, and the first K of the batch besides.
+def occluder_roi_weights(occluder_masks: Tensor, rule: str) -> Tensor:
+    """How often each RoI counts in the losses of the occluder layer; K of the N RoIs have an occluder.
 
-    So at least half of them are occluded; a RoI can count twice; without an occluder there is none (released code).
+    `released`: the K, and the first K of the batch besides, so that at least half of what counts is occluded and a RoI
+    can count twice (released code). `balanced`: the K, and at most K drawn from the others, what its author says it is
+    for. `all`: every RoI once. Without an occluder nothing counts but under `all`. No copy to the host.
 
     Args:
         occluder_masks: (N, H, W) bool.
+        rule: one of the three.
 
     Returns:
-        (2K,) int64 indices into N.
+        (N,) float.
     """
-    occluded = occluder_masks.flatten(1).any(1).nonzero()[:, 0]
-    return torch.cat([occluded, torch.arange(len(occluded), device=occluded.device)])
+    occluded = occluder_masks.flatten(1).any(1)
+    if rule == "all":
+        return torch.ones_like(occluded, dtype=torch.float32)
+    rank = torch.arange(len(occluded), device=occluded.device)
+    if rule == "balanced":  # the occluded last, the others in a random order
+        draw = torch.rand(len(occluded), device=occluded.device) + occluded
+        rank = draw.argsort().argsort()
+    besides = rank < occluded.sum()
+    if rule == "balanced":
+        besides &= ~occluded
+    return occluded.float() + besides.float()

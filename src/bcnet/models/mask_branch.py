@@ -12,8 +12,10 @@ class RoIMaskBranch(nn.Module):
     """Puts a mask head that maps RoI features to named maps into detectron2's RoI heads.
 
     Args:
-        head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them.
-        losses: from the head's outputs, target masks and occluder masks (both (N, 28, 28) bool) to named losses.
+        head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them; (N, classes, 28, 28) where it
+            has a map for each category, of which the RoI's own is taken.
+        losses: from those logits, (N, 1, 28, 28) each, target masks and occluder masks (both (N, 28, 28) bool) to named
+            losses.
     """
 
     def __init__(
@@ -44,9 +46,18 @@ class RoIMaskBranch(nn.Module):
                 found.pred_masks = found.target_mask
             return instances
         side = outputs["target_mask"].shape[-1]
+        classes = torch.cat([i.gt_classes for i in instances])
+        outputs = {name: of_class(logits, classes) for name, logits in outputs.items()}
         crops = [
             [getattr(i, field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances]
             for field in ("gt_masks", "gt_occluder_masks")
         ]
         target_masks, occluder_masks = (torch.cat(images) for images in crops)
         return self.losses(outputs, target_masks, occluder_masks)
+
+
+def of_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """Of (N, classes or 1, H, W) the map of each RoI's category: (N, 1, H, W)."""
+    if logits.shape[1] == 1:
+        return logits
+    return logits[torch.arange(len(classes), device=classes.device), classes][:, None]

@@ -73,6 +73,15 @@ class TargetSupervision(Supervision):
     mask: Literal[True] = True
 
 
+class LossWeights(Section):
+    """What each map's loss is multiplied by (released code)."""
+
+    target_mask: float = Field(1.0, ge=0)
+    target_contour: float = Field(1.0, ge=0)
+    occluder_mask: float = Field(0.25, ge=0)
+    occluder_contour: float = Field(1.0, ge=0)
+
+
 class Variant(Section):
     """A row of the tables: one detector with one backbone and one mask head."""
 
@@ -81,17 +90,29 @@ class Variant(Section):
     mask_head: Literal["mask_rcnn", "bcnet"]
     label: str | None = None
     masks: Literal["visible", "amodal"] = "visible"  # what target and occluder layer learn
+    class_agnostic: bool | None = None  # one mask for all categories; null: as the method has it
     structure: Literal["bilayer", "single"] = "bilayer"
+    depth: Literal[4, 8] = 8  # 3x3 convolutions from RoI to target maps: 4 as Mask R-CNN, 8 as both layers
     layer: Literal["gcn", "fcn"] = "gcn"
+    fusion: Literal["sum", "projection"] = "sum"  # of RoI features and the occluder layer's
     occluder: Supervision = Supervision()
     target: TargetSupervision = TargetSupervision()
+    occluder_rois: Literal["released", "balanced", "all"] = "released"  # that train the occluder layer
+    contour_loss: Literal["bce", "bce_dice"] = "bce"
+    loss_weights: LossWeights = LossWeights()
     schedule: dict[str, Any] = Field({})
 
     @model_validator(mode="after")
     def _switches_belong_to_bcnet(self) -> "Variant":
-        switches = {"structure", "layer", "occluder", "target"} & self.model_fields_set
+        of_bcnet = "structure depth layer fusion occluder target occluder_rois contour_loss loss_weights"
+        switches = [key for key in of_bcnet.split() if key in self.model_fields_set]
         if self.mask_head != "bcnet" and switches:
-            raise ValueError(f"{', '.join(sorted(switches))}: only for mask_head: bcnet")
-        if self.structure == "single" and "occluder" in switches:
-            raise ValueError("occluder: structure: single has no occluder layer")
+            raise ValueError(f"{', '.join(switches)}: only for mask_head: bcnet")
+        if self.structure == "single":
+            if wrong := [key for key in ("occluder", "occluder_rois") if key in switches]:
+                raise ValueError(f"{', '.join(wrong)}: structure: single has no occluder layer")
+            if self.depth == 4 and "fusion" in switches:
+                raise ValueError("fusion: depth: 4 has one layer only")
+        elif self.depth != 8:
+            raise ValueError("depth: 4: structure: bilayer has two layers of four convolutions, use structure: single")
         return self
