@@ -124,7 +124,7 @@ VERBS = {
         (
             (("names",), {"nargs": "+", "metavar": "VARIANT|IMAGE"}),
             SEED,
-            (("--split",), {"choices": ("val",), "default": "val", "help": "whose pictures (default val)"}),
+            (("--split",), {"choices": ("val", "test-dev"), "default": "val", "help": "whose pictures (default val)"}),
             _path("--model", "a model.safetensors; then the names are picture files", required=False),
             _path("--out", "with --model: where the predictions go", required=False),
         ),
@@ -141,6 +141,16 @@ VERBS = {
     ),
     "compare": Verb(verbs.compare, "tables of all metrics of the run", "bcnet compare"),
     "report": Verb(verbs.report, "the self-contained page of the run", "bcnet report"),
+    "submit": Verb(
+        verbs.submit,
+        "the zip of predictions on test-dev that COCO's server takes",
+        "bcnet predict bcnet-r50 --split test-dev && bcnet submit bcnet-r50",
+        (
+            (("name",), {"metavar": "VARIANT", "help": "a key of params.yaml's variants; with --predictions any name"}),
+            SEED,
+            _path("--predictions", "results on test-dev from elsewhere, in COCO's result format", required=False),
+        ),
+    ),
     "sync": Verb(verbs.sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
     "preset": Verb(
         verbs.preset,

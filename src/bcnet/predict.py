@@ -1,18 +1,25 @@
 """Predictions of a model: over a split, or over any pictures."""
 
+import shutil
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bcnet.data import coco
+from bcnet.data.coco2017 import ANNOTATIONS, test_dev_images
 from bcnet.data.masks import encode
 from bcnet.data.pictures import read_image
-from bcnet.files import sha256, write_json
+from bcnet.files import atomic_output, sha256, write_json
 from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
 from bcnet.params import Params
 from bcnet.params.models import Predict
-from bcnet.progress import progress
+from bcnet.progress import note, progress
+from bcnet.training.checkpoint import checkpoint_folder
+
+CHUNK = 100  # pictures whose predictions are stored together: a killed run loses no more
 
 
 def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
@@ -43,11 +50,13 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
 def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:
     """Predict the pictures of a split with a trained variant; provenance goes beside the predictions.
 
+    A killed run goes on where it was: what is done lies in data/checkpoints.
+
     Args:
         params: the run's parameters.
         name: of the variant.
         seed: of its training.
-        split: `val`.
+        split: `val`, or COCO's `test-dev`.
         data: the folder with `DATASET/models`, `DATASET/annotations`, `DATASET/images`.
 
     Raises:
@@ -55,16 +64,15 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     """
     variant, folder = params.variant(name), data / params.dataset
     weights = folder / f"models/{name}/{seed}/model.safetensors"
-    annotations = folder / f"annotations/instances_{split}.json"
     model = load_model(weights)
-    model.module.to(pick_device())
-    found: list[dict[str, Any]] = []
-    for image in progress(
-        sorted(coco.read(annotations)["images"], key=lambda image: image["id"]), f"predicting {name}"
-    ):
-        picture = read_image(folder / "images" / split / image["file_name"], (image["height"], image["width"]))
-        found += results(model, params.predict, picture, image["id"])
-    out = folder / f"predictions/{name}/{seed}/{split}.json"
+    device = pick_device()
+    model.module.to(device)
+    if split == "val":
+        annotations, pictures = folder / "annotations/instances_val.json", folder / "images/val"
+        images, hashes = coco.read(annotations)["images"], {"images_sha256": sha256(folder / "images.tsv")}
+    else:
+        annotations, pictures = folder / "annotations" / ANNOTATIONS["test"][2], folder / "images/test"
+        images, hashes = test_dev_images(folder), {}  # images.tsv has only what is trained and evaluated on
     provenance = {
         "origin": "measured here",
         "name": name,
@@ -79,12 +87,53 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         "schedule": model.provenance["schedule"],
         "predict": params.predict.model_dump(mode="json"),
         "annotations_sha256": sha256(annotations),
-        "images_sha256": sha256(folder / "images.tsv"),
+        **hashes,
         "model_sha256": sha256(weights),
         "versions": model.provenance["versions"],
     }
-    write_json(out, found)
+
+    def predicted(image: dict[str, Any]) -> list[dict[str, Any]]:
+        picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
+        return results(model, params.predict, picture, image["id"])
+
+    done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
+    out = folder / f"predictions/{name}/{seed}/{split}.json"
+    in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, out)
     write_json(out.with_suffix(".provenance.json"), provenance, indent=True)
+    shutil.rmtree(done)
+
+
+def in_chunks(
+    images: Sequence[dict[str, Any]],
+    predicted: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    what: str,
+    done: Path,
+    out: Path,
+) -> None:
+    """Write the predictions of all images, those of `CHUNK` images at a time into a folder and at the end together.
+
+    Args:
+        images: their entries, in the order of the predictions.
+        predicted: gives an image's.
+        what: for the progress line.
+        done: the folder, named by all that determines the predictions; what lies there is not predicted again.
+        out: the JSON file of all.
+    """
+    chunks = {done / f"{start:08d}.json": images[start : start + CHUNK] for start in range(0, len(images), CHUNK)}
+    done.mkdir(parents=True, exist_ok=True)
+    left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
+    todo = list(chain.from_iterable(left.values()))
+    if len(todo) < len(images):
+        note(f"{what}: going on, {len(images) - len(todo)} of {len(images)} pictures are done")
+    moving = progress(todo, what)
+    for path, chunk in left.items():
+        write_json(path, [found for image in islice(moving, len(chunk)) for found in predicted(image)])
+    with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
+        file.write(b"[")
+        texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
+        for place, text in enumerate(filter(None, texts)):
+            file.write((b"," if place else b"") + text)
+        file.write(b"]")
 
 
 def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from bcnet import params as parameters
+from bcnet.files import InputError
 
 DATA, REPORTS = Path("data"), Path("reports")
 
@@ -94,6 +95,23 @@ def report(args: argparse.Namespace) -> None:
     from bcnet.report.page import report
 
     report(parameters.load(), DATA, REPORTS)
+
+
+def submit(args: argparse.Namespace) -> None:
+    from bcnet.data.coco2017 import test_dev_images
+    from bcnet.data.submit import submit
+
+    params = parameters.load()
+    folder = DATA / params.dataset
+    images = test_dev_images(folder)
+    if args.predictions:
+        predictions, name = args.predictions, args.name
+    else:
+        params.variant(args.name)
+        predictions, name = folder / f"predictions/{args.name}/{args.seed}/test-dev.json", f"{args.name}-{args.seed}"
+        if not predictions.exists():
+            raise InputError(f"{predictions}: no such file (`bcnet predict {args.name} --split test-dev` makes it)")
+    print(submit(predictions, images, name, folder / "submissions"))
 
 
 def sync(args: argparse.Namespace) -> None:

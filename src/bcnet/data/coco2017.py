@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bcnet.data import coco
 from bcnet.data.archive import unzip, unzip_file
 from bcnet.data.download import RemoteFile, download_all
 from bcnet.data.picture_folders import link_pictures, own_folder
-from bcnet.files import atomic_output, need_space
+from bcnet.files import InputError, atomic_output, need_space
 from bcnet.params.data import Coco
 
 FILES: dict[str, tuple[str, int | None]] = {  # MD5 and bytes, as several independent projects give them
@@ -23,6 +24,7 @@ ANNOTATIONS = {  # archive, member of its annotations/, and that file's name in 
     "val": ("annotations/annotations_trainval2017.zip", "instances_val2017.json", "instances_val.json"),
     "test": ("annotations/image_info_test2017.zip", *["image_info_test-dev2017.json"] * 2),
 }
+CATEGORY_IDS = frozenset(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # the 80 that have annotations
 
 
 def download_parts(dataset: Coco, folder: Path, parts: Sequence[str]) -> None:
@@ -77,6 +79,21 @@ def link_test(root: Path, folder: Path) -> None:
     link_pictures(folder / "images/test", root / "test2017", coco.read_images(listed))
     with atomic_output(folder / "annotations" / name) as temporary:
         shutil.copyfile(listed, temporary)
+
+
+def test_dev_images(folder: Path) -> list[dict[str, Any]]:
+    """The image entries of test-dev, whose pictures lie in images/test.
+
+    Args:
+        folder: data/NAME.
+
+    Raises:
+        InputError: the list is not there, or wrong.
+    """
+    listed = folder / "annotations" / ANNOTATIONS["test"][2]
+    if not listed.exists():
+        raise InputError(f"{listed}: no such file (`bcnet fetch {folder.name} --test` gets it: COCO only)")
+    return coco.read_images(listed)
 
 
 def _zip(part: str) -> str:

@@ -4,7 +4,7 @@ Specification: https://cocodataset.org/#format-results.
 """
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,8 +45,8 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
     for place, entry in enumerate(progress(content, f"check {path.name}")):
         if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in left_out:
             continue
-        if problem := _problem(entry, images, categories, iou_type):
-            raise InputError(f"{path}: prediction at place {place}: {problem}")
+        if wrong := problem(entry, images, categories, iou_type):
+            raise InputError(f"{path}: prediction at place {place}: {wrong}")
         shape = entry[SHAPE[iou_type]]
         if iou_type == "segm":
             image = images[entry["image_id"]]
@@ -55,8 +55,14 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
     return kept, iou_type
 
 
-def _problem(entry: Any, images: dict[int, dict], categories: set[int], iou_type: IouType) -> str | None:
-    """What is wrong with a prediction, None if nothing is."""
+def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_type: IouType) -> str | None:
+    """What is wrong with a prediction, None if nothing is.
+
+    Args:
+        images: of the ground truth, by id; each with `height` and `width`.
+        categories: ids of the ground truth's.
+        iou_type: whether it must have a mask or a box.
+    """
     if not isinstance(entry, dict):
         return f"{entry!r:.60}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
     for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
