@@ -1,7 +1,7 @@
 """The embedded data: what every picture of it holds, and that a seed fixes its bytes."""
 
 import json
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from skimage.draw import polygon2mask
 from bcnet.data.shapes import (
     CATEGORIES,
     MIN_PIXELS,
-    OBJECTS,
     OUTLINES,
     Shape,
     coverage,
@@ -27,6 +26,7 @@ from bcnet.data.textures import object_texture
 from bcnet.params.data import Shapes
 
 TRAIN, VAL, SIZE = 60, 3, 160
+SETTINGS = Shapes(source="shapes")
 
 
 def settings(**changes: int) -> Shapes:
@@ -63,7 +63,7 @@ def pictures(coco: dict) -> list[list[dict]]:
 @pytest.fixture(scope="module")
 def scenes() -> list[tuple[list[Shape], np.ndarray]]:
     """The objects that the pictures of `pictures` were painted from, and their amodal masks, from back to front."""
-    return [scene(np.random.default_rng((0, 0, index)), SIZE) for index in range(1, TRAIN + 1)]
+    return [scene(np.random.default_rng((0, 0, index)), SETTINGS) for index in range(1, TRAIN + 1)]
 
 
 def slow_coverage(shape: Shape) -> np.ndarray:
@@ -134,7 +134,7 @@ def test_every_category_is_there_and_ids_have_gaps(coco: dict) -> None:
 
 def test_four_to_nine_objects_none_of_them_nearly_invisible(pictures: list[list[dict]]) -> None:
     counts = [len(rows) for rows in pictures]
-    assert (min(counts), max(counts)) == OBJECTS == (4, 9)
+    assert (min(counts), max(counts)) == (4, 9)
     for row in (row for rows in pictures for row in rows):
         assert row["area"] >= MIN_PIXELS == 60
         assert row["area"] >= 0.15 * row["amodal"].sum()
@@ -208,9 +208,27 @@ def test_colour_does_not_tell_the_category(scenes: list) -> None:
 def test_twins_continue_each_other_and_only_the_outline_parts_them() -> None:
     back = Shape(2, texture=5, centre=(0.4, 0.5), radius=0.25, aspect=1.0, angle=0.0)
     front = Shape(2, texture=5, centre=(0.6, 0.5), radius=0.25, aspect=1.0, angle=0.3)
-    both, alone = (paint(np.random.default_rng(0), shapes, SIZE).astype(int) for shapes in ([back, front], [back]))
+    both, alone = (paint(np.random.default_rng(0), shapes, SETTINGS).astype(int) for shapes in ([back, front], [back]))
     changed = np.abs(both - alone).max(-1) > 40
     seen = visible(np.stack([coverage(s, SIZE) >= 0.5 for s in (back, front)]))
     inside_both = (coverage(back, SIZE) == 1) & (coverage(front, SIZE) == 1)
     assert seen[1][inside_both].all()
     assert 0.02 < changed[inside_both].mean() < 0.35  # the front's outline appears, the back's goes; the rest is equal
+
+
+def test_more_objects_more_of_them_twins_and_fainter_outlines() -> None:
+    """What the harder settings are for; with all beside the one before, a picture that is full is begun anew."""
+    hard = Shapes(source="shapes", objects=(10, 14), beside=1.0, twin=1.0)
+    for index in range(4):
+        shapes, amodal = scene(np.random.default_rng(index), hard)
+        assert 10 <= len(shapes) <= 14
+        assert len({(shape.category, shape.texture) for shape in shapes}) == 1
+        assert all((a & b).any() for a, b in pairwise(amodal))
+    shapes = [Shape(1, 7, (0.5, 0.5), 0.2, 1, 0)]
+    outlines = []
+    for light in (0.5, 0.8, 1.0):
+        settings = SETTINGS.model_copy(update={"outline_light": light})
+        picture = paint(np.random.default_rng(0), shapes, settings).astype(int)
+        ring = [picture[80, 80 + round(0.2 * SIZE)].sum(), picture[80, 80 - round(0.2 * SIZE)].sum()]
+        outlines.append(sum(ring))
+    assert outlines[0] < outlines[1] < outlines[2]

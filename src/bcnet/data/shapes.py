@@ -2,6 +2,7 @@
 
 Objects lie on a textured ground, later ones in front of earlier ones. Most are put beside the one before, so that they
 overlap it, and most of those repeat its category and texture: there, only the faint outline tells the two apart.
+How many of each there are is `params.data.Shapes`.
 """
 
 import os
@@ -25,16 +26,14 @@ PARTS = ("train", "val")
 # Ids with gaps, as COCO's own, so that code which takes ids for indices fails here and not on COCO.
 CATEGORIES = {1: "disc", 2: "square", 3: "triangle", 5: "star", 6: "crescent", 8: "cross", 9: "ring", 11: "heart"}
 
-OBJECTS = (4, 9)  # fewest and most objects of a picture
-BESIDE = 0.6  # share of objects that are put so as to overlap the one before
-TWIN = 0.8  # share of those that repeat its category and texture; objects that meet by chance bring it to a half of all
 RADIUS = (0.10, 0.19)  # of the side of the picture
 MIN_OVERLAP = 0.15  # of the smaller of the two, for an object put beside another
 MIN_VISIBLE, MIN_PIXELS = 0.2, 60  # every object shows this share of itself and this many pixels
-OUTLINE, OUTLINE_LIGHT = 0.02, 0.5  # width, as a share of the side (half of it inside), and light left on it
+OUTLINE = 0.02  # width, as a share of the side, half of it inside
 NOISE = 0.02  # standard deviation, of full scale
 SUPERSAMPLING = 4  # subpixels along a side, for smooth edges
 TRIES = 30  # places tried before it is drawn anew whether the object goes beside the one before
+ROUNDS = 100  # such drawings, after which a picture that has no room left is begun anew
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,9 @@ def _anywhere(rng: np.random.Generator) -> Shape:
     )
 
 
-def _beside(rng: np.random.Generator, other: Shape) -> Shape:
+def _beside(rng: np.random.Generator, other: Shape, twin: float) -> Shape:
     shape = _anywhere(rng)
-    if rng.random() < TWIN:
+    if rng.random() < twin:
         shape = replace(shape, category=other.category, texture=other.texture)
     distance, direction = rng.uniform(0.5, 0.9) * (shape.radius + other.radius), rng.uniform(0, 2 * np.pi)
     x, y = other.centre[0] + distance * np.cos(direction), other.centre[1] + distance * np.sin(direction)
@@ -160,23 +159,27 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / min(a.sum(), b.sum()))
 
 
-def scene(rng: np.random.Generator, size: int) -> tuple[list[Shape], np.ndarray]:
+def scene(rng: np.random.Generator, settings: Shapes) -> tuple[list[Shape], np.ndarray]:
     """Draw the objects of a picture.
 
     Args:
         rng: what they are drawn from.
-        size: side of the picture, pixels.
+        settings: size of the picture, number of objects, and how many overlap and repeat others.
 
     Returns:
         The objects from back to front, and their amodal masks, (objects, size, size) bool.
     """
-    count = rng.integers(OBJECTS[0], OBJECTS[1] + 1)
+    size, count = settings.size, rng.integers(settings.objects[0], settings.objects[1] + 1)
     shapes: list[Shape] = []
     amodal = np.zeros((0, size, size), bool)
+    rounds = 0
     while len(shapes) < count:
-        beside = bool(shapes) and rng.random() < BESIDE
+        rounds += 1
+        if rounds % ROUNDS == 0:
+            shapes, amodal = [], amodal[:0]
+        beside = bool(shapes) and rng.random() < settings.beside
         for _ in range(TRIES):
-            shape = _beside(rng, shapes[-1]) if beside else _anywhere(rng)
+            shape = _beside(rng, shapes[-1], settings.twin) if beside else _anywhere(rng)
             if not all(shape.radius <= c <= 1 - shape.radius for c in shape.centre):
                 continue
             mask = coverage(shape, size) >= 0.5
@@ -191,20 +194,21 @@ def scene(rng: np.random.Generator, size: int) -> tuple[list[Shape], np.ndarray]
     return shapes, amodal
 
 
-def paint(rng: np.random.Generator, shapes: list[Shape], size: int) -> np.ndarray:
+def paint(rng: np.random.Generator, shapes: list[Shape], settings: Shapes) -> np.ndarray:
     """Paint objects on a ground.
 
     Args:
         rng: what ground and noise are drawn from.
         shapes: the objects from back to front.
-        size: side of the picture, pixels.
+        settings: size of the picture, and how dark outlines are.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
+    size = settings.size
     picture = background(rng, size)
     for shape in shapes:
-        light = 1 - (1 - OUTLINE_LIGHT) * _outline(shape, size)[..., None]
+        light = 1 - (1 - settings.outline_light) * _outline(shape, size)[..., None]
         alpha = coverage(shape, size)[..., None]
         picture += alpha * (object_texture(shape.texture, size) * light - picture)
     picture += rng.normal(0, NOISE, picture.shape)
@@ -249,9 +253,9 @@ def _file_name(index: int) -> str:
 def _make(part: str, settings: Shapes, folder: Path, index: int) -> list[dict[str, Any]]:
     """Write picture `index` (from 1) of a part and give its annotations."""
     rng = np.random.default_rng((settings.seed, PARTS.index(part), index))
-    shapes, amodal = scene(rng, settings.size)
+    shapes, amodal = scene(rng, settings)
     with atomic_output(folder / _file_name(index)) as path:
-        Image.fromarray(paint(rng, shapes, settings.size)).save(path, "PNG", compress_level=6)
+        Image.fromarray(paint(rng, shapes, settings)).save(path, "PNG", compress_level=6)
     return annotations(shapes, amodal)
 
 

@@ -16,6 +16,18 @@ class Shapes(Section):
     size: int = Field(160, ge=64, le=1024)  # side of the square pictures, pixels
     train: int = Field(600, ge=1)  # pictures
     val: int = Field(150, ge=1)
+    objects: tuple[Annotated[int, Field(ge=1, le=15)], Annotated[int, Field(ge=1, le=15)]] = (4, 9)  # of a picture
+    beside: Share = 0.6  # of the objects: put so as to overlap the one before
+    twin: Share = 0.8  # of those: repeat its category and texture; objects that meet by chance make the two differ more
+    outline_light: Share = (
+        0.5  # light left on outlines; at 1 there is none, and nothing tells twins apart but their shape
+    )
+
+    @model_validator(mode="after")
+    def _from_less_to_more(self) -> "Shapes":
+        if self.objects[0] > self.objects[1]:
+            raise ValueError(f"objects: {list(self.objects)}: expected the least first")
+        return self
 
 
 class Coco(Section):
