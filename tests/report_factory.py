@@ -11,6 +11,7 @@ from bcnet import params as parameters
 from bcnet.data.masks import encode
 from bcnet.files import write_json
 from bcnet.report import tables
+from bcnet.report.methods import methods
 
 SCRIPT = "<script>alert(1)</script>"
 SIZE = 96
@@ -102,7 +103,7 @@ def write_training(data: Path) -> None:
 
 def write_metrics(params: parameters.Params, reports: Path) -> None:
     """Metrics of every method, run and split, and `compare`'s tables of them, with a published row added."""
-    for index, method in enumerate(tables.methods(params)):
+    for index, method in enumerate(methods(params)):
         for run in method.runs:
             for split in params.splits:
                 about = {"origin": method.origin, "name": method.name, "label": method.label, "seed": run}

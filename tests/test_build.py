@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
 from bcnet.files import InputError
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import MASK_HEADS, build, load_model, losses_of, save_model
+from bcnet.models.build import MAPS, MASK_HEADS, ModelFile, build, detect, load_model, losses_of, save_model
 from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.models.weights import write_weights
 from bcnet.params.models import Model, Predict, Variant
@@ -168,3 +169,49 @@ def test_a_model_file_of_another_shape_is_refused(model_file: Path) -> None:
     with pytest.raises(InputError, match=r"model.safetensors: .*Missing key.*query") as raised:
         load_model(model_file)
     assert "\n" not in str(raised.value)
+
+
+def pasted(probabilities: np.ndarray, box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A RoI's map in its picture, pixel by pixel in float64: bilinear between the map's cell centres, 0 outside."""
+    side = len(probabilities)
+    around = np.pad(probabilities.astype(np.float64), 1)
+    out = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            x = (column + 0.5 - box[0]) / (box[2] - box[0]) * side + 0.5
+            y = (row + 0.5 - box[1]) / (box[3] - box[1]) * side + 0.5
+            if 0 <= x < side + 1 and 0 <= y < side + 1:
+                i, j = int(y), int(x)
+                rows, columns = np.array([1 - y + i, y - i]), np.array([1 - x + j, x - j])
+                out[row, column] = rows @ around[i : i + 2, j : j + 2] @ columns
+    return out
+
+
+@pytest.mark.parametrize("mask_head", ["mask_rcnn", "bcnet"])
+def test_the_mask_is_the_target_map_in_its_box_of_the_picture(mask_head: str) -> None:
+    """A picture that is resized, not to scale, so that boxes and maps can only agree in its own pixels."""
+    torch.manual_seed(0)
+    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head=mask_head)
+    predict = Predict(short_side=64, max_side=90, score_threshold=0)
+    model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [], {})
+    head = model.module.roi_heads.mask_head
+    last = head.head.predictors["target_mask"].predict if mask_head == "bcnet" else head.predictor
+    torch.nn.init.normal_(last.weight, std=3)  # so that the masks are not all of one sign
+    picture = np.random.default_rng(0).integers(0, 255, (30, 57, 3)).astype(np.uint8)
+    found = detect(model, picture, predict)
+    assert len(found.scores) > 5
+    assert set(found.maps) == (set(MAPS) if mask_head == "bcnet" else {"target_mask"})
+    for box, mask, probabilities in zip(found.boxes, found.masks, found.maps["target_mask"], strict=True):
+        expected = pasted(probabilities, box, 30, 57)
+        unsure = abs(expected - 0.5) < 1e-3
+        assert (mask == (expected >= 0.5))[~unsure].all()
+    assert 0.05 < found.masks.mean() < 0.95
+
+
+def test_a_picture_without_detections_has_empty_arrays(model_file: Path) -> None:
+    model = load_model(model_file)
+    model.module.roi_heads.box_predictor.test_score_thresh = 1.0
+    found = detect(model, np.zeros((20, 31, 3), np.uint8), PREDICT)
+    assert (found.classes, found.scores, found.boxes.shape) == ([], [], (0, 4))
+    assert found.masks.shape == (0, 20, 31)
+    assert {name: maps.shape for name, maps in found.maps.items()} == dict.fromkeys(MAPS, (0, 28, 28))

@@ -35,7 +35,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
         Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE). No `bbox`: pycocotools would
         take its area for the mask's.
     """
-    classes, scores, masks = detect(model, picture, predict)
+    found = detect(model, picture, predict)
     return [
         {
             "image_id": image_id,
@@ -43,7 +43,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
             "score": round(score, 6),
             "segmentation": encode(mask),
         }
-        for label, score, mask in zip(classes, scores, masks, strict=True)
+        for label, score, mask in zip(found.classes, found.scores, found.masks, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """From a variant to a model: the table of mask heads, and model files."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.layers import ShapeSpec
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from detectron2.utils.events import EventStorage
 from safetensors import SafetensorError, safe_open
@@ -23,6 +25,8 @@ from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn
 from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.params.models import Model, Predict, Variant
+
+MAPS = ("occluder_contour", "occluder_mask", "target_contour", "target_mask")  # in the order of the paper's figures
 
 
 def _mask_rcnn(variant: Variant, sizes: Model, classes: int) -> nn.Module:
@@ -48,7 +52,7 @@ class MaskHead:
 MASK_HEADS = {"mask_rcnn": MaskHead("Mask R-CNN", _mask_rcnn), "bcnet": MaskHead("BCNet", _bcnet)}
 
 
-def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.Module:
+def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> GeneralizedRCNN:
     """A variant's model with random weights.
 
     Args:
@@ -67,7 +71,7 @@ def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> nn.
 class ModelFile:
     """A trained model and what its file says of it."""
 
-    module: nn.Module  # in evaluation mode
+    module: GeneralizedRCNN  # in evaluation mode
     variant: Variant
     predict: Predict
     categories: list[dict[str, Any]]  # COCO's, in the order of the model's classes
@@ -132,10 +136,19 @@ def losses_of(model: nn.Module, batch: list[dict[str, Any]]) -> dict[str, Tensor
         return model(batch)
 
 
-def detect(
-    model: ModelFile, picture: np.ndarray, predict: Predict
-) -> tuple[list[int], list[float], Iterator[np.ndarray]]:
-    """The detections of one picture, best first.
+@dataclass(frozen=True)
+class Detections:
+    """What a model finds in one picture: N objects, best first."""
+
+    classes: list[int]  # indices into the model's categories
+    scores: list[float]
+    boxes: np.ndarray  # (N, 4) float32: left, top, right, bottom of the RoI, in pixels of the picture
+    masks: np.ndarray  # (N, H, W) bool
+    maps: dict[str, np.ndarray]  # (N, S, S) float32 each: probabilities in the RoI, by the names of the head's maps
+
+
+def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detections:
+    """The detections of one picture.
 
     Args:
         model: the model; its module is on the device that computes.
@@ -143,14 +156,19 @@ def detect(
         predict: the size that the picture is shown in.
 
     Returns:
-        Classes (indices into the model's categories), scores, and masks, each (H, W) bool.
+        Detections whose maps are those that the head has; `target_mask` is always among them, and is the one whose
+        threshold at 0.5 is the mask.
     """
     height, width = picture.shape[:2]
     size = resized(height, width, predict.short_side, predict.max_side)
     image = picture_tensor(picture, size, BACKBONES[model.variant.backbone].channel_order)
     with torch.inference_mode():
-        found = model.module([{"image": image, "height": height, "width": width}])[0]["instances"].to("cpu")
-    return found.pred_classes.tolist(), found.scores.tolist(), (mask.numpy() for mask in found.pred_masks)
+        (found,) = model.module.inference([{"image": image}], do_postprocess=False)
+        found.target_mask = found.pred_masks  # which the next line replaces by masks of the picture's size
+        found = detector_postprocess(found, height, width).to("cpu")
+    maps = {name: found.get(name)[:, 0].numpy() for name in MAPS if found.has(name)}
+    boxes = found.pred_boxes.tensor.numpy()
+    return Detections(found.pred_classes.tolist(), found.scores.tolist(), boxes, found.pred_masks.numpy(), maps)
 
 
 def pick_device() -> torch.device:

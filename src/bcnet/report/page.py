@@ -20,7 +20,7 @@ from bcnet.params.data import Coco, Shapes
 from bcnet.progress import progress
 from bcnet.report import pictures
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
-from bcnet.report.tables import Method, methods
+from bcnet.report.methods import Method, methods
 
 PICTURES = 8
 POINTS = 200  # of a training curve

@@ -1,7 +1,6 @@
 """The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ruamel.yaml import YAML
 
 from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
+from bcnet.report.methods import Method, Row, methods, why
 
 REFERENCE = Path("reference/results.yaml")
 PUBLISHED_SPLIT = "test-dev"
@@ -28,19 +28,6 @@ LONG = pa.schema(
         "value": pa.float64(),
     }
 )
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Method:
-    """What rows are made of: a variant, whose runs are its seeds, or brought predictions."""
-
-    origin: str
-    name: str
-    label: str
-    detector: str | None
-    backbone: str | None
-    runs: tuple[str, ...]
 
 
 def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
@@ -92,19 +79,6 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), long_file)
 
 
-def methods(params: Params) -> list[Method]:
-    """The methods of a run, in the order of params.yaml: variants, then brought predictions."""
-    seeds = tuple(str(seed) for seed in params.seeds)
-    variants = [
-        Method("measured here", name, variant.label or name, variant.detector, variant.backbone, seeds)
-        for name, variant in params.variants.items()
-    ]
-    brought = [
-        Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
-    ]
-    return variants + brought
-
-
 def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
     """Metrics that `evaluate` wrote, of predictions of that origin."""
     predictions = f"data/{dataset}/predictions/{method.name}/{path.parent.name}/val.json"
@@ -154,7 +128,7 @@ def _numbers(method: Method, runs: list[dict[str, Any]], metrics: Iterable[str],
     reasons |= dict.fromkeys(("seeds", "iterations"), "brought predictions do not say")
     if len(runs) == 1:
         reasons |= {column: "one run" for column in columns if column.endswith("_std")}
-    return row | {"why": _why(row, columns, reasons)}
+    return row | {"why": why(row, columns, reasons)}
 
 
 def _recall(runs: list[dict[str, Any]], edges: Iterable[float]) -> list[Row]:
@@ -164,14 +138,14 @@ def _recall(runs: list[dict[str, Any]], edges: Iterable[float]) -> list[Row]:
         reasons = dict.fromkeys(("objects", *RECALLS), "the ground truth has no occlusion, `bcnet convert` adds it")
         for low, high in pairwise(edges):
             row: Row = {"cover_from": low, "cover_to": high, "objects": None, **dict.fromkeys(RECALLS)}
-            rows.append(row | {"why": _why(row, list(reasons), reasons)})
+            rows.append(row | {"why": why(row, list(reasons), reasons)})
         return rows
     boxes = runs[0]["provenance"]["iou_type"] == "bbox"
     reasons = dict.fromkeys(RECALLS, "the predictions are boxes" if boxes else "no object in this bin")
     for bins in zip(*(run["recall"]["box_cover"] for run in runs), strict=True):
         row = {"cover_from": bins[0]["from"], "cover_to": bins[0]["to"], "objects": bins[0]["objects"]}
         row |= {name: None if boxes else _mean([each[name] for each in bins]) for name in RECALLS}
-        rows.append(row | {"why": _why(row, list(reasons), reasons)})
+        rows.append(row | {"why": why(row, list(reasons), reasons)})
     return rows
 
 
@@ -200,17 +174,8 @@ def _published(path: Path, name: str, columns: list[str]) -> list[Row]:
             "source": f"{entry['source']} ({entry['sure']}{schedule})",
             "provenance": orjson.dumps(entry).decode(),
         }
-        rows.append(row | {"why": _why(row, columns, dict.fromkeys(columns, "published without this number"))})
+        rows.append(row | {"why": why(row, columns, dict.fromkeys(columns, "published without this number"))})
     return rows
-
-
-def _why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:
-    """`columns that are empty: reason`, for each reason."""
-    empty: dict[str, list[str]] = {}
-    for column in columns:
-        if row[column] is None:
-            empty.setdefault(reasons[column], []).append(column)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in empty.items())
 
 
 def _mean(shares: list[float | None]) -> float | None:

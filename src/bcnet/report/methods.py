@@ -1,0 +1,42 @@
+"""What the rows of every table are made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bcnet.params import Params
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What rows are made of: a variant, whose runs are its seeds, or brought predictions."""
+
+    origin: str
+    name: str
+    label: str
+    detector: str | None
+    backbone: str | None
+    runs: tuple[str, ...]
+
+
+def methods(params: Params) -> list[Method]:
+    """The methods of a run, in the order of params.yaml: variants, then brought predictions."""
+    seeds = tuple(str(seed) for seed in params.seeds)
+    variants = [
+        Method("measured here", name, variant.label or name, variant.detector, variant.backbone, seeds)
+        for name, variant in params.variants.items()
+    ]
+    brought = [
+        Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
+    ]
+    return variants + brought
+
+
+def why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:
+    """`columns that are empty: reason`, for each reason."""
+    empty: dict[str, list[str]] = {}
+    for column in columns:
+        if row[column] is None:
+            empty.setdefault(reasons[column], []).append(column)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in empty.items())
