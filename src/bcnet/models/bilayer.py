@@ -152,6 +152,6 @@ def bilayer_losses(
         masks, rois = (occluder_masks, chosen) if layer == "occluder" else (target_masks, every)
         targets = contour(masks) if kind == "contour" else masks
         dice = kind == "contour" and variant.contour_loss == "bce_dice"
-        loss = mask_loss(logits[:, 0], targets, rois, dice)
+        loss = mask_loss(logits.squeeze(1), targets, rois, dice)
         losses[f"loss_{name}"] = getattr(variant.loss_weights, name) * loss
     return losses
