@@ -51,7 +51,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ("mask_head: bcnet", "mask_head: bc"),
             ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn' or 'bcnet'",
         ),
-        (("  bcnet:", "  mask-rcnn:"), ':51: found duplicate key "mask-rcnn"'),
+        (("  bcnet:", "  mask-rcnn:"), ':52: found duplicate key "mask-rcnn"'),
         (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
         (("  bcnet: {", "  b/c: {"), ": variants.b/c: 'b/c': string should match pattern"),
         (

@@ -70,7 +70,7 @@ def test_origins_are_told_apart_in_the_main_table(page):
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
     assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00"]
-    assert row[5:] == ["faster_rcnn", "efficientnet_lite0", "2", "600", "10", "30"]
+    assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
     assert page.groups["val|brought"][0][1:3] == ["43.50", "63.50"]
 
 

@@ -110,7 +110,7 @@ def test_percent_is_the_mean_over_seeds_with_its_spread(reports):
     assert row["AP_std"] == f"{statistics.stdev(values):.2f}" == "2.57"
     assert row["box_AP"] == "47.06"
     assert [row[key] for key in ("seeds", "objects", "images", "iterations")] == ["3", "905", "150", "600"]
-    assert (row["detector"], row["backbone"]) == ("faster_rcnn", "efficientnet_lite0")
+    assert (row["detector"], row["backbone"]) == ("Faster R-CNN", "efficientnet_lite0")
     assert row["source"] == ", ".join(f"{reports.name}/demo/metrics/bcnet/{seed}/val.json" for seed in range(3))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import timm
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import FPN, Backbone, ResNet
-from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock
 from torch import Tensor, nn
 
@@ -108,7 +108,7 @@ BACKBONES = {
 
 
 def pyramid(backbone: str, channels: int, freeze_at: int) -> FPN:
-    """The backbone with a feature pyramid, levels p2 to p6.
+    """The backbone with a feature pyramid, levels p2 to p6, for Faster R-CNN.
 
     Args:
         backbone: a key of `BACKBONES`.
@@ -117,3 +117,13 @@ def pyramid(backbone: str, channels: int, freeze_at: int) -> FPN:
     """
     bottom_up = BACKBONES[backbone].build(freeze_at)
     return FPN(bottom_up, list(LEVELS), out_channels=channels, top_block=LastLevelMaxPool())
+
+
+def pyramid_from_p3(backbone: str, channels: int, freeze_at: int) -> FPN:
+    """The backbone with a feature pyramid, levels p3 to p7, for FCOS: p6 and p7 by strided convolutions on p5.
+
+    Arguments as for `pyramid`.
+    """
+    bottom_up = BACKBONES[backbone].build(freeze_at)
+    top = LastLevelP6P7(channels, channels, in_feature="p5")
+    return FPN(bottom_up, list(LEVELS[1:]), out_channels=channels, top_block=top)

@@ -1,4 +1,4 @@
-"""From a variant to a model: the table of mask heads, and model files."""
+"""From a variant to a model: the tables of detectors and mask heads, and model files."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import GeneralizedRCNN
+from detectron2.modeling import FPN, GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from detectron2.utils.events import EventStorage
@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from bcnet.data.loader import picture_tensor, resized
 from bcnet.files import InputError, atomic_output
-from bcnet.models.backbones import BACKBONES, pyramid
+from bcnet.models.backbones import BACKBONES, pyramid, pyramid_from_p3
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn
+from bcnet.models.fcos import fcos
 from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.params.models import Model, Predict, Variant
 
@@ -52,6 +53,17 @@ class MaskHead:
 MASK_HEADS = {"mask_rcnn": MaskHead("Mask R-CNN", _mask_rcnn), "bcnet": MaskHead("BCNet", _bcnet)}
 
 
+@dataclass(frozen=True)
+class Detector:
+    """What makes a detector's backbone with its pyramid, and the model around it and a mask head."""
+
+    pyramid: Callable[[str, int, int], FPN]  # takes backbone, channels, freeze_at
+    build: Callable[[FPN, nn.Module, int, Variant, Model, Predict], GeneralizedRCNN]
+
+
+DETECTORS = {"faster_rcnn": Detector(pyramid, faster_rcnn), "fcos": Detector(pyramid_from_p3, fcos)}
+
+
 def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> GeneralizedRCNN:
     """A variant's model with random weights.
 
@@ -63,8 +75,9 @@ def build(variant: Variant, sizes: Model, predict: Predict, classes: int) -> Gen
     """
     with torch.random.fork_rng(devices=[]):  # so that with one seed all variants start with equal weights elsewhere
         mask_head = MASK_HEADS[variant.mask_head].build(variant, sizes, classes)
-    backbone = pyramid(variant.backbone, sizes.fpn_channels, sizes.freeze_at)
-    return faster_rcnn(backbone, mask_head, classes, BACKBONES[variant.backbone], sizes, predict)
+    detector = DETECTORS[variant.detector]
+    backbone = detector.pyramid(variant.backbone, sizes.fpn_channels, sizes.freeze_at)
+    return detector.build(backbone, mask_head, classes, variant, sizes, predict)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from detectron2.modeling.proposal_generator import RPN, StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLayers
 from torch import nn
 
-from bcnet.models.backbones import BackboneSpec
-from bcnet.params.models import Model, Predict
+from bcnet.models.backbones import BACKBONES
+from bcnet.params.models import Model, Predict, Variant
 
 POOLED = ("p2", "p3", "p4", "p5")  # the levels that RoIs are pooled from; the proposals use p6 as well
 
 
 def faster_rcnn(
-    pyramid: FPN, mask_head: nn.Module, classes: int, spec: BackboneSpec, sizes: Model, predict: Predict
+    pyramid: FPN, mask_head: nn.Module, classes: int, variant: Variant, sizes: Model, predict: Predict
 ) -> GeneralizedRCNN:
     """The two-stage detector with detectron2's own defaults, in the sizes that `params.yaml` names.
 
@@ -25,12 +25,13 @@ def faster_rcnn(
         pyramid: backbone with levels p2 to p6.
         mask_head: what detectron2's RoI heads call as mask head.
         classes: number of categories, background not counted.
-        spec: the backbone's input.
+        variant: its backbone's input.
         sizes: widths and numbers of RoIs.
         predict: score threshold, NMS and number of detections of test time.
     """
     shapes = pyramid.output_shape()
     levels = list(shapes)
+    spec = BACKBONES[variant.backbone]
     scales = tuple(1 / shapes[level].stride for level in POOLED)
     channels = sizes.fpn_channels
     proposals = RPN(

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from bcnet.params.section import Section, Share
 
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
+DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}  # their names in the literature
 
 
 class Schedule(Section):
@@ -47,7 +48,22 @@ class Model(Section):
     rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
     proposals_test: int = Field(1000, ge=10)
+    fcos_ranges: tuple[int, int, int, int] = (64, 128, 256, 512)  # pixels: largest distance to a side, P3 to P6
     freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
+
+    @model_validator(mode="after")
+    def _ranges_in_order(self) -> "Model":
+        if list(self.fcos_ranges) != sorted(set(self.fcos_ranges)) or self.fcos_ranges[0] <= 0:
+            raise ValueError("fcos_ranges must rise from above 0")
+        return self
+
+
+class FcosPredict(Section):
+    """How FCOS chooses its detections (defaults: the released configuration)."""
+
+    score_threshold: Share = 0.03  # of a category's probability, before centerness
+    nms: Share = 0.6
+    candidates: int = Field(1000, ge=1)  # of each level, before NMS
 
 
 class Predict(Section):
@@ -58,6 +74,7 @@ class Predict(Section):
     score_threshold: Share = 0.05
     nms: Share = 0.5
     detections: int = Field(100, ge=1, le=100)
+    fcos: FcosPredict = FcosPredict()  # in the place of score_threshold and nms
 
 
 class Supervision(Section):
@@ -85,7 +102,7 @@ class LossWeights(Section):
 class Variant(Section):
     """A row of the tables: one detector with one backbone and one mask head."""
 
-    detector: Literal["faster_rcnn"]
+    detector: Literal["faster_rcnn", "fcos"]
     backbone: Backbone
     mask_head: Literal["mask_rcnn", "bcnet"]
     label: str | None = None
@@ -100,7 +117,14 @@ class Variant(Section):
     occluder_rois: Literal["released", "balanced", "all"] = "released"  # that train the occluder layer
     contour_loss: Literal["bce", "bce_dice"] = "bce"
     loss_weights: LossWeights = LossWeights()
+    mask_rois: Literal["proposals", "ground_truth"] = "proposals"  # what trains the mask head on fcos
     schedule: dict[str, Any] = Field({})
+
+    @model_validator(mode="after")
+    def _mask_rois_belong_to_fcos(self) -> "Variant":
+        if self.detector != "fcos" and "mask_rois" in self.model_fields_set:
+            raise ValueError("mask_rois: only for detector: fcos")
+        return self
 
     @model_validator(mode="after")
     def _switches_belong_to_bcnet(self) -> "Variant":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bcnet.params import Params
+from bcnet.params.models import DETECTORS
 
 Row = dict[str, Any]
 
@@ -24,7 +25,7 @@ def methods(params: Params) -> list[Method]:
     """The methods of a run, in the order of params.yaml: variants, then brought predictions."""
     seeds = tuple(str(seed) for seed in params.seeds)
     variants = [
-        Method("measured here", name, variant.label or name, variant.detector, variant.backbone, seeds)
+        Method("measured here", name, variant.label or name, DETECTORS[variant.detector], variant.backbone, seeds)
         for name, variant in params.variants.items()
     ]
     brought = [

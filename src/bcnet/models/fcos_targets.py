@@ -1,0 +1,108 @@
+"""What FCOS learns at each location, and its losses (Tian et al., ICCV 2019, with the improvements that BCNet uses).
+
+A location is the centre of a cell of a pyramid level; `distances` are those to the left, top, right and lower side of a
+box. A method whose masks depend on the location (CondInst, SipMask …) trains on `assign`'s object indices.
+"""
+
+import torch
+from fvcore.nn import sigmoid_focal_loss
+from torch import Tensor
+from torch.nn import functional as F
+
+CENTRE_RADIUS = 1.5  # strides: only locations this near to a box's centre learn it
+BOX_WEIGHT = 1.25
+
+
+def locations(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """(height * width, 2) float32, x and y in pixels, of a level's cells, row by row: index · stride + stride // 2."""
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1).float() * stride + stride // 2
+
+
+def distances_to(boxes: Tensor, points: Tensor) -> Tensor:
+    """(…, 4) distances from points (…, 2) to the sides of boxes (…, 4), x0, y0, x1, y1; negative outside."""
+    return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
+
+
+def assign(boxes: Tensor, points: Tensor, strides: Tensor, ranges: Tensor) -> Tensor:
+    """Which object each location of a picture learns.
+
+    One that the location lies in, no farther than 1.5 strides from its centre along x and y, and whose farthest side is
+    within the level's range, both ends included; the smallest of several (released code).
+
+    Args:
+        boxes: (G, 4) float, x0, y0, x1, y1 in pixels.
+        points: (K, 2), x and y of the locations of all levels, in pixels.
+        strides: (K,) of each location's level, in pixels.
+        ranges: (K, 2) smallest and largest distance to the farthest side, in pixels.
+
+    Returns:
+        (K,) int64 indices into the boxes; -1: background.
+    """
+    if len(boxes) == 0:
+        return torch.full((len(points),), -1, device=points.device)
+    distances = distances_to(boxes, points[:, None])  # (K, G, 4)
+    from_centre = (points[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(-1)
+    farthest = distances.amax(-1)
+    fits = (distances.amin(-1) > 0) & (from_centre < CENTRE_RADIUS * strides[:, None])
+    fits &= (farthest >= ranges[:, :1]) & (farthest <= ranges[:, 1:])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1).expand(len(points), -1)
+    smallest, index = areas.masked_fill(~fits, torch.inf).min(1)
+    return index.masked_fill(smallest.isinf(), -1)
+
+
+def centerness(distances: Tensor) -> Tensor:
+    """(N,) from distances (N, 4) > 0: 1 at the box's centre, towards 0 at its sides (FCOS, equation 3)."""
+    pairs = distances.unflatten(-1, (2, 2))  # left and top, right and lower
+    return (pairs.amin(-2) / pairs.amax(-2)).prod(-1).sqrt()
+
+
+def giou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """(N,) 1 - GIoU of boxes around one location each, by their distances (N, 4) ≥ 0, in strides.
+
+    As FCOS has it: with 1 added to intersection and union within the IoU.
+    """
+    area, target_area = (each.unflatten(-1, (2, 2)).sum(-2).prod(-1) for each in (predicted, target))
+    intersection = torch.minimum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1)
+    hull = torch.maximum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1) + 1e-7
+    union = area + target_area - intersection
+    return 1 - (intersection + 1) / (union + 1) + (hull - union) / hull
+
+
+def fcos_losses(
+    logits: Tensor, predicted: Tensor, centerness_logits: Tensor, classes: Tensor, targets: Tensor
+) -> dict[str, Tensor]:
+    """The three losses, over all locations of a batch.
+
+    Args:
+        logits: (M, C), of the categories.
+        predicted: (M, 4) distances, in strides.
+        centerness_logits: (M,).
+        classes: (M,) int64 category of the object that the location learns; -1: background.
+        targets: (M, 4) distances to its sides, in strides; anything on background.
+
+    Returns:
+        `loss_fcos_cls`, focal; `loss_fcos_box`, GIoU, weighted by the target's centerness; `loss_fcos_centerness`,
+        binary cross-entropy. Divided by the number of positive locations, the second by the sum of its weights: means
+        over the processes, so that several together learn what one would on the whole batch (FCOS's own code).
+    """
+    positive = (classes >= 0).nonzero()[:, 0]
+    wanted = torch.zeros_like(logits)
+    wanted[positive, classes[positive]] = 1
+    central = centerness(targets[positive])
+    count, weight = _mean_over_processes(torch.stack([central.new_tensor(len(positive)), central.sum()]))
+    count, weight = count.clamp(min=1), weight.clamp(min=1e-6)
+    boxes = (central * giou_loss(predicted[positive], targets[positive])).sum()
+    centred = F.binary_cross_entropy_with_logits(centerness_logits[positive], central, reduction="sum")
+    return {
+        "loss_fcos_cls": sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum") / count,
+        "loss_fcos_box": BOX_WEIGHT * boxes / weight,
+        "loss_fcos_centerness": centred / count,
+    }
+
+
+def _mean_over_processes(values: Tensor) -> Tensor:
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values)
+        values = values / torch.distributed.get_world_size()
+    return values
