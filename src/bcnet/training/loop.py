@@ -21,7 +21,7 @@ from bcnet import __version__
 from bcnet.data.loader import TrainingPictures
 from bcnet.files import InputError, atomic_output, sha256
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import build, losses_of, save_model
+from bcnet.models.build import build, losses_of, pick_device, save_model
 from bcnet.params import Params
 from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
@@ -127,10 +127,10 @@ def join_processes() -> tuple[int, int, torch.device]:
     """This process's rank, their number, and its device; more than one only under torchrun."""
     rank, world, local = (int(os.environ.get(key, "0")) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     world = max(world, 1)
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    else:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local)
+    device = pick_device()
+    if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
         # a safety net that costs a tenth of the time; torch has no type information for it
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
