@@ -27,7 +27,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
 
     Args:
         model: what `load_model` gives.
-        predict: the size that the picture is shown to the model in.
+        predict: the views in which the picture is shown to the model.
         picture: (H, W, 3) uint8, RGB.
         image_id: for the results' `image_id`.
 

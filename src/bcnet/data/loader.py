@@ -28,7 +28,7 @@ SHAPE = {  # where an annotation has the target's box and mask, and the occluder
 }
 
 
-def resized(height: int, width: int, short_side: int, max_side: int) -> tuple[int, int]:
+def resized(height: int, width: int, short_side: int, max_side: float) -> tuple[int, int]:
     """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule)."""
     scale = min(short_side / min(height, width), max_side / max(height, width))
     return int(height * scale + 0.5), int(width * scale + 0.5)

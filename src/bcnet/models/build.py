@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bcnet.data.loader import picture_tensor, resized
 from bcnet.files import InputError, atomic_output
+from bcnet.models.augmentation import detect_in_views, views_of
 from bcnet.models.backbones import BACKBONES, pyramid, pyramid_from_p3
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn
@@ -166,17 +166,20 @@ def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detection
     Args:
         model: the model; its module is on the device that computes.
         picture: (H, W, 3) uint8, RGB.
-        predict: the size that the picture is shown in.
+        predict: the views that the picture is shown in.
 
     Returns:
         Detections whose maps are those that the head has; `target_mask` is always among them, and is the one whose
         threshold at 0.5 is the mask.
     """
     height, width = picture.shape[:2]
-    size = resized(height, width, predict.short_side, predict.max_side)
-    image = picture_tensor(picture, size, BACKBONES[model.variant.backbone].channel_order)
+    views = views_of(picture, predict, BACKBONES[model.variant.backbone].channel_order)
     with torch.inference_mode():
-        (found,) = model.module.inference([{"image": image}], do_postprocess=False)
+        if len(views) == 1:
+            (found,) = model.module.inference([{"image": views[0].image}], do_postprocess=False)
+        else:
+            nms = predict.fcos.nms if model.variant.detector == "fcos" else predict.nms
+            found = detect_in_views(model.module, views, (height, width), nms, predict.detections)
         found.target_mask = found.pred_masks  # which the next line replaces by masks of the picture's size
         found = detector_postprocess(found, height, width).to("cpu")
     maps = {name: found.get(name)[:, 0].numpy() for name in MAPS if found.has(name)}

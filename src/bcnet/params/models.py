@@ -1,6 +1,6 @@
 """Parameters of training and test time, and of the variants that are compared."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -67,14 +67,23 @@ class FcosPredict(Section):
 
 
 class Predict(Section):
-    """Test time: one scale, no flip."""
+    """Test time: one view of each picture, or several whose detections are merged."""
 
     short_side: int = Field(ge=32)
     max_side: int = Field(ge=32)
+    flip: bool = False  # each view mirrored as well
+    extra_short_sides: tuple[Annotated[int, Field(ge=32)], ...] = ()  # one more view each
     score_threshold: Share = 0.05
     nms: Share = 0.5
     detections: int = Field(100, ge=1, le=100)
     fcos: FcosPredict = FcosPredict()  # in the place of score_threshold and nms
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> "Predict":
+        sides = [self.short_side, *self.extra_short_sides]
+        if twice := [side for side in sides if sides.count(side) > 1]:
+            raise ValueError(f"extra_short_sides: {twice[0]} is a view twice, short_side's included")
+        return self
 
 
 class Supervision(Section):
