@@ -71,6 +71,12 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("label: BCNet}", "depth: 4}"), "depth: 4: structure: bilayer has two layers of four convolutions"),
         (("label: BCNet}", "structure: single, depth: 4, fusion: sum}"), "fusion: depth: 4 has one layer only"),
         (("label: Mask R-CNN}", "label: Mask R-CNN, fusion: sum}"), "fusion: only for mask_head: bcnet"),
+        (("nms: 0.5", "flip: both"), ": predict.flip: 'both': input should be a valid boolean"),
+        (
+            ("nms: 0.5", "extra_short_sides: [200, 16]"),
+            ": predict.extra_short_sides.1: 16: input should be greater than",
+        ),
+        (("nms: 0.5", "extra_short_sides: [160]"), ": predict: extra_short_sides: 160 is a view twice"),
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),

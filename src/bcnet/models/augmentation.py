@@ -1,6 +1,7 @@
 """Test-time augmentation: one picture shown to a detector in several sizes, and mirrored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,8 @@ def detect_in_views(
     """
     found = []
     for view in views:
-        (seen,) = model.inference([{"image": view.image}], do_postprocess=False)
+        with _without_masks(model):
+            (seen,) = model.inference([{"image": view.image}], do_postprocess=False)
         boxes = Boxes(_mirrored(seen.pred_boxes.tensor, view) * _scale(size, view).to(seen.scores.device))
         found.append(Instances(size, pred_boxes=boxes, scores=seen.scores, pred_classes=seen.pred_classes))
     together = Instances.cat(found)
@@ -83,6 +85,16 @@ def detect_in_views(
     for name, total in sums.items():
         merged.set(name, total / len(views))
     return merged
+
+
+@contextmanager
+def _without_masks(model: GeneralizedRCNN) -> Iterator[None]:
+    """The model gives boxes only: its mask head would take most of the time."""
+    model.roi_heads.mask_on = False
+    try:
+        yield
+    finally:
+        model.roi_heads.mask_on = True
 
 
 def _scale(size: tuple[int, int], view: View) -> Tensor:

@@ -20,6 +20,7 @@ class MaskROIHeads(nn.Module):
     def __init__(self, strides: dict[str, int], mask_head: nn.Module, rois: int) -> None:
         super().__init__()
         self.levels, self.rois = list(strides), rois
+        self.mask_on = True  # as detectron2's RoI heads have it: false leaves the masks out at test time
         scales = [1 / stride for stride in strides.values()]
         self.mask_pooler = ROIPooler(output_size=14, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2")
         self.mask_head = mask_head
@@ -47,6 +48,8 @@ class MaskROIHeads(nn.Module):
 
     def forward_with_given_boxes(self, features: dict[str, Tensor], instances: list[Instances]) -> list[Instances]:
         """The instances, which have `pred_boxes` and `pred_classes`, with the fields of the mask head."""
+        if not self.mask_on:
+            return instances
         return self.mask_head(self._pool(features, [each.pred_boxes for each in instances]), instances)
 
     def _pool(self, features: dict[str, Tensor], boxes: list[Boxes]) -> Tensor:
