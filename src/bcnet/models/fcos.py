@@ -1,8 +1,8 @@
 """FCOS: a detector that predicts a box from each location (Tian et al., ICCV 2019), as BCNet's released code has it.
 
 Its parts are made to be put together anew: a method whose masks depend on the location writes a proposal generator of
-its own from `FCOS.locate`, `FCOS.head` (whose outputs have the towers' features), `FCOS.assign` (which object each
-location learns) and `decode` (whose detections have their `levels` and `locations`).
+its own from `FCOS.predict` (whose outputs have the towers' features), `assign` (which object each location learns) and
+`FCOS.detect` (whose detections have their `levels` and `locations`).
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.fcos_targets import assign, distances_to, fcos_losses, locations
+from bcnet.models.fcos_targets import Locations, assign, distances_to, fcos_losses, locate
 from bcnet.models.mask_roi_heads import MaskROIHeads
 from bcnet.params.models import FcosPredict, Model, Predict, Variant
 
@@ -33,6 +33,13 @@ class LevelOutput(NamedTuple):
     centerness: Tensor  # (N, 1, H, W) logits
     cls_features: Tensor  # (N, C, H, W), of the tower of categories
     box_features: Tensor  # (N, C, H, W), of the tower of boxes
+
+
+class GroupNorm(nn.GroupNorm):
+    """PyTorch's, which also takes groups of one value: what 32 channels are on a level of 1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class FCOSHead(nn.Module):
@@ -67,7 +74,7 @@ class FCOSHead(nn.Module):
 def _tower(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(4):
-        layers += [nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.GroupNorm(32, channels), nn.ReLU()]
+        layers += [nn.Conv2d(channels, channels, kernel_size=3, padding=1), GroupNorm(32, channels), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -79,7 +86,7 @@ class FCOS(nn.Module):
         classes: number of categories.
         strides: of the levels by name, in pixels, rising.
         ranges: the largest distance to a side, in pixels, that a level learns, of all levels but the last.
-        predict: how detections are chosen at test time.
+        settings: how detections are chosen at test time.
         detections: at most so many a picture then.
         propose: whether training needs proposals too; otherwise they are empty.
     """
@@ -90,99 +97,77 @@ class FCOS(nn.Module):
         classes: int,
         strides: dict[str, int],
         ranges: tuple[int, ...],
-        predict: FcosPredict,
+        settings: FcosPredict,
         detections: int,
         propose: bool,
     ) -> None:
         super().__init__()
         self.head = FCOSHead(channels, classes, len(strides))
         self.strides, self.propose = strides, propose
-        self.ranges = list(zip((-1.0, *ranges), (*ranges, math.inf), strict=True))
-        self.predict, self.detections = predict, detections
+        self.ranges = list(zip((0.0, *ranges), (*ranges, math.inf), strict=True))
+        self.settings, self.detections = settings, detections
 
     def forward(
         self, images: ImageList, features: dict[str, Tensor], targets: list[Instances] | None = None
     ) -> tuple[list[Instances], dict[str, Tensor]]:
         """Detections of each picture (what `decode` gives) and, in training, the losses (what `fcos_losses` gives)."""
-        levels = [features[name] for name in self.strides]
-        outputs, points = self.head(levels), self.locate(levels)
+        outputs, places = self.predict(features)
         if not self.training:
-            return self._decoded(outputs, points, images.image_sizes, self.predict, self.detections), {}
+            return self.detect(outputs, places, images.image_sizes), {}
         assert targets is not None
+        losses = self.losses(outputs, places, targets)
         if self.propose:
-            with torch.no_grad():
-                found = self._decoded(outputs, points, images.image_sizes, TRAINING, TRAINING_DETECTIONS)
-        else:
-            found = [Instances(size, pred_boxes=Boxes(levels[0].new_empty(0, 4))) for size in images.image_sizes]
-        return found, self.losses(outputs, points, targets)
+            return self.detect(outputs, places, images.image_sizes), losses
+        none = Boxes(places.points.new_empty(0, 4))
+        return [Instances(size, pred_boxes=none) for size in images.image_sizes], losses
 
-    def locate(self, levels: list[Tensor]) -> list[Tensor]:
-        """(H * W, 2) x and y in pixels of the locations of each level (N, C, H, W), row by row."""
-        sizes = [level.shape[-2:] for level in levels]
-        return [
-            locations(height, width, stride, levels[0].device)
-            for (height, width), stride in zip(sizes, self.strides.values(), strict=True)
-        ]
+    def predict(self, features: dict[str, Tensor]) -> tuple[list[LevelOutput], Locations]:
+        """The head's output on each level, and the locations of all of them."""
+        levels = [features[name] for name in self.strides]
+        sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        return self.head(levels), locate(sizes, list(self.strides.values()), self.ranges, levels[0].device)
 
-    def assign(self, points: list[Tensor], boxes: Tensor) -> Tensor:
-        """(K,) int64: which of a picture's boxes (G, 4) each location of all levels learns; -1: background."""
-        counts = torch.tensor([len(level) for level in points], device=boxes.device)
-        strides = torch.tensor(list(self.strides.values()), device=boxes.device).repeat_interleave(counts)
-        ranges = torch.tensor(self.ranges, device=boxes.device).repeat_interleave(counts, 0)
-        return assign(boxes, torch.cat(points), strides, ranges)
-
-    def losses(self, outputs: list[LevelOutput], points: list[Tensor], targets: list[Instances]) -> dict[str, Tensor]:
-        """The losses of a batch: see `fcos_losses`."""
-        strides = torch.cat([points[i].new_full((len(points[i]), 1), s) for i, s in enumerate(self.strides.values())])
+    def losses(self, outputs: list[LevelOutput], places: Locations, targets: list[Instances]) -> dict[str, Tensor]:
+        """The losses of a batch, whose pictures have `gt_boxes` and `gt_classes`: see `fcos_losses`."""
         classes, distances = [], []
         for target in targets:
             boxes = target.gt_boxes.tensor
-            index = self.assign(points, boxes)
-            learnt = torch.cat([boxes, boxes.new_zeros(1, 4)])[index]  # index -1: the row of zeros
-            classes.append(torch.cat([target.gt_classes, target.gt_classes.new_tensor([-1])])[index])
-            distances.append(distances_to(learnt, torch.cat(points)) / strides)
+            index = assign(boxes, places)  # -1, the background, takes the row that is added at the end
+            classes.append(F.pad(target.gt_classes, (0, 1), value=-1)[index])
+            distances.append(distances_to(F.pad(boxes, (0, 0, 0, 1))[index], places.points) / places.strides)
         logits, predicted, centre = (
             torch.cat([_by_location(output[part]) for output in outputs], 1).flatten(0, 1) for part in range(3)
         )
         return fcos_losses(logits, predicted, centre[:, 0], torch.cat(classes), torch.cat(distances))
 
-    def _decoded(
-        self,
-        outputs: list[LevelOutput],
-        points: list[Tensor],
-        sizes: list[tuple[int, int]],
-        predict: FcosPredict,
-        detections: int,
-    ) -> list[Instances]:
-        scaled = [
-            (_by_location(output.logits), _by_location(output.distances) * stride, _by_location(output.centerness))
-            for output, stride in zip(outputs, self.strides.values(), strict=True)
-        ]
-        return [
-            decode([tuple(part[i] for part in level) for level in scaled], points, size, predict, detections)
-            for i, size in enumerate(sizes)
-        ]
+    @torch.no_grad()
+    def detect(self, outputs: list[LevelOutput], places: Locations, sizes: list[tuple[int, int]]) -> list[Instances]:
+        """What `decode` gives for each picture; in training with the released settings, whatever `predict` says."""
+        chosen = (TRAINING, TRAINING_DETECTIONS) if self.training else (self.settings, self.detections)
+        return [decode(outputs, places, picture, size, *chosen) for picture, size in enumerate(sizes)]
 
 
 def _by_location(maps: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, H * W, C) float32."""
-    return maps.permute(0, 2, 3, 1).flatten(1, 2).float()
+    """(…, C, H, W) to (…, H * W, C) float32."""
+    return maps.movedim(-3, -1).flatten(-3, -2).float()
 
 
 def decode(
-    levels: list[tuple[Tensor, ...]],
-    points: list[Tensor],
+    outputs: list[LevelOutput],
+    places: Locations,
+    picture: int,
     size: tuple[int, int],
-    predict: FcosPredict,
+    settings: FcosPredict,
     detections: int,
 ) -> Instances:
     """A picture's detections, best first (released code: boxes are not clipped, and the threshold is on the category).
 
     Args:
-        levels: of each level logits (K, categories), distances (K, 4) in pixels, and centerness logits (K, 1).
-        points: of each level x and y (K, 2), in pixels.
-        size: (height, width) of the picture, in pixels.
-        predict: a location is a candidate for each category whose probability is above `score_threshold`; of a level,
+        outputs: of the head on each level.
+        places: the locations of all levels.
+        picture: its index in the batch.
+        size: its (height, width), in pixels.
+        settings: a location is a candidate for each category whose probability is above `score_threshold`; of a level,
             the best `candidates` stay; `nms` is within a category.
         detections: at most, after NMS.
 
@@ -190,23 +175,28 @@ def decode(
         Fields `pred_boxes`, `scores` = √(category's probability · centerness), `pred_classes`, and where each
         detection comes from: `levels` (index of the level) and `locations` (index within it), both (n,) int64.
     """
-    boxes, scores, classes, origins, indices = [], [], [], [], []
-    for number, ((logits, distances, centre), places) in enumerate(zip(levels, points, strict=True)):
+    found: list[tuple[Tensor, ...]] = []
+    by_level = zip(outputs, places.points.split(places.counts), places.strides.split(places.counts), strict=True)
+    for level, (output, points, strides) in enumerate(by_level):
+        logits, distances, centerness = (_by_location(output[part][picture]) for part in range(3))
         probabilities = logits.sigmoid()
-        location, category = (probabilities > predict.score_threshold).nonzero().unbind(1)
-        score = (probabilities * centre.sigmoid())[location, category]
-        score, best = score.topk(min(predict.candidates, len(score)))
+        location, category = (probabilities > settings.score_threshold).nonzero().unbind(1)
+        score = (probabilities * centerness.sigmoid())[location, category]
+        score, best = score.topk(min(settings.candidates, len(score)))
         location, category = location[best], category[best]
-        near, reach = places[location], distances[location]
-        boxes.append(torch.cat([near - reach[:, :2], near + reach[:, 2:]], 1))
-        scores.append(score.sqrt())
-        classes.append(category)
-        origins.append(torch.full_like(location, number))
-        indices.append(location)
-    found = [torch.cat(parts) for parts in (boxes, scores, classes, origins, indices)]
-    kept = batched_nms(found[0], found[1], found[2], predict.nms)[:detections]
-    box, score, category, origin, index = (part[kept] for part in found)
-    return Instances(size, pred_boxes=Boxes(box), scores=score, pred_classes=category, levels=origin, locations=index)
+        near, reach = points[location], (distances * strides)[location]
+        box = torch.cat([near - reach[:, :2], near + reach[:, 2:]], 1)
+        found.append((box, score.sqrt(), category, torch.full_like(location, level), location))
+    boxes, scores, classes, levels, locations = (torch.cat(parts) for parts in zip(*found, strict=True))
+    kept = batched_nms(boxes, scores, classes, settings.nms)[:detections]
+    return Instances(
+        size,
+        pred_boxes=Boxes(boxes[kept]),
+        scores=scores[kept],
+        pred_classes=classes[kept],
+        levels=levels[kept],
+        locations=locations[kept],
+    )
 
 
 def fcos(

@@ -4,6 +4,9 @@ A location is the centre of a cell of a pyramid level; `distances` are those to 
 box. A method whose masks depend on the location (CondInst, SipMask …) trains on `assign`'s object indices.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
@@ -13,10 +16,27 @@ CENTRE_RADIUS = 1.5  # strides: only locations this near to a box's centre learn
 BOX_WEIGHT = 1.25
 
 
-def locations(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """(height * width, 2) float32, x and y in pixels, of a level's cells, row by row: index · stride + stride // 2."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
-    return torch.stack([x, y], dim=-1).flatten(0, 1).float() * stride + stride // 2
+class Locations(NamedTuple):
+    """The K locations of all levels, level after level, row after row; lengths in pixels."""
+
+    points: Tensor  # (K, 2) x and y
+    strides: Tensor  # (K, 1) of the location's level
+    ranges: Tensor  # (K, 2) smallest and largest distance to the farthest side that its level learns
+    counts: list[int]  # locations of each level
+
+
+def locate(
+    sizes: list[tuple[int, int]], strides: Sequence[int], ranges: Sequence[tuple[float, float]], device: torch.device
+) -> Locations:
+    """The locations of levels of those heights and widths: x = column · stride + stride // 2, and y likewise."""
+    points, of_stride, of_range = [], [], []
+    for (height, width), stride, span in zip(sizes, strides, ranges, strict=True):
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        points.append(torch.stack([x, y], dim=-1).flatten(0, 1) * stride + stride // 2)
+        of_stride.append(torch.full((height * width, 1), stride))
+        of_range.append(torch.tensor([span]).expand(height * width, 2))
+    point, step, bounds = (torch.cat(part).float().to(device) for part in (points, of_stride, of_range))
+    return Locations(point, step, bounds, [height * width for height, width in sizes])
 
 
 def distances_to(boxes: Tensor, points: Tensor) -> Tensor:
@@ -24,28 +44,27 @@ def distances_to(boxes: Tensor, points: Tensor) -> Tensor:
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
 
 
-def assign(boxes: Tensor, points: Tensor, strides: Tensor, ranges: Tensor) -> Tensor:
+def assign(boxes: Tensor, places: Locations) -> Tensor:
     """Which object each location of a picture learns.
 
-    One that the location lies in, no farther than 1.5 strides from its centre along x and y, and whose farthest side is
+    One that the location lies in, less than 1.5 strides from its centre along x and y, and whose farthest side is
     within the level's range, both ends included; the smallest of several (released code).
 
     Args:
         boxes: (G, 4) float, x0, y0, x1, y1 in pixels.
-        points: (K, 2), x and y of the locations of all levels, in pixels.
-        strides: (K,) of each location's level, in pixels.
-        ranges: (K, 2) smallest and largest distance to the farthest side, in pixels.
+        places: the K locations.
 
     Returns:
         (K,) int64 indices into the boxes; -1: background.
     """
+    points = places.points[:, None]
     if len(boxes) == 0:
         return torch.full((len(points),), -1, device=points.device)
-    distances = distances_to(boxes, points[:, None])  # (K, G, 4)
-    from_centre = (points[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(-1)
+    distances = distances_to(boxes, points)  # (K, G, 4)
+    from_centre = (points - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(-1)
     farthest = distances.amax(-1)
-    fits = (distances.amin(-1) > 0) & (from_centre < CENTRE_RADIUS * strides[:, None])
-    fits &= (farthest >= ranges[:, :1]) & (farthest <= ranges[:, 1:])
+    fits = (distances.amin(-1) > 0) & (from_centre < CENTRE_RADIUS * places.strides)
+    fits &= (farthest >= places.ranges[:, :1]) & (farthest <= places.ranges[:, 1:])
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1).expand(len(points), -1)
     smallest, index = areas.masked_fill(~fits, torch.inf).min(1)
     return index.masked_fill(smallest.isinf(), -1)

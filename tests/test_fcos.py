@@ -1,0 +1,199 @@
+"""FCOS: targets, losses, head, detections and their masks against slow loops in float64."""
+
+from typing import Any
+
+import fcos_reference as slow
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from fcos_factory import LEVELS, PREDICT, RANGES, STRIDES, item, model, restless
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.ops import roi_align
+
+from bcnet.models.fcos import FCOSHead
+from bcnet.models.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
+from bcnet.params.models import FcosPredict
+
+
+def all_places() -> Any:
+    spans = zip((0.0, *RANGES), (*RANGES, torch.inf), strict=True)
+    return locate(LEVELS, STRIDES, list(spans), torch.device("cpu"))
+
+
+def test_locations_are_where_the_cells_are() -> None:
+    fast, reference = all_places(), slow.places(LEVELS, STRIDES)
+    assert fast.counts == [192, 48, 12, 4, 1]
+    assert fast.points.tolist() == [[x, y] for _, _, x, y in reference]
+    assert fast.strides[:, 0].tolist() == [stride for _, stride, _, _ in reference]
+    assert fast.points[:2].tolist() == [[4, 4], [12, 4]]
+
+
+eighths = st.integers(0, 1000).map(lambda n: n / 8)  # exact in float32, and often on a limit
+box = st.tuples(eighths, eighths, eighths, eighths).map(
+    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]) + 1, max(b[1], b[3]) + 1)
+)
+
+
+@given(st.lists(box, max_size=6))
+@settings(max_examples=60)
+def test_each_location_learns_the_box_that_the_rule_says(boxes: list[slow.Box]) -> None:
+    fast = assign(torch.tensor(boxes).reshape(-1, 4), all_places())
+    expected = slow.assigned(boxes, slow.places(LEVELS, STRIDES), list(RANGES))
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in boxes] + [-1.0]
+    if len(set(areas)) == len(areas):
+        assert fast.tolist() == expected
+    else:  # of two of one size either will do
+        assert [areas[i] for i in fast.tolist()] == [areas[i] for i in expected]
+
+
+def test_limits_of_the_rule() -> None:
+    places = all_places()
+    points = places.points.split(places.counts)
+
+    def learnt(boxes: list[list[float]], level: int, index: int = 0) -> list[list[float]]:
+        chosen = assign(torch.tensor(boxes), places).split(places.counts)[level]
+        return points[level][chosen == index].tolist()
+
+    # half sides of 32: the limit between the first two levels, which learn it both
+    assert learnt([[4.0, 4, 68, 68]], 0) == [[36, 36]]
+    assert learnt([[3.9, 4, 68.1, 68]], 0) == []
+    assert [40, 40] in learnt([[8.0, 8, 72, 72]], 1)
+    assert [40, 40] not in learnt([[8.1, 8.1, 71.9, 71.9]], 1)
+    # 12 pixels from the centre: the end of the first level's region, which is no longer in it
+    assert learnt([[12.0, 12, 52, 52]], 0) == [[28, 28], [36, 28], [28, 36], [36, 36]]
+    assert learnt([[12.2, 12, 52.2, 52]], 0) == [[28, 28], [36, 28], [44, 28], [28, 36], [36, 36], [44, 36]]
+    assert learnt([[0.0, 0, 40, 40], [14, 14, 26, 26]], 0, index=1) == [[20, 20]]  # the smaller of the two
+
+
+def test_centerness_is_one_at_the_centre_and_falls_towards_the_sides() -> None:
+    found = centerness(torch.tensor([[5.0, 2, 5, 2], [1, 3, 4, 3], [1, 1, 4, 4]]))
+    assert found.tolist() == pytest.approx([1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("objects", [4, 1, 0])
+def test_losses(objects: int) -> None:
+    """Of random outputs for two pictures, one of which may have no object; float64, so that only the formula counts."""
+    generator = torch.Generator().manual_seed(objects)
+    head = model().proposal_generator
+    places, locations = all_places(), slow.places(LEVELS, STRIDES)
+    batch = [item(5, objects=objects)["instances"], item(6, objects=0)["instances"]]
+    m = 2 * len(locations)
+    logits, distances = (torch.randn(m, n, generator=generator, dtype=torch.float64) for n in (3, 4))
+    centre = torch.randn(m, generator=generator, dtype=torch.float64)
+    distances = (3 * distances).abs()
+    wanted: list[Any] = []
+    for target in batch:
+        boxes = [tuple(b) for b in target.gt_boxes.tensor.tolist()]
+        indices = slow.assigned(boxes, locations, list(RANGES))
+        wanted += [(int(target.gt_classes[i]), boxes[i]) if i >= 0 else None for i in indices]
+    assert sum(one is not None for one in wanted) >= objects
+    expected = slow.losses(logits.tolist(), distances.tolist(), centre.tolist(), wanted, locations * 2)
+
+    classes = torch.tensor([one[0] if one else -1 for one in wanted])
+    boxes = torch.tensor([one[1] if one else (0.0,) * 4 for one in wanted], dtype=torch.float64)
+    targets = distances_to(boxes, places.points.repeat(2, 1)) / places.strides.repeat(2, 1)
+    found = fcos_losses(logits, distances, centre, classes, targets)
+    assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
+
+    maps = []  # the same through the module, which makes the targets itself, from maps
+    for part in (logits, distances, centre[:, None]):
+        levels = part.reshape(2, len(locations), -1).split(places.counts, dim=1)
+        maps.append([each.transpose(1, 2).reshape(2, -1, *size) for each, size in zip(levels, LEVELS, strict=True)])
+    outputs = [(*level, None, None) for level in zip(*maps, strict=True)]
+    found = head.losses(outputs, places, batch)
+    assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
+
+
+def test_processes_together_learn_what_one_learns_on_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over processes of their losses, which is what DistributedDataParallel's gradients are of."""
+    generator = torch.Generator().manual_seed(0)
+    logits, distances, centre = (torch.randn(40, *n, generator=generator) for n in ((3,), (4,), ()))
+    classes = torch.tensor([0] * 5 + [1] + [-1] * 34)
+    outputs = [logits, distances.abs(), centre, classes, torch.rand(40, 4, generator=generator) + 0.1]
+    shares = [[part[:4] for part in outputs], [part[4:] for part in outputs]]  # four positive locations, and two
+    whole = fcos_losses(*outputs)
+    sent: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: sent.append(values.clone()))
+    for share in shares:
+        fcos_losses(*share)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.copy_(sent[0] + sent[1]))
+    found = [fcos_losses(*share) for share in shares]
+    for name, loss in whole.items():
+        assert float(found[0][name] + found[1][name]) / 2 == pytest.approx(float(loss), rel=1e-5), name
+
+
+def test_a_fresh_head_starts_as_released() -> None:
+    torch.manual_seed(0)
+    head = FCOSHead(64, 5, 5)
+    assert head.cls_logits.bias.tolist() == pytest.approx([-4.59512] * 5)  # a probability of 0.01
+    convolutions = [module for module in head.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert len(convolutions) == 11
+    assert all(float(c.weight.detach().std()) == pytest.approx(0.01, rel=0.1) for c in convolutions)
+    assert [scale.tolist() for scale in head.scales] == [[1]] * 5
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"fcos": FcosPredict()},
+        {"fcos": FcosPredict(score_threshold=0.08, nms=0.3, candidates=9), "detections": 12},
+        {"fcos": FcosPredict(score_threshold=0.999)},
+    ],
+)
+def test_whole_inference(limits: dict[str, Any]) -> None:
+    """A picture of an odd size, boxes beyond its edge included: features by the backbone, all else by loops."""
+    predict = PREDICT.model_copy(update=limits)
+    detector = restless(model(predict=predict))
+    picture = item(2)["image"]
+    with torch.no_grad():
+        (found,) = detector.inference([{"image": picture}], do_postprocess=False)
+        features = detector.backbone(detector.preprocess_image([{"image": picture}]).tensor)
+    assert [tuple(level.shape[-2:]) for level in features.values()] == LEVELS  # padded to a multiple of 32 only
+    outputs = slow.head(detector.proposal_generator.head.state_dict(), [level[0] for level in features.values()])
+    fcos = predict.fcos
+    expected, candidates = slow.detections(
+        outputs, STRIDES, fcos.score_threshold, fcos.candidates, fcos.nms, predict.detections
+    )
+    assert len(expected) < candidates or fcos.score_threshold == 0.999
+    assert (len(expected) == 0) == (fcos.score_threshold == 0.999)
+    assert found.image_size == (90, 121)
+    assert found.pred_classes.tolist() == [one["class"] for one in expected]
+    assert found.levels.tolist() == [one["level"] for one in expected]
+    assert found.locations.tolist() == [one["place"] for one in expected]
+    assert found.scores.tolist() == pytest.approx([one["score"] for one in expected], rel=1e-5)
+    reference = torch.tensor([one["box"] for one in expected]).reshape(-1, 4)
+    torch.testing.assert_close(found.pred_boxes.tensor, reference, rtol=1e-5, atol=1e-3)
+    assert found.pred_masks.shape == (len(expected), 1, 28, 28)
+    if len(expected):
+        assert len({one["level"] for one in expected}) >= 2
+        assert float(reference.min()) < 0
+
+
+@pytest.mark.parametrize("mask_head", ["bcnet", "mask_rcnn"])
+def test_masks_of_given_boxes(mask_head: str) -> None:
+    """RoIs are pooled from the level of their size, 224 pixels from P4, and the predicted category's mask is taken."""
+    detector = model(mask_head).eval()
+    heads = detector.roi_heads
+    generator = torch.Generator().manual_seed(3)
+    features = {f"p{n}": torch.randn(2, 32, 2048 >> n, 2048 >> n, generator=generator) for n in range(3, 8)}
+    sides = [[20, 220, 230, 440], [450, 890, 900, 1800]]  # 224 · 2ⁿ from P(4 + n) on
+    levels = [[3, 3, 4, 4], [5, 5, 6, 7]]
+    given_boxes = []
+    for row in sides:
+        boxes = torch.tensor([[1.5, 2.5, 1.5 + side, 2.5 + side] for side in row])
+        given_boxes.append(Instances((2048, 2048), pred_boxes=Boxes(boxes), pred_classes=torch.tensor([2, 0, 1, 2])))
+    with torch.no_grad():
+        found = heads.forward_with_given_boxes(features, given_boxes)
+        for picture, (of_picture, row) in enumerate(zip(found, levels, strict=True)):
+            for index, number in enumerate(row):
+                roi = of_picture.pred_boxes.tensor[index : index + 1]
+                level = features[f"p{number}"][picture : picture + 1]
+                pooled = roi_align(level, [roi], 14, 1 / 2**number, sampling_ratio=-1, aligned=True)
+                if mask_head == "bcnet":
+                    mask = heads.mask_head.head(pooled)["target_mask"][0, 0]
+                else:
+                    mask = heads.mask_head.layers(pooled)[0, int(of_picture.pred_classes[index])]
+                torch.testing.assert_close(of_picture.pred_masks[index, 0], mask.sigmoid(), msg=f"{picture}, {index}")
