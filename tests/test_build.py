@@ -10,7 +10,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 
 from bcnet.files import InputError
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import MAPS, MASK_HEADS, ModelFile, build, detect, load_model, losses_of, save_model
+from bcnet.models.build import DETECTORS, MAPS, MASK_HEADS, ModelFile, build, detect, load_model, losses_of, save_model
 from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.models.weights import write_weights
 from bcnet.params.models import Model, Predict, Variant
@@ -37,13 +37,15 @@ def item() -> dict:
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("mask_head", MASK_HEADS)
-def test_every_loss_reaches_the_backbone(backbone: str, mask_head: str) -> None:
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_every_loss_reaches_the_backbone(detector: str, backbone: str, mask_head: str) -> None:
     torch.manual_seed(0)
-    variant = Variant(detector="faster_rcnn", backbone=backbone, mask_head=mask_head)
+    variant = Variant(detector=detector, backbone=backbone, mask_head=mask_head)
     model = build(variant, SIZES, PREDICT, 3).train()
     losses = losses_of(model, [item(), item()])
-    assert len(losses) == {"mask_rcnn": 5, "bcnet": 8}[mask_head]
-    lateral = model.get_parameter("backbone.fpn_lateral2.weight")
+    assert len(losses) == {"mask_rcnn": 1, "bcnet": 4}[mask_head] + {"faster_rcnn": 4, "fcos": 3}[detector]
+    finest = {"faster_rcnn": 2, "fcos": 3}[detector]
+    lateral = model.get_parameter(f"backbone.fpn_lateral{finest}.weight")
     for name, loss in losses.items():
         assert torch.isfinite(loss), name
         (gradient,) = torch.autograd.grad(loss, lateral, retain_graph=True)

@@ -146,7 +146,7 @@ def test_a_fresh_head_starts_as_released() -> None:
 def test_whole_inference(limits: dict[str, Any]) -> None:
     """A picture of an odd size, boxes beyond its edge included: features by the backbone, all else by loops."""
     predict = PREDICT.model_copy(update=limits)
-    detector = restless(model(predict=predict))
+    detector = restless(model(predict=predict)).double()
     picture = item(2)["image"]
     with torch.no_grad():
         (found,) = detector.inference([{"image": picture}], do_postprocess=False)
@@ -163,9 +163,9 @@ def test_whole_inference(limits: dict[str, Any]) -> None:
     assert found.pred_classes.tolist() == [one["class"] for one in expected]
     assert found.levels.tolist() == [one["level"] for one in expected]
     assert found.locations.tolist() == [one["place"] for one in expected]
-    assert found.scores.tolist() == pytest.approx([one["score"] for one in expected], rel=1e-5)
+    assert found.scores.tolist() == pytest.approx([one["score"] for one in expected], rel=1e-6)
     reference = torch.tensor([one["box"] for one in expected]).reshape(-1, 4)
-    torch.testing.assert_close(found.pred_boxes.tensor, reference, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(found.pred_boxes.tensor, reference, rtol=1e-6, atol=1e-5)
     assert found.pred_masks.shape == (len(expected), 1, 28, 28)
     if len(expected):
         assert len({one["level"] for one in expected}) >= 2

@@ -63,6 +63,9 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             "occluder.maks: unknown key, legal here: mask, contour",
         ),
         (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
+        (("label: BCNet}", "mask_rois: proposals}"), ": variants.bcnet: mask_rois: only for detector: fcos"),
+        (("fcos_ranges: [32, 64,", "fcos_ranges: [64, 64,"), ": model: fcos_ranges must rise from above 0"),
+        (("fcos_ranges: [32, 64,", "fcos_ranges: [0, 64,"), ": model: fcos_ranges must rise from above 0"),
         (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
         (
             ("label: BCNet}", "structure: single, occluder_rois: all}"),
