@@ -140,6 +140,7 @@ def test_a_fresh_head_starts_as_released() -> None:
     [
         {"fcos": FcosPredict()},
         {"fcos": FcosPredict(score_threshold=0.08, nms=0.3, candidates=9), "detections": 12},
+        {"fcos": FcosPredict(score_threshold=0.1)},
         {"fcos": FcosPredict(score_threshold=0.999)},
     ],
 )
@@ -167,6 +168,9 @@ def test_whole_inference(limits: dict[str, Any]) -> None:
     reference = torch.tensor([one["box"] for one in expected]).reshape(-1, 4)
     torch.testing.assert_close(found.pred_boxes.tensor, reference, rtol=1e-6, atol=1e-5)
     assert found.pred_masks.shape == (len(expected), 1, 28, 28)
+    if fcos.score_threshold == 0.1:  # which is the category's probability, not the score
+        assert len(expected) < predict.detections
+        assert float(found.scores.square().min()) < 0.1
     if len(expected):
         assert len({one["level"] for one in expected}) >= 2
         assert float(reference.min()) < 0
@@ -185,6 +189,9 @@ def test_masks_of_given_boxes(mask_head: str) -> None:
     for row in sides:
         boxes = torch.tensor([[1.5, 2.5, 1.5 + side, 2.5 + side] for side in row])
         given_boxes.append(Instances((2048, 2048), pred_boxes=Boxes(boxes), pred_classes=torch.tensor([2, 0, 1, 2])))
+    heads.mask_on = False
+    assert not heads(None, features, given_boxes)[0][0].has("pred_masks")
+    heads.mask_on = True
     with torch.no_grad():
         found = heads.forward_with_given_boxes(features, given_boxes)
         for picture, (of_picture, row) in enumerate(zip(found, levels, strict=True)):
