@@ -140,7 +140,7 @@ def test_a_fresh_head_starts_as_released() -> None:
     [
         {"fcos": FcosPredict()},
         {"fcos": FcosPredict(score_threshold=0.08, nms=0.3, candidates=9), "detections": 12},
-        {"fcos": FcosPredict(score_threshold=0.1)},
+        {"fcos": FcosPredict(score_threshold=0.1, nms=0.3)},
         {"fcos": FcosPredict(score_threshold=0.999)},
     ],
 )
