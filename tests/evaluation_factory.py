@@ -6,14 +6,25 @@ import io
 from pathlib import Path
 from typing import Any
 
+import hotcoco
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from bcnet.data.results import IouType
+from bcnet.evaluation.coco_ap import match_objects
+from bcnet.evaluation.detections import FLAGS, SCHEMA, detection_table
+from bcnet.evaluation.occlusion_metrics import MATCHED, object_table
+from bcnet.evaluation.resampling import PRECISION, RECALL, Run, run_of
+
 SHARED = Path(__file__).parents[1].parent / "shared"
 CATEGORIES = (3, 7, 90)  # with gaps, as COCO's own
+EDGES = (0.0, 0.1, 0.3, 1.0)
+METRICS = (*PRECISION, *RECALL)
 
 
 def shared(name: str) -> Path:
@@ -102,3 +113,35 @@ def coco_api(truth: dict, predictions: list[dict], iou_type: str) -> COCOeval:
         evaluator.accumulate()
         evaluator.summarize()
     return evaluator
+
+
+def tables(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[pa.Table, pa.Table]:
+    """What `evaluate` writes beside the metrics: of detections, of objects."""
+    ground_truth = hotcoco.COCO(truth)
+    matching = match_objects(ground_truth, truth["annotations"], predictions, iou_type)
+    detections = detection_table(truth["images"], predictions, matching, iou_type)
+    return detections, object_table(ground_truth, truth["annotations"], matching, iou_type)
+
+
+def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> Run:
+    return run_of(*tables(truth, predictions, iou_type))
+
+
+def write_tables(metrics: Path, images: int, levels: list[int], covers: list[float]) -> None:
+    """The tables beside made metrics: objects in turn on the images, each found at its first so many IoU thresholds.
+
+    There is nothing else, so that AP and recall of objects of one level are a tenth of it. All objects are medium.
+    """
+    place = np.arange(len(levels)) % images
+    objects = {"image_id": place + 1, "category_id": np.full(len(levels), 1), "area": np.full(len(levels), 2000.0)}
+    objects |= {"box_cover": np.array(covers)}
+    objects |= {name: np.array(levels) > step for step, name in enumerate(MATCHED)}
+    pq.write_table(pa.table(objects), metrics.with_suffix(".parquet"))
+    rows = []
+    for image in range(images):
+        mine = [(1 << level) - 1 for level, where in zip(levels, place, strict=True) if where == image]
+        row = {"image_id": image + 1, "category_id": [1] * len(mine), "score": [0.5] * len(mine)}
+        row |= {name: [0] * len(mine) for name in FLAGS}
+        row |= {"matched_all": mine, "matched_medium": mine}
+        rows.append(row)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), metrics.with_suffix(".detections.parquet"))

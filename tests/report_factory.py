@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from evaluation_factory import write_tables
 from PIL import Image
 
 from bcnet import params as parameters
@@ -43,7 +44,7 @@ def run_parameters(**changes) -> parameters.Params:
             },
         },
         "predictions": {"theirs": {"file": "theirs.json", "label": "_Theirs"}},
-        "tables": {"metrics": ["AP", "AP50", "APs"]},
+        "tables": {"metrics": ["AP", "AP50", "APs"], "draws": 100},
     }
     return parameters.Params.model_validate({**content, **changes})
 
@@ -121,7 +122,10 @@ def write_metrics(params: parameters.Params, reports: Path) -> None:
                     "bbox": {"AP": 0.45},
                     "recall": {"box_cover": recall},
                 }
-                write_json(reports / "demo" / "metrics" / method.name / run / f"{split}.json", metrics)
+                path = reports / "demo" / "metrics" / method.name / run / f"{split}.json"
+                write_json(path, metrics)
+                levels = [4 + index + (run == "1") + (place % 3 == 0) for place in range(30)]
+                write_tables(path, 10, levels, [0.0] * 20 + [0.2] * 10)
     tables.compare(params, reports)
     with (reports / "demo" / "tables" / "comparison.csv").open("a") as file:
         why = "AP50, APs, box_AP, seeds, objects, images, iterations: published without this number"

@@ -17,6 +17,7 @@ from bcnet.files import InputError
 from bcnet.params.results import Evaluate
 
 SETTINGS = Evaluate()
+OUTPUTS = {"out.json", "out.parquet", "out.detections.parquet"}
 SPLIT = {"name": "some", "rule": "box_iou", "threshold": 0.2, "other_images": [7000, 8000]}
 
 
@@ -58,6 +59,9 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     assert table.column_names == [*first, *matched, "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
     assert set(table["masks"].to_pylist()) == {"visible"}
+    detections = pq.read_table(tmp_path / "out.detections.parquet")
+    assert detections["image_id"].to_pylist() == [image["id"] for image in truth["images"]]
+    assert sum(map(len, detections["score"].to_pylist())) == len(predictions)
 
 
 def test_provenance_and_table_say_which_masks_are_the_ground_truth(run, tmp_path):
@@ -72,7 +76,7 @@ def test_provenance_and_table_say_which_masks_are_the_ground_truth(run, tmp_path
 def test_same_inputs_give_the_same_bytes(run, tmp_path):
     for name in ("one", "two"):
         run(*made(1), name=name)
-    for suffix in (".json", ".parquet"):
+    for suffix in (".json", ".parquet", ".detections.parquet"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
 
 
@@ -227,7 +231,7 @@ def test_results_of_before_stay_when_the_input_is_wrong(run, tmp_path):
     with pytest.raises(InputError):
         run(truth, wrong)
     assert json.loads((tmp_path / "out.json").read_text()) == before
-    assert {path.name for path in tmp_path.iterdir()} == {"truth.json", "mine.json", "out.json", "out.parquet"}
+    assert {path.name for path in tmp_path.iterdir()} == {"truth.json", "mine.json", *OUTPUTS}
 
 
 def test_the_verb_ends_with_code_2_and_one_line(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from evaluation_factory import CATEGORIES, made, occlusion, rle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcnet.evaluation.coco_ap import boxes_around, match
+from bcnet.evaluation.coco_ap import boxes_around, match, match_objects
 from bcnet.evaluation.occlusion_metrics import MATCHED, SCHEMA, object_table, recall_by_cover
 
 SIZE = (12, 12)
@@ -63,7 +63,9 @@ def files(objects: list[tuple], detections: list[tuple]) -> tuple[dict, list[dic
 
 
 def table_of(truth: dict, predictions: list[dict], iou_type: str = "segm") -> pa.Table:
-    return object_table(hotcoco.COCO(truth), truth["annotations"], predictions, iou_type)
+    ground_truth, annotations = hotcoco.COCO(truth), truth["annotations"]
+    matching = match_objects(ground_truth, annotations, predictions, iou_type)
+    return object_table(ground_truth, annotations, matching, iou_type)
 
 
 @settings(max_examples=150)

@@ -81,6 +81,12 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         ),
         (("nms: 0.5", "extra_short_sides: [160]"), ": predict: extra_short_sides: 160 is a view twice"),
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
+        (
+            ("published: null", "compare_to: [mask_rcnn]"),
+            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of predictions (mask-rcnn, bcnet)",
+        ),
+        (("published: null", "compare_to: [bcnet, bcnet]"), ": tables.compare_to: ['bcnet', 'bcnet'] names one twice"),
+        (("published: null", "draws: 0"), ": tables.draws: 0: input should be greater than or equal to 1"),
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),

@@ -1,6 +1,5 @@
 """`bcnet compare`: the metrics of a run as tables."""
 
-import csv
 import json
 import statistics
 from pathlib import Path
@@ -8,69 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from tables_factory import LABELS, metrics, parameters, rows, share, write_reports
 
-from bcnet import params
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.files import InputError
 from bcnet.report.tables import compare
 
-ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "reference" / "results.yaml"
-SHARE = {"bcnet": 0.4, "mask-rcnn": 0.3, "yolo": 0.35, "boxes": 0.2}  # AP of seed 0 on val
-LABELS = {"mask-rcnn": "Mask R-CNN", "bcnet": "BCNet", "yolo": "YOLOv8n", "boxes": "A detector"}
-
-
-def parameters(**changes: object) -> params.Params:
-    """Two variants and two brought predictions on two splits, three seeds."""
-    content = params.load(ROOT / "presets" / "demo.yaml").model_dump(mode="json", exclude_unset=True)
-    content["predictions"] = {name: {"file": f"{name}.json", "label": LABELS[name]} for name in ("yolo", "boxes")}
-    content["seeds"] = [0, 1, 2]
-    content["tables"] = {"metrics": ["AP", "AP50", "APs"]}
-    return params.Params.model_validate(content | changes)
-
-
-def share(name: str, seed: int, split: str) -> float:
-    return SHARE[name] + 0.0123456 * seed**2 - (0.1 if split == "occluded" else 0)
-
-
-def metrics(name: str, seed: int, split: str) -> dict:
-    """What `evaluate` writes, with numbers that tell where they come from; APs is undefined."""
-    own = name in ("bcnet", "mask-rcnn")
-    boxes = name == "boxes"
-    value = share(name, seed, split)
-    provenance = {"origin": "measured here" if own else "brought", "name": name, "images": 150, "objects": 905}
-    if own:
-        provenance |= {"seed": seed, "train_on": "train", "schedule": {"iterations": 600, "batch": 4}}
-    twelve = {metric: None if metric == "APs" else value for metric in NAMES} | {"AP50": value + 0.2}
-    edges = [(0.0, 0.125, 700), (0.125, 1.0, 205)] if split == "val" else [(0.0, 0.125, 905), (0.125, 1.0, 0)]
-    bins = [
-        {"from": low, "to": high, "objects": n, "AR": value / 2 if n else None}
-        | {"AR50": value if n else None, "AR75": value / 4 if n else None}
-        for low, high, n in edges
-    ]
-    return {
-        "provenance": provenance | {"iou_type": "bbox" if boxes else "segm"},
-        "segm": dict.fromkeys(NAMES) if boxes else twelve,
-        "bbox": dict.fromkeys(NAMES, value + 0.05),
-        "recall": {"box_cover": bins},
-    }
+REFERENCE = Path(__file__).parents[1] / "reference" / "results.yaml"
 
 
 @pytest.fixture
 def reports(tmp_path):
-    """A reports folder with the metrics of the whole run, and of a variant that is no longer in it."""
-    for split in ("val", "occluded"):
-        runs = [(name, str(seed), seed) for name in ("bcnet", "mask-rcnn") for seed in range(3)]
-        for name, run, seed in [*runs, ("yolo", "brought", 0), ("boxes", "brought", 0), ("bcnet", "7", 7)]:
-            path = tmp_path / "demo" / "metrics" / name / run / f"{split}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(metrics(name, seed, split)))
-    return tmp_path
-
-
-def rows(reports: Path, name: str) -> list[dict[str, str]]:
-    with (reports / "demo" / "tables" / name).open(newline="") as file:
-        return list(csv.DictReader(file))
+    return write_reports(tmp_path)
 
 
 def test_one_row_a_method_and_split_in_the_order_of_the_parameters(reports):
@@ -176,7 +124,7 @@ def test_ground_truth_without_occlusion_has_bins_without_numbers(reports):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": None}))
     compare(parameters(), reports)
     bins = [row for row in rows(reports, "recall.csv") if (row["label"], row["split"]) == ("YOLOv8n", "val")]
-    assert [(row["cover_from"], row["cover_to"]) for row in bins] == [("0.0", "0.1"), ("0.1", "0.3"), ("0.3", "1.0")]
+    assert [(row["cover_from"], row["cover_to"]) for row in bins] == [("0.0", "0.125"), ("0.125", "1.0")]
     assert all("objects, AR, AR50, AR75: the ground truth has no occlusion" in row["why"] for row in bins)
 
 
@@ -195,7 +143,7 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     assert json.loads(provenance) == [metrics("bcnet", seed, "val")["provenance"] for seed in range(3)]
     cells = [list(row.values())[5:16] for row in wide] + [list(row.values())[5:9] for row in narrow]
     empty = sum(not cell for row in cells for cell in row)
-    assert long["value"].isna().sum() == empty
+    assert long[long["table"] != "differences"]["value"].isna().sum() == empty
 
 
 def test_published_rows_follow_with_source_and_certainty(reports):
@@ -279,4 +227,4 @@ def test_same_metrics_give_the_same_bytes(reports):
         compare(parameters(), reports)
         found.append({path.name: path.read_bytes() for path in (reports / "demo" / "tables").iterdir()})
     assert found[0] == found[1]
-    assert set(found[0]) == {"comparison.csv", "recall.csv", "tables.parquet"}
+    assert set(found[0]) == {"comparison.csv", "recall.csv", "differences.csv", "tables.parquet"}

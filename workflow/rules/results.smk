@@ -6,6 +6,7 @@ rule evaluate:
     output:
         f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.json",
         f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.parquet",
+        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.detections.parquet",
     log:
         f"{LOGS}/evaluate/{{variant}}-{{seed}}-{{split}}.log",
     benchmark:
@@ -31,6 +32,7 @@ use rule evaluate as evaluate_brought with:
     output:
         f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.json",
         f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.parquet",
+        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.detections.parquet",
     log:
         f"{LOGS}/evaluate_brought/{{brought}}-{{split}}.log",
     benchmark:
@@ -43,7 +45,7 @@ METRICS = expand(
     f"{REPORTS}/metrics/{{name}}/{{split}}.{{ending}}",
     name=PREDICTIONS,
     split=config["splits"],
-    ending=["json", "parquet"],
+    ending=["json", "parquet", "detections.parquet"],
 )
 
 
@@ -60,6 +62,11 @@ rule compare:
         report(
             f"{REPORTS}/tables/recall.csv",
             caption="../report/recall.rst",
+            category="Tables",
+        ),
+        report(
+            f"{REPORTS}/tables/differences.csv",
+            caption="../report/differences.rst",
             category="Tables",
         ),
         f"{REPORTS}/tables/tables.parquet",

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: ground truth and predictions in, metrics and the per-object table out."""
+"""The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -8,14 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bcnet.data import coco, results
-from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers, ground_truth
+from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers, ground_truth, match_objects
+from bcnet.evaluation.detections import detection_table
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.results import Evaluate
 
 
 def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> None:
-    """Write the metrics of predictions, and beside them the per-object table (docs/architecture.md, "Metrics").
+    """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/architecture.md).
 
     Masks are evaluated as masks and by the boxes around them. A file of boxes has no mask numbers, and its objects are
     matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it.
@@ -23,21 +24,23 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     Args:
         annotations: a split or any COCO-format file.
         predictions: COCO's result format; those of images that the split leaves out are left out.
-        out: metrics as JSON; the table goes beside it, with the suffix .parquet.
+        out: metrics as JSON; the tables go beside it, with the suffixes .parquet and .detections.parquet.
         settings: the edges of the bins.
 
     Raises:
         InputError: a file is not what it should be; the line names file, entry, key, value and what was expected.
     """
     if out.suffix != ".json":
-        raise InputError(f"{out}: expected a name that ends in .json (the table beside it ends in .parquet)")
+        raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
     content = coco.read(annotations)
     converted = _is_converted(annotations, content["annotations"])
     split = _split_of(annotations, content)
     found, iou_type = results.read(predictions, content, set(split.get("other_images", ())))
     provenance = _provenance_of(predictions)
     truth = ground_truth(content)
-    table = object_table(truth, content["annotations"], found, iou_type)
+    matching = match_objects(truth, content["annotations"], found, iou_type)
+    detections = detection_table(content["images"], found, matching, iou_type)
+    table = object_table(truth, content["annotations"], matching, iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     metrics = {
         "provenance": {
@@ -54,8 +57,13 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         "bbox": coco_numbers(truth, boxes_around(found) if iou_type == "segm" else found, "bbox"),
         "recall": {"box_cover": recall_by_cover(table, settings.cover_bins)} if converted else None,
     }
-    with atomic_output(out) as json_file, atomic_output(out.with_suffix(".parquet")) as table_file:
+    with (
+        atomic_output(out) as json_file,
+        atomic_output(out.with_suffix(".parquet")) as table_file,
+        atomic_output(out.with_suffix(".detections.parquet")) as detections_file,
+    ):
         pyarrow.parquet.write_table(table, table_file)
+        pyarrow.parquet.write_table(detections, detections_file)
         write_json(json_file, metrics, indent=True)
 
 

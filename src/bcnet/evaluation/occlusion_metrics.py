@@ -9,8 +9,8 @@ import pyarrow as pa
 from hotcoco import COCO, mask
 
 from bcnet.data.convert import COLUMNS, MEASURES
-from bcnet.data.results import SHAPE, IouType, Predictions
-from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, match
+from bcnet.data.results import SHAPE, IouType
+from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, Matching
 
 MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
 OCCLUSION = {name: COLUMNS[name] for name in MEASURES}
@@ -28,9 +28,7 @@ SCHEMA = pa.schema(
 )
 
 
-def object_table(
-    truth: COCO, annotations: list[dict[str, Any]], predictions: Predictions, iou_type: IouType
-) -> pa.Table:
+def object_table(truth: COCO, annotations: list[dict[str, Any]], matching: Matching, iou_type: IouType) -> pa.Table:
     """One row an annotation that is no crowd, in their order: how occluded it is and how well it was found.
 
     `matched_50` … `matched_95`: whether COCO's matching gives it a prediction (best-scored first, one prediction an
@@ -41,10 +39,10 @@ def object_table(
     Args:
         truth: the ground truth that `annotations` are in.
         annotations: with `occlusion` where there is one.
-        predictions: of known images and categories, with the shape that `iou_type` compares.
+        matching: of predictions with these annotations.
         iou_type: what the overlap is of.
     """
-    found = _found(truth, annotations, predictions, iou_type)
+    found = _found(truth, matching, iou_type)
     rows = []
     for annotation in annotations:
         if annotation.get("iscrowd"):
@@ -66,25 +64,18 @@ def object_table(
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _found(
-    truth: COCO, annotations: list[dict[str, Any]], predictions: Predictions, iou_type: IouType
-) -> dict[int, tuple[float, float | None, list[bool]]]:
+def _found(truth: COCO, matching: Matching, iou_type: IouType) -> dict[int, tuple[float, float | None, list[bool]]]:
     """Annotation id -> highest IoU, score of the prediction that has it, and whether matched at each threshold."""
     shape = SHAPE[iou_type]
-    wanted = {(annotation["image_id"], annotation["category_id"]) for annotation in annotations}
-    # the rest match nothing, and reading their pairs would take most of the time
-    rivals = [each for each in predictions if (each["image_id"], each["category_id"]) in wanted]
     found: dict[int, tuple[float, float | None, list[bool]]] = {}
-    for pairs in match(truth, rivals, iou_type, by_size=False).eval_imgs:
-        if pairs is None or not pairs["gtIds"]:
-            continue
+    for pairs in matching.of_area("all"):
         objects, detections = pairs["gtIds"], pairs["dtIds"]
         best: list[tuple[float, float | None]] = [(0.0, None)] * len(objects)
         if detections:
             theirs = [
                 truth.ann_to_rle(each) if iou_type == "segm" else each["bbox"] for each in truth.load_anns(objects)
             ]
-            ours = [rivals[detection - 1][shape] for detection in detections]  # results are numbered from 1
+            ours = [matching.predictions[detection - 1][shape] for detection in detections]
             ious = mask.iou(ours, theirs, [0] * len(objects))
             which = ious.argmax(axis=0)  # the first, that is the best-scored, of equals
             best = [

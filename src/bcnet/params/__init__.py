@@ -62,6 +62,11 @@ class Params(Section):
             raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
             raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
+        if unknown := [name for name in self.tables.compare_to if name not in {**self.variants, **self.predictions}]:
+            legal = ", ".join([*self.variants, *self.predictions])
+            raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither a variant nor one of predictions ({legal})")
+        if len(set(self.tables.compare_to)) != len(self.tables.compare_to):
+            raise ValueError(f"tables.compare_to: {list(self.tables.compare_to)} names one twice")
         for name in self.variants:
             self.schedule_of(name)
         return self

@@ -1,11 +1,11 @@
 """Parameters of the results: predictions from elsewhere, what is measured, which tables are written."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from bcnet.params.section import Section
+from bcnet.params.section import Name, Section
 
 
 class Evaluate(Section):
@@ -37,3 +37,5 @@ class Tables(Section):
         "AP75",
     )
     published: str | None = None  # a table of reference/results.yaml to set beside the measured rows
+    compare_to: tuple[Name, ...] = ()  # variants or brought predictions; none: the first variant
+    draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap

@@ -1,6 +1,7 @@
 """What the rows of every table are made of."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bcnet.params import Params
@@ -32,6 +33,14 @@ def methods(params: Params) -> list[Method]:
         Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
     ]
     return variants + brought
+
+
+def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:
+    """The command that makes the metrics of a method (`…/metrics/NAME/RUN/SPLIT.json`) and the tables beside them."""
+    predictions = f"data/{dataset}/predictions/{method.name}/{metrics.parent.name}/val.json"
+    return (
+        f"bcnet evaluate --annotations data/{dataset}/splits/{metrics.name} --predictions {predictions} --out {metrics}"
+    )
 
 
 def why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
 """The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from ruamel.yaml import YAML
 
 from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
-from bcnet.report.methods import Method, Row, methods, why
+from bcnet.report import differences
+from bcnet.report.methods import Method, Row, evaluate_command, methods, why
 
 REFERENCE = Path("reference/results.yaml")
 PUBLISHED_SPLIT = "test-dev"
 RECALLS = ("AR", "AR50", "AR75")
-KEYS = ("origin", "label", "detector", "backbone", "split", "cover_from", "cover_to", "why", "source", "provenance")
+METHOD = ("origin", "label", "detector", "backbone", "baseline_origin", "baseline")
+KEYS = (*METHOD, "split", "metric", "cover_from", "cover_to", "why", "source", "provenance")
 LONG = pa.schema(
     {
         "table": pa.string(),
@@ -31,11 +33,11 @@ LONG = pa.schema(
 
 
 def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
-    """Write `comparison.csv`, `recall.csv` and `tables.parquet` into `reports/D/tables`, D the run's dataset.
+    """Write the run's tables into `reports/D/tables`, D its dataset: three as CSV, and `tables.parquet` of all of them.
 
-    Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files,
-    all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number has its
-    reason in `why`.
+    Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files
+    (`p` four), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number
+    has its reason in `why`.
 
     Args:
         params: whose variants, seeds, brought predictions and splits the rows are of, in this order.
@@ -43,7 +45,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
         reference: the published numbers.
 
     Raises:
-        InputError: metrics are missing, are no metrics, or those of two seeds do not fit together.
+        InputError: metrics or the tables beside them are missing, are none, or those of two runs do not fit together.
     """
     folder = reports / params.dataset
     kinds = ("", "_std") if len(params.seeds) > 1 else ("",)
@@ -51,11 +53,13 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
     numbers = ["seeds", *percent, "objects", "images", "iterations"]
     comparison: list[Row] = []
     recall: list[Row] = []
+    measured: dict[tuple[Method, str], list[dict[str, Any]]] = {}
     for method in methods(params):
         for split in params.splits:
             paths = [folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs]
             runs = [_read(path, method, params.dataset) for path in paths]
             _check_alike(paths, runs)
+            measured[method, split] = runs
             about = {
                 **{key: getattr(method, key) for key in ("origin", "label", "detector", "backbone")},
                 "split": split,
@@ -66,32 +70,34 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
             recall.extend(about | row for row in _recall(runs, params.evaluate.cover_bins))
     if params.tables.published:
         comparison.extend(_published(reference, params.tables.published, numbers))
+    difference = differences.differences(params, folder, measured)
     long = [*_long("comparison", comparison, numbers), *_long("recall", recall, ["objects", *RECALLS])]
+    long += _long("differences", difference, differences.NUMBERS)
     with (
         atomic_output(folder / "tables" / "comparison.csv") as comparison_file,
         atomic_output(folder / "tables" / "recall.csv") as recall_file,
+        atomic_output(folder / "tables" / "differences.csv") as differences_file,
         atomic_output(folder / "tables" / "tables.parquet") as long_file,
     ):
         keys = ["origin", "label", "detector", "backbone", "split", *numbers, "why", "source"]
-        _write_csv(comparison_file, comparison, keys, percent)
+        _write_csv(comparison_file, comparison, keys, dict.fromkeys(percent, 2))
         keys = ["origin", "label", "split", "cover_from", "cover_to", "objects", *RECALLS, "why"]
-        _write_csv(recall_file, recall, keys, RECALLS)
+        _write_csv(recall_file, recall, keys, dict.fromkeys(RECALLS, 2))
+        keys = [*differences.KEYS, *differences.NUMBERS, "why"]
+        _write_csv(differences_file, difference, keys, dict.fromkeys(differences.PERCENT, 2) | {"p": 4})
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), long_file)
 
 
 def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
     """Metrics that `evaluate` wrote, of predictions of that origin."""
-    predictions = f"data/{dataset}/predictions/{method.name}/{path.parent.name}/val.json"
-    command = f"bcnet evaluate --annotations data/{dataset}/splits/{path.name} --predictions {predictions} --out {path}"
+    command = evaluate_command(path, method, dataset)
     if not path.exists():
         raise InputError(f"{path}: missing, `{command}` makes it")
     metrics = read_json(path)
     if not isinstance(metrics, dict) or not metrics.keys() >= {"provenance", "segm", "bbox", "recall"}:
         raise InputError(f"{path}: expected metrics with provenance, segm, bbox and recall, `{command}` makes them")
     if (origin := metrics["provenance"]["origin"]) != method.origin:
-        raise InputError(
-            f"{path}: provenance.origin: {origin!r}: expected {method.origin!r} (from beside {predictions})"
-        )
+        raise InputError(f"{path}: provenance.origin: {origin!r}: expected {method.origin!r}, `{command}` makes it")
     return metrics
 
 
@@ -190,10 +196,10 @@ def _std(shares: list[float | None]) -> float | None:
     return 100 * float(np.std(known, ddof=1)) if len(known) == len(shares) > 1 else None
 
 
-def _write_csv(path: Path, rows: list[Row], columns: list[str], percent: Iterable[str]) -> None:
+def _write_csv(path: Path, rows: list[Row], columns: list[str], decimals: Mapping[str, int]) -> None:
     table = pd.DataFrame(rows, columns=columns, dtype=object)
-    for column in percent:
-        table[column] = [None if value is None else f"{value:.2f}" for value in table[column]]
+    for column, places in decimals.items():
+        table[column] = [None if value is None else f"{value:.{places}f}" for value in table[column]]
     table.to_csv(path, index=False, lineterminator="\n")
 
 

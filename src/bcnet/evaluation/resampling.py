@@ -1,0 +1,223 @@
+"""COCO's numbers of any choice of a split's images, from the tables that `evaluate` writes, compiled."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from bcnet.evaluation.coco_ap import AREAS, IOU_THRESHOLDS
+from bcnet.evaluation.detections import ALL_THRESHOLDS, BITS, rank
+from bcnet.evaluation.occlusion_metrics import MATCHED
+
+RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
+PRECISION = {  # metric -> area of objects, IoU thresholds
+    "AP": ("all", IOU_THRESHOLDS),
+    "AP50": ("all", (0.5,)),
+    "AP75": ("all", (0.75,)),
+    "APs": ("small", IOU_THRESHOLDS),
+    "APm": ("medium", IOU_THRESHOLDS),
+    "APl": ("large", IOU_THRESHOLDS),
+}
+RECALL = {"AR1": 1, "AR10": 10, "AR100": 100}  # metric -> detections of a category in an image
+Metric = tuple[str, float | None, float | None]  # name, and of recall by occlusion the ends of its bin
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's detections and objects on a split of I images with C categories that have objects.
+
+    `images`: (I,) ids, rising. Of detections, by category, then falling score, then image, as COCO sorts them: `image`
+    (place in `images`), `category` (0 to C - 1), `rank` (0 for the best of its category in its image), and of each area
+    `matched` and `ignored` as in the table of detections. Of objects: `object_image`, `object_category`, `area`,
+    `cover` (NaN: not converted) and `found` (at how many of the ten IoU thresholds it is matched).
+    """
+
+    images: np.ndarray
+    image: np.ndarray
+    category: np.ndarray
+    rank: np.ndarray
+    matched: dict[str, np.ndarray]
+    ignored: dict[str, np.ndarray]
+    object_image: np.ndarray
+    object_category: np.ndarray
+    area: np.ndarray
+    cover: np.ndarray
+    found: np.ndarray
+
+
+def run_of(detections: pa.Table, objects: pa.Table) -> Run:
+    """The two tables of an evaluation (`detections.detection_table`, `occlusion_metrics.object_table`) as a run.
+
+    Detections of categories that no image has objects of are left out: COCO's means leave them out.
+    """
+    images = detections["image_id"].to_numpy()
+    column = {name: detections[name].combine_chunks().flatten().to_numpy() for name in detections.column_names[1:]}
+    image = np.repeat(np.arange(len(images)), detections["score"].combine_chunks().value_lengths().to_numpy())
+    categories, object_category = np.unique(objects["category_id"].to_numpy(), return_inverse=True)
+    order = np.lexsort((image, -column["score"], column["category_id"]))
+    order = order[np.isin(column["category_id"][order], categories)]
+    return Run(
+        images=images,
+        image=image[order],
+        category=np.searchsorted(categories, column["category_id"][order]),
+        rank=rank(image, column["category_id"])[order],
+        matched={area: column[f"matched_{area}"][order] for area in AREAS},
+        ignored={area: column[f"ignored_{area}"][order] for area in AREAS},
+        object_image=np.searchsorted(images, objects["image_id"].to_numpy()),
+        object_category=object_category,
+        area=objects["area"].to_numpy(),
+        cover=objects["box_cover"].to_numpy(),
+        found=np.sum([objects[name].to_numpy() for name in MATCHED], axis=0),
+    )
+
+
+def resampled(run: Run, times: np.ndarray, metrics: Iterable[str], edges: Sequence[float]) -> dict[Metric, np.ndarray]:
+    """COCO's numbers of a run, and its recall by occlusion, if each image were in the split so many times.
+
+    Copies of an image stand beside each other. Copies of a detection do so too, which differs from copies of the image
+    only where two detections of an image and category have the same score, whose order says nothing.
+
+    Args:
+        run: of I images.
+        times: (N, I) uint16; N choices of images, how often each has each image.
+        metrics: keys of PRECISION or RECALL.
+        edges: of the bins of `box_cover`, as of `occlusion_metrics.recall_by_cover`.
+
+    Returns:
+        For each metric and each bin's "AR" (N,) float64, 0 to 1; NaN: no object of this size or in this bin. Source of
+        the numbers: cocoapi, cocoeval.py, `accumulate`.
+    """
+    weights = times.astype(np.float32)  # sums of whole numbers, exact below 2^24
+    numbers: dict[Metric, np.ndarray] = {}
+    precisions: dict[str, np.ndarray] = {}
+    for metric in metrics:
+        if metric in RECALL:
+            numbers[metric, None, None] = _average_recall(run, weights, RECALL[metric])
+            continue
+        area, thresholds = PRECISION[metric]
+        if area not in precisions:
+            precisions[area] = _average_precision(run, times, weights, area)
+        numbers[metric, None, None] = precisions[area][:, np.isin(IOU_THRESHOLDS, thresholds)].mean(axis=1)
+    bins = np.digitize(run.cover, edges[1:-1])  # of NaN: the last, but it is left out below
+    for index, (low, high) in enumerate(pairwise(edges)):
+        inside = (bins == index) & ~np.isnan(run.cover)
+        there, found = np.zeros((2, len(run.images)), np.float32)
+        np.add.at(there, run.object_image[inside], 1)
+        np.add.at(found, run.object_image[inside], run.found[inside])
+        numbers["AR", low, high] = _share(weights @ found, len(IOU_THRESHOLDS) * (weights @ there))
+    return numbers
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Elementwise; NaN where there is no whole."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0, dtype=np.float64)
+
+
+def _by_category(run: Run, images: np.ndarray, categories: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums of `values` in each image and category, (I, C)."""
+    sums = np.zeros((len(run.images), run.object_category.max(initial=-1) + 1), np.float32)
+    np.add.at(sums, (images, categories), values)
+    return sums
+
+
+def _objects(run: Run, weights: np.ndarray, area: str) -> np.ndarray:
+    """Objects of a size in each choice and category, (N, C)."""
+    low, high = AREAS[area]
+    counted = (run.area >= low) & (run.area <= high)
+    return weights @ _by_category(run, run.object_image, run.object_category, counted)
+
+
+def _average_recall(run: Run, weights: np.ndarray, detections: int) -> np.ndarray:
+    """(N,) mean over categories and thresholds, with so many detections of an image and category."""
+    counted = np.where(run.rank < detections, np.bitwise_count(run.matched["all"]), 0)
+    found = weights @ _by_category(run, run.image, run.category, counted)
+    shares = _share(found, len(IOU_THRESHOLDS) * _objects(run, weights, "all"))
+    present = ~np.isnan(shares)
+    return _share(np.where(present, shares, 0).sum(axis=1), present.sum(axis=1))
+
+
+def _average_precision(run: Run, times: np.ndarray, weights: np.ndarray, area: str) -> np.ndarray:
+    """(N, 10) mean over categories at each IoU threshold."""
+    objects = _objects(run, weights, area)
+    counted = run.ignored[area] != ALL_THRESHOLDS
+    starts = np.searchsorted(run.category[counted], np.arange(objects.shape[1] + 1))
+    flags = run.matched[area][counted], run.ignored[area][counted]
+    return _precision(times, run.image[counted], *flags, starts, objects, BITS, RECALLS)
+
+
+@njit(cache=True, nogil=True)
+def _precision(
+    times: np.ndarray,
+    image: np.ndarray,
+    matched: np.ndarray,
+    ignored: np.ndarray,
+    starts: np.ndarray,
+    objects: np.ndarray,
+    bits: np.ndarray,
+    recalls: np.ndarray,
+) -> np.ndarray:
+    """Interpolated average precision at each threshold, mean over the categories with objects; NaN without one.
+
+    An image that is there m times gives m equal detections in a row. Precision rises along right ones, so that only
+    their last matters to an interpolation by the highest precision at this recall or more.
+    """
+    result = np.full((len(times), len(bits)), np.nan)
+    longest = 0
+    for category in range(len(starts) - 1):
+        longest = max(longest, starts[category + 1] - starts[category])
+    right = np.empty((len(bits), longest), np.int64)  # so far, after each detection that is right
+    precision = np.empty((len(bits), longest))
+    for draw in range(len(times)):
+        total = np.zeros(len(bits))
+        present = 0
+        for category in range(len(starts) - 1):
+            if objects[draw, category] == 0:
+                continue
+            present += 1
+            seen = np.int64(0)
+            passed = np.zeros(len(bits), np.int64)  # ignored at this threshold
+            length = np.zeros(len(bits), np.int64)
+            for index in range(starts[category], starts[category + 1]):
+                count = np.int64(times[draw, image[index]])
+                if count == 0:
+                    continue
+                seen += count
+                if matched[index] | ignored[index] == 0:
+                    continue
+                for threshold in range(len(bits)):
+                    if ignored[index] & bits[threshold]:
+                        passed[threshold] += count
+                    elif matched[index] & bits[threshold]:
+                        last = length[threshold]
+                        right[threshold, last] = count + (right[threshold, last - 1] if last else 0)
+                        precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
+                        length[threshold] += 1
+            for threshold in range(len(bits)):
+                total[threshold] += _interpolated(
+                    right[threshold, : length[threshold]],
+                    precision[threshold, : length[threshold]],
+                    objects[draw, category],
+                    recalls,
+                )
+        if present:
+            result[draw] = total / present
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _interpolated(right: np.ndarray, precision: np.ndarray, objects: float, recalls: np.ndarray) -> float:
+    """Mean over `recalls` of the highest precision at this recall or more."""
+    for index in range(len(precision) - 2, -1, -1):
+        precision[index] = max(precision[index], precision[index + 1])
+    total = 0.0
+    index = 0
+    for recall in recalls:
+        while index < len(right) and right[index] / objects < recall:
+            index += 1
+        if index == len(right):
+            break
+        total += precision[index]
+    return total / len(recalls)

@@ -1,0 +1,172 @@
+"""`bcnet compare`: how much better each method is than another, in percent.
+
+The made objects are found at so many of the ten IoU thresholds, all of a run alike: AP and recall are a tenth of that.
+"""
+
+import json
+import re
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from evaluation_factory import write_tables
+from tables_factory import LABELS, parameters, rows, write_reports
+
+from bcnet.files import InputError
+from bcnet.report.tables import compare
+
+TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}
+
+
+@pytest.fixture
+def reports(tmp_path):
+    return write_reports(tmp_path)
+
+
+def found(reports, label: str, split: str = "val", baseline: str = "Mask R-CNN") -> dict[tuple[str, str], dict]:
+    """Rows of one pair by metric and lower end of its bin."""
+    return {
+        (row["metric"], row["cover_from"]): row
+        for row in rows(reports, "differences.csv")
+        if (row["label"], row["split"], row["baseline"]) == (label, split, baseline)
+    }
+
+
+def test_each_method_is_set_against_the_first_variant(reports):
+    compare(parameters(), reports)
+    table = rows(reports, "differences.csv")
+    about = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "cover_from", "cover_to"]
+    assert list(table[0]) == [*about, "difference", "std", "low", "high", "p", "seeds", "draws", "why"]
+    metrics = [("AP", "", ""), ("AP50", "", ""), ("APs", "", ""), ("AR", "0.0", "0.125"), ("AR", "0.125", "1.0")]
+    assert [tuple(row[key] for key in about) for row in table] == [
+        (origin, label, "measured here", "Mask R-CNN", split, *metric)
+        for split in ("val", "occluded")
+        for origin, label in (("measured here", "BCNet"), ("brought", "YOLOv8n"), ("brought", "A detector"))
+        for metric in metrics
+    ]
+
+
+def test_the_difference_is_of_the_means_over_seeds(reports):
+    """70 - 40, 50 - 40, 80 - 50: the draws take two of the three seeds."""
+    compare(parameters(tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    for key in (("AP", ""), ("AR", "0.0"), ("AR", "0.125")):
+        row = ours[key]
+        assert (row["difference"], row["std"]) == ("23.33", "11.55")
+        assert (row["low"], row["high"]) == ("10.00", "30.00")
+        assert (row["seeds"], row["draws"], row["why"]) == ("3", "200", "")
+        assert row["p"] == f"{2 / 201:.4f}"
+    same = ours["AP50", ""]
+    assert [same[key] for key in ("difference", "std", "low", "high", "p")] == [
+        "0.00",
+        "0.00",
+        "0.00",
+        "0.00",
+        "1.0000",
+    ]
+
+
+def test_brought_predictions_are_compared_with_each_seed(reports):
+    """50 - 40, 50 - 40, 50 - 50."""
+    compare(parameters(tables=TABLES), reports)
+    row = found(reports, "YOLOv8n")["AP", ""]
+    assert (row["difference"], row["std"], row["seeds"]) == ("6.67", "5.77", "3")
+
+
+def test_one_seed_has_no_spread(reports):
+    compare(parameters(seeds=[1], tables=TABLES | {"compare_to": ["yolo"]}), reports)
+    row = found(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
+    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", "0.00", "0.00")
+    assert (row["seeds"], row["why"]) == ("1", "std: one run")
+    assert row["baseline_origin"] == "brought"
+
+
+def test_several_baselines_each_have_their_rows(reports):
+    compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
+    table = rows(reports, "differences.csv")
+    assert len(table) == 2 * 2 * 3 * 5
+    assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
+    turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
+    assert (turned["difference"], turned["low"], turned["high"]) == ("-23.33", "-30.00", "-10.00")
+
+
+def test_pictures_of_different_difficulty_widen_the_interval(reports):
+    """One seed; of 150 pictures the first 75 differ by 40, the others by nothing."""
+    path = reports / "demo" / "metrics" / "bcnet" / "0" / "val.json"
+    write_tables(path, 150, [8 if place % 150 < 75 else 4 for place in range(905)], [0.0] * 905)
+    write_tables(reports / "demo" / "metrics" / "mask-rcnn" / "0" / "val.json", 150, [4] * 905, [0.0] * 905)
+    compare(parameters(seeds=[0], tables={"metrics": [], "draws": 2000}), reports)
+    row = found(reports, "BCNet")["AR", "0.0"]
+    assert float(row["difference"]) == pytest.approx(20, abs=0.2)
+    half = 1.96 * 40 * (0.5 * 0.5 / 150) ** 0.5
+    assert float(row["low"]) == pytest.approx(20 - half, abs=0.5)
+    assert float(row["high"]) == pytest.approx(20 + half, abs=0.5)
+
+
+def test_an_empty_number_says_why(reports):
+    compare(parameters(), reports)
+    everything = "difference, std, low, high, p, draws: "
+    assert found(reports, "BCNet")["APs", ""]["why"] == everything + "no object of this size in the split"
+    assert found(reports, "BCNet", "occluded")["AR", "0.125"]["why"] == everything + "no object in this bin"
+    assert found(reports, "A detector")["AP", ""]["why"] == everything + "the predictions are boxes"
+    for name in ("yolo/brought", "mask-rcnn/0", "mask-rcnn/1", "mask-rcnn/2"):
+        path = reports / "demo" / "metrics" / name / "val.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": None}))
+        write_tables(path, 150, [4] * 905, [float("nan")] * 905)
+    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "yolo", "boxes"]}), reports)
+    row = found(reports, "YOLOv8n")["AR", "0.0"]
+    assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
+    row = found(reports, "A detector", baseline="YOLOv8n")["AP", ""]
+    assert row["why"] == everything + "the predictions are boxes; seeds: brought predictions do not say"
+
+
+def test_one_method_alone_differs_from_nothing(reports):
+    variants = parameters().model_dump(mode="json", exclude_unset=True)["variants"]
+    compare(parameters(variants={"bcnet": variants["bcnet"]}, predictions={}), reports)
+    assert rows(reports, "differences.csv") == []
+
+
+def test_the_long_table_holds_the_differences_in_full(reports):
+    compare(parameters(), reports)
+    long = pd.read_parquet(reports / "demo" / "tables" / "tables.parquet")
+    long = long[long["table"] == "differences"]
+    assert len(long) == 7 * len(rows(reports, "differences.csv"))
+    mine = long[(long["label"] == "BCNet") & (long["split"] == "val") & (long["metric"] == "AP")]
+    row = mine[mine["column"] == "difference"].iloc[0]
+    assert row["value"] == pytest.approx(70 / 3, abs=1e-9)
+    assert (row["baseline"], row["baseline_origin"]) == ("Mask R-CNN", "measured here")
+    assert [each["name"] for each in json.loads(row["provenance"])] == 3 * ["bcnet"] + 3 * ["mask-rcnn"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
+def test_a_missing_or_broken_table_is_named_with_the_command_that_makes_it(reports, suffix):
+    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
+    whole = path.read_bytes()
+    path.unlink()
+    with pytest.raises(
+        InputError, match=f"^{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json "
+    ):
+        compare(parameters(), reports)
+    for content in (whole[:200], b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"^{path}: .*: expected what `bcnet evaluate [^\n]*makes$"):
+            compare(parameters(), reports)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path).drop_columns("image_id"), path)
+    with pytest.raises(InputError, match=rf"^{path}: .*image_id.*: expected what `bcnet evaluate"):
+        compare(parameters(), reports)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(InputError, match=rf"^{path}: \d+ rows: expected \d+, as .*occluded.json says$"):
+        compare(parameters(), reports)
+    assert not (reports / "demo" / "tables").exists()
+
+
+def test_methods_on_different_pictures_are_not_compared(reports):
+    path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
+    content = json.loads(path.read_text())
+    content["provenance"]["annotations_sha256"] = "another"
+    path.write_text(json.dumps(content))
+    line = f"{path}: provenance.annotations_sha256: 'another': expected None as in "
+    with pytest.raises(InputError, match=re.escape(line)):
+        compare(parameters(), reports)
