@@ -129,6 +129,37 @@ VERBS = {
             _path("--out", "with --model: where the predictions go", required=False),
         ),
     ),
+    "show": Verb(
+        verbs.show,
+        "draw what a model finds in pictures, and its mask head's maps of each object",
+        "bcnet show --model data/demo/models/bcnet/0/model.safetensors street.jpg",
+        (
+            (("pictures",), {"type": Path, "nargs": "+", "metavar": "IMAGE"}),
+            _path("--model", "a model.safetensors"),
+            (
+                ("--out",),
+                {
+                    "type": Path,
+                    "default": Path("shown"),
+                    "metavar": "FOLDER",
+                    "help": "for NAME.png and NAME.svg of each picture (default shown)",
+                },
+            ),
+            (
+                ("--score",),
+                {"type": float, "default": 0.5, "help": "draw objects of at least this score (default 0.5)"},
+            ),
+            (
+                ("--objects",),
+                {
+                    "type": int,
+                    "default": 10,
+                    "metavar": "N",
+                    "help": "of a picture only the best N (default 10, at most 40)",
+                },
+            ),
+        ),
+    ),
     "evaluate": Verb(
         verbs.evaluate,
         "metrics of any COCO-format predictions",

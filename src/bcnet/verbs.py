@@ -79,6 +79,12 @@ def predict(args: argparse.Namespace) -> None:
         predict_split(parameters.load(), variant, args.seed, args.split, DATA)
 
 
+def show(args: argparse.Namespace) -> None:
+    from bcnet.show import show
+
+    show(args.model, args.pictures, args.out, args.score, args.objects)
+
+
 def evaluate(args: argparse.Namespace) -> None:
     from bcnet.evaluation.evaluate import evaluate
 

@@ -29,9 +29,12 @@ SHAPE = {  # where an annotation has the target's box and mask, and the occluder
 
 
 def resized(height: int, width: int, short_side: int, max_side: float) -> tuple[int, int]:
-    """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule)."""
+    """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule).
+
+    A side of a very long picture would round to nothing there; it is one pixel here.
+    """
     scale = min(short_side / min(height, width), max_side / max(height, width))
-    return int(height * scale + 0.5), int(width * scale + 0.5)
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
 def picture_tensor(picture: np.ndarray, size: tuple[int, int], channel_order: str) -> Tensor:

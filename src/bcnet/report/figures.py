@@ -122,16 +122,26 @@ def thinned(values: np.ndarray, most: int) -> np.ndarray:
     return np.stack([values[start : start + block].mean(axis=0) for start in starts]) if block > 1 else values
 
 
+def rings(mask: np.ndarray) -> list[np.ndarray]:
+    """The outline of a mask, within half a pixel: rings of points (x, y) in picture pixels, those of holes turn back.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (K, 2) float each, the first point again at the end; none for an empty mask.
+    """
+    return [approximate_polygon(ring, tolerance=0.4)[:, ::-1] - 0.5 for ring in find_contours(np.pad(mask, 1), 0.5)]
+
+
 def outline(mask: np.ndarray) -> Outline:
-    """The outline of a mask, within half a pixel, holes included.
+    """A mask as a drawing: its `rings`, and its inmost point.
 
     Args:
         mask: (H, W) bool, with at least one pixel set.
     """
-    padded = np.pad(mask, 1)
-    rings = [approximate_polygon(ring, tolerance=0.4) - 0.5 for ring in find_contours(padded, 0.5)]
-    path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for y, x in ring[:-1]) + "Z" for ring in rings)
-    depth = distance_transform_edt(padded)
+    path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring[:-1]) + "Z" for ring in rings(mask))
+    depth = distance_transform_edt(np.pad(mask, 1))
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
     return Outline(path, float(column) - 0.5, float(row) - 0.5, float(depth[row, column]))
 

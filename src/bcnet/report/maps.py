@@ -1,0 +1,66 @@
+"""One object as square pictures of its RoI: what its mask head gives, as the paper's figures show it."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageColor
+from scipy.ndimage import binary_erosion
+
+SIDE = 196  # of a square, pixels; seven for each cell of a 28x28 map
+COLOUR_MAP = "magma"  # equal steps look equal, also in grey
+
+
+@dataclass(frozen=True)
+class Found:
+    """A detection as it is drawn."""
+
+    label: str  # category and score
+    colour: str
+    box: np.ndarray  # (4,): left, top, right, bottom of the RoI, in pixels of the picture
+    mask: np.ndarray  # (H, W) bool
+    maps: dict[str, np.ndarray]  # (S, S) each, 0 to 1
+
+
+def squares(picture: np.ndarray, found: Found) -> dict[str, np.ndarray]:
+    """A detection's RoI in squares: the picture, each map in the paper's order, and the final mask over the picture.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        found: the detection; its maps are drawn in their own order.
+
+    Returns:
+        By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise.
+    """
+    maps = {name.replace("_", " "): heat_map(values) for name, values in found.maps.items()}
+    return {"RoI": crop(picture, found.box), **maps, "final mask": mask_over(picture, found)}
+
+
+def heat_map(values: np.ndarray) -> np.ndarray:
+    """Probabilities as colours, always of the range 0 to 1: (S, S) float or bool to (S, S, 3) uint8."""
+    return matplotlib.colormaps[COLOUR_MAP](values.astype(np.float64), bytes=True)[..., :3]
+
+
+def crop(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """What a box shows, stretched to a square as RoIAlign sees it: (H, W, …) uint8 to (SIDE, SIDE, …)."""
+    left, top, right, bottom = map(float, box)
+    part = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, right, bottom))
+    return np.asarray(part)
+
+
+def mask_over(picture: np.ndarray, found: Found) -> np.ndarray:
+    """The final mask over the picture, in the RoI: its edge in colour, all around it pale; (SIDE, SIDE, 3) uint8."""
+    shown, inside = crop(picture, found.box), crop(found.mask.astype(np.uint8) * 255, found.box) >= 128
+    pale = 170 + shown.mean(axis=2, keepdims=True) / 3
+    drawn = np.where(inside[:, :, None], shown, pale).astype(np.uint8)
+    drawn[inside & ~binary_erosion(inside, iterations=3, border_value=1)] = ImageColor.getrgb(found.colour)
+    return drawn
+
+
+def png_uri(square: np.ndarray) -> str:
+    """A square as a PNG data URI, every value as it is; (S, S, 3) uint8."""
+    file = io.BytesIO()
+    Image.fromarray(square).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
