@@ -7,7 +7,7 @@ from bcnet.files import InputError, atomic_output
 from bcnet.models.build import MAPS, MASK_HEADS, Detections, ModelFile, detect, load_model, pick_device
 from bcnet.progress import progress
 from bcnet.report.figures import COLOURS
-from bcnet.report.maps import Found
+from bcnet.report.maps import detected
 from bcnet.report.sheet import sheet
 
 MOST = 40  # objects of a picture
@@ -46,24 +46,13 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
         picture = read_image(path)
         found = detect(model, picture, model.predict)
         above = sum(each >= score for each in found.scores)
-        caption = [_counted(above, min(above, objects), score), _about(model, found)]
-        for ending, content in sheet(path.name, caption, picture, _drawn(model, found, min(above, objects))).items():
+        best = [
+            detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))
+        ]
+        caption = [_counted(above, len(best), score), *_about(model, found)]
+        for ending, content in sheet(path.name, caption, picture, best).items():
             with atomic_output(out / f"{path.stem}.{ending}") as temporary:
                 temporary.write_bytes(content)
-
-
-def _drawn(model: ModelFile, found: Detections, number: int) -> list[Found]:
-    """The best detections, a colour each."""
-    return [
-        Found(
-            f"{model.categories[found.classes[index]]['name']} {found.scores[index]:.2f}",
-            COLOURS[index % (len(COLOURS) - 1)],
-            found.boxes[index],
-            found.masks[index],
-            {name: maps[index] for name, maps in found.maps.items()},
-        )
-        for index in range(number)
-    ]
 
 
 def _counted(above: int, drawn: int, score: float) -> str:
@@ -73,11 +62,10 @@ def _counted(above: int, drawn: int, score: float) -> str:
     return f"{which} with a score of at least {score:g}"
 
 
-def _about(model: ModelFile, found: Detections) -> str:
+def _about(model: ModelFile, found: Detections) -> list[str]:
     """The method, and which of the four maps its head does not have."""
-    missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
     variant = model.variant
     method = f"{variant.label or MASK_HEADS[variant.mask_head].method} ({variant.detector}, {variant.backbone})"
-    return (
-        f"{method}; its mask head has no {', no '.join(missing)}" if missing else f"{method}; its mask head's four maps"
-    )
+    lines = [f"{method}: the RoI of each object and the maps there, stretched to squares"]
+    missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
+    return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines

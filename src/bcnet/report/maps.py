@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image, ImageColor
 from scipy.ndimage import binary_erosion
 
+from bcnet.models.build import Detections, ModelFile
+
 SIDE = 196  # of a square, pixels; seven for each cell of a 28x28 map
 COLOUR_MAP = "magma"  # equal steps look equal, also in grey
 
@@ -22,6 +24,14 @@ class Found:
     box: np.ndarray  # (4,): left, top, right, bottom of the RoI, in pixels of the picture
     mask: np.ndarray  # (H, W) bool
     maps: dict[str, np.ndarray]  # (S, S) each, 0 to 1
+
+
+def detected(model: ModelFile, detections: Detections, index: int, colour: str) -> Found:
+    """One of a picture's detections, as it is drawn."""
+    name = model.categories[detections.classes[index]]["name"]
+    maps = {key: maps[index] for key, maps in detections.maps.items()}
+    label = f"{name} {detections.scores[index]:.2f}"
+    return Found(label, colour, detections.boxes[index], detections.masks[index], maps)
 
 
 def squares(picture: np.ndarray, found: Found) -> dict[str, np.ndarray]:
@@ -60,7 +70,12 @@ def mask_over(picture: np.ndarray, found: Found) -> np.ndarray:
 
 
 def png_uri(square: np.ndarray) -> str:
-    """A square as a PNG data URI, every value as it is; (S, S, 3) uint8."""
+    """A square (S, S, 3) uint8 as a PNG data URI, every value as it is."""
     file = io.BytesIO()
     Image.fromarray(square).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def colour_bar() -> str:
+    """The colours of `heat_map` from 0 to 1, as a PNG data URI of one row."""
+    return png_uri(heat_map(np.linspace(0, 1, 256)[None]))

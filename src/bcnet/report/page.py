@@ -18,8 +18,9 @@ from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.progress import progress
-from bcnet.report import pictures
+from bcnet.report import pictures, rois
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
+from bcnet.report.maps import colour_bar
 from bcnet.report.methods import Method, methods
 
 PICTURES = 8
@@ -55,6 +56,7 @@ def report(params: Params, data: Path, reports: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    shown = _pictures(looks, data, name)
     html = environment.get_template("page.html.j2").render(
         params=params,
         source=_source(params),
@@ -66,7 +68,10 @@ def report(params: Params, data: Path, reports: Path) -> None:
         training=_training(looks, data),
         points=POINTS,
         rule=pictures.RULE.format(n=PICTURES),
-        pictures=_pictures(looks, data, name),
+        pictures=shown,
+        maps=_maps(params, data, shown),
+        maps_rule=rois.RULE,
+        colour_bar=colour_bar(),
         provenance={method: _provenance(method, params.splits, data, reports) for method in looks},
     )
     with atomic_output(reports / "index.html") as temporary:
@@ -207,8 +212,26 @@ def _pictures(looks: Looks, data: Path, dataset: str) -> list[dict[str, Any]]:
             panel = pictures.method_panel(annotations[image["id"]], drawn[image["id"]], names, size)
             panels.append((method.label, looks[method], panel))
         uri = data_uri(read_image(file, size), LONGEST)
-        shown.append({"image": image, "overlap": overlap, "uri": uri, "panels": panels})
+        shown.append(
+            {"image": image, "annotations": annotations[image["id"]], "overlap": overlap, "uri": uri, "panels": panels}
+        )
     return shown
+
+
+def _maps(params: Params, data: Path, shown: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
+    bcnets = [
+        name for name, each in params.variants.items() if (each.mask_head, each.structure) == ("bcnet", "bilayer")
+    ]
+    if not bcnets:
+        return None
+    name, seed = bcnets[0], params.seeds[0]
+    weights = _needed(data / f"models/{name}/{seed}/model.safetensors", f"bcnet train {name} --seed {seed}")
+    images = [(each["image"], each["annotations"]) for each in shown]
+    return {
+        "label": params.variants[name].label or name,
+        "rois": rois.most_covered(weights, data / "images" / "val", images),
+    }
 
 
 def _predictions(method: Method, data: Path, dataset: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from bcnet.report.maps import COLOUR_MAP, SIDE, Found, squares
 DPI = 144
 WIDTH, MARGIN, GAP = 1320, 32, 16  # pixels, as all lengths here
 OVERVIEW = 760, 560  # the largest width and height of the picture
-HEAD, LINE, KEY = 108, 28, 20  # above the picture, between lines of text, and lines in a column of the key
+LINE, SMALL, KEY = 28, 24, 20  # between lines of text, of the caption; and lines in a column of the key
 ROW = LINE + SIDE + LINE  # a label, the squares, and space
 BAR = 150, 12  # the colour bar
 INK, SOFT = "#1c1e21", "#5c6269"
@@ -31,7 +31,7 @@ def sheet(title: str, caption: Sequence[str], picture: np.ndarray, objects: Sequ
 
     Args:
         title: of the sheet; any text.
-        caption: the lines below it, two at most.
+        caption: the lines below it.
         picture: (H, W, 3) uint8, RGB.
         objects: the detections to draw, at most 40; they are numbered from 1.
 
@@ -40,15 +40,16 @@ def sheet(title: str, caption: Sequence[str], picture: np.ndarray, objects: Sequ
     """
     scale = min(OVERVIEW[0] / picture.shape[1], OVERVIEW[1] / picture.shape[0])
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    top = HEAD + max(size[1], KEY * LINE if len(objects) > KEY else len(objects) * LINE) + MARGIN
+    head = 60 + SMALL * len(caption)
+    top = head + max(size[1], KEY * LINE if len(objects) > KEY else len(objects) * LINE) + MARGIN
     height = top + (LINE + ROW * len(objects) if objects else 0)
     with matplotlib.style.context(["default", {**STYLE, "axes.grid": False, "svg.hashsalt": "show"}]):
         figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
         _text(figure, MARGIN, 44, _short(title, 90), size=12, weight="bold")
         for index, line in enumerate(caption):
-            _text(figure, MARGIN, 72 + 24 * index, _short(line, 150), size=8, color=SOFT)
-        _overview(_axes(figure, MARGIN, HEAD, *size), picture, objects)
-        _key(figure, MARGIN + size[0] + 24, objects)
+            _text(figure, MARGIN, 72 + SMALL * index, _short(line, 150), size=8, color=SOFT)
+        _overview(_axes(figure, MARGIN, head, *size), picture, objects)
+        _key(figure, MARGIN + size[0] + 24, head, objects)
         if objects:
             _rows(figure, top, picture, objects)
         return {ending: _saved(figure, ending) for ending in ("png", "svg")}
@@ -62,7 +63,7 @@ def _overview(axes: Axes, picture: np.ndarray, objects: Sequence[Found]) -> None
     axes.imshow(np.asarray(shown), interpolation="none", aspect="auto", extent=(0, width, height, 0))
     for number, found in reversed(list(enumerate(objects, start=1))):
         left, up, right, down = map(float, found.box)
-        axes.add_patch(Rectangle((left, up), right - left, down - up, fill=False, lw=0.6, ls=":", ec=found.colour))
+        axes.add_patch(Rectangle((left, up), right - left, down - up, fill=False, lw=0.9, ls=":", ec=found.colour))
         if drawn := rings(found.mask):
             shape = Outline.make_compound_path(*(Outline(ring, closed=True) for ring in drawn))
             halo = withStroke(linewidth=2.2, foreground="white")  # for a mask of nearly its object's own colour
@@ -73,11 +74,11 @@ def _overview(axes: Axes, picture: np.ndarray, objects: Sequence[Found]) -> None
         axes.text(at.x, at.y, str(number), zorder=3, path_effects=[dark], **number_look)
 
 
-def _key(figure: Figure, left: float, objects: Sequence[Found]) -> None:
+def _key(figure: Figure, left: float, top: float, objects: Sequence[Found]) -> None:
     """Number, category and score of each object, in one or two columns beside the picture."""
     columns = -(-len(objects) // KEY)
     for index, found in enumerate(objects):
-        x, y = left + (WIDTH - MARGIN - left) / columns * (index // KEY), HEAD + LINE * (index % KEY + 0.6)
+        x, y = left + (WIDTH - MARGIN - left) / columns * (index // KEY), top + LINE * (index % KEY + 0.6)
         letters = int((WIDTH - MARGIN - left) / columns / 12)
         _label(figure, x, y, index + 1, replace(found, label=_short(found.label, letters)))
 

@@ -1,0 +1,97 @@
+"""The RoIs that the report shows: the most covered objects that BCNet finds, its maps beside the ground truth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from bcnet.data.loader import SHAPE, Masks
+from bcnet.data.masks import decode, encode, to_rle
+from bcnet.data.pictures import read_image
+from bcnet.files import InputError
+from bcnet.models.build import ModelFile, detect, load_model
+from bcnet.progress import progress
+from bcnet.report.figures import COLOURS, data_uri
+from bcnet.report.maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
+from bcnet.report.pictures import MIN_SCORE, Annotations, matches
+
+OBJECTS = 6
+RULE = f"of the objects that it finds in these pictures the {OBJECTS} with the largest box_cover"
+
+
+@dataclass(frozen=True)
+class Roi:
+    """An object that the model found, in its picture (H, W, 3) uint8."""
+
+    image: dict[str, Any]  # of a COCO file, as the annotation is
+    annotation: dict[str, Any]
+    picture: np.ndarray
+    found: Found
+
+    @property
+    def cover(self) -> float:
+        """Its `box_cover`."""
+        return self.annotation["occlusion"]["box_cover"]
+
+
+def most_covered(
+    weights: Path, folder: Path, shown: Sequence[tuple[dict[str, Any], Annotations]]
+) -> list[tuple[Roi, dict[str, str]]]:
+    """The RoIs of `RULE`, the most covered first (ties: lower id first), each with its squares as data URIs by name.
+
+    The model runs on the CPU, so that the report of one run is the same with and without a GPU.
+
+    Args:
+        weights: the model file of a BCNet.
+        folder: of the pictures.
+        shown: the images, each with its annotations of a split.
+
+    Raises:
+        InputError: the model or a picture is missing or corrupt, or an annotation is not converted.
+    """
+    model = load_model(weights)
+    every = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
+    every.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
+    return [(roi, _row(roi, model.variant.masks)) for roi in every[:OBJECTS]]
+
+
+def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: Annotations) -> Iterator[Roi]:
+    """The objects of a picture that the model finds: same category, IoU of 0.5 or more with the mask it learns."""
+    size = image["height"], image["width"]
+    path = folder / image["file_name"]
+    picture = read_image(path, size)
+    _, mask, occluder = SHAPE[model.variant.masks]
+    objects = [each for each in annotations if not each["iscrowd"]]
+    for each in objects:
+        if missing := sorted({mask, occluder} - set(each)):
+            raise InputError(f"{path}: its annotation {each['id']} has no {missing[0]!r}: run `bcnet convert` first")
+    detections = detect(model, picture, model.predict)
+    drawn = [index for index, score in enumerate(detections.scores) if score >= MIN_SCORE]
+    predictions = [
+        {"category_id": model.categories[detections.classes[index]]["id"], "score": detections.scores[index]}
+        for index in drawn
+    ]
+    rles = [encode(detections.masks[index]) for index in drawn], [to_rle(each[mask], *size) for each in objects]
+    ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(drawn), len(objects)))
+    for index, match in zip(drawn, matches(objects, predictions, ious), strict=True):
+        if match is not None:
+            yield Roi(image, objects[match], picture, detected(model, detections, index, COLOURS[1]))
+
+
+def _row(roi: Roi, masks: Masks) -> dict[str, str]:
+    """A RoI's squares, with the ground truth of a layer behind the mask that it predicts."""
+    _, mask, occluder = SHAPE[masks]
+    truth = {"occluder mask": roi.annotation[occluder], "target mask": roi.annotation[mask]}
+    row = {}
+    for name, square in squares(roi.picture, roi.found).items():
+        row[name] = data_uri(square, SIDE) if name in ("RoI", "final mask") else png_uri(square)
+        if name in truth:
+            height, width = roi.picture.shape[:2]
+            whole = decode(truth[name], height, width) if truth[name] else np.zeros((height, width), bool)
+            row[f"true {name.removesuffix(' mask')}"] = png_uri(
+                heat_map(crop(whole.astype(np.uint8) * 255, roi.found.box) >= 128)
+            )
+    return row
