@@ -11,6 +11,8 @@ from PIL import Image
 from bcnet import params as parameters
 from bcnet.data.masks import encode
 from bcnet.files import write_json
+from bcnet.models.build import MAPS, Detections, ModelFile
+from bcnet.params.models import Predict
 from bcnet.report import tables
 from bcnet.report.methods import methods
 
@@ -65,13 +67,14 @@ def write_pictures(data: Path) -> None:
         for index in range(3):
             mask = disc(30 + index * (34 - 2 * image_id), 40 + 8 * index, 18)
             canvas[mask] = (60 + 60 * index, 160 - 40 * index, 90)
-            occlusion = {"box_cover": 0.1, "mask_cover": 0.0, "max_box_iou": image_id / 20, "n_occluders": 1}
+            occlusion = {"box_cover": image_id / 20, "mask_cover": 0.0, "max_box_iou": image_id / 20, "n_occluders": 1}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": 1 + index % 2 * 4,
                     "segmentation": encode(mask),
+                    "occluder": encode(disc(30, 40, 18)) if index else None,
                     "occlusion": occlusion,
                 }
             )
@@ -90,11 +93,29 @@ def write_pictures(data: Path) -> None:
         write_json(data / "predictions" / method / "val.json", predictions)
 
 
+def load_model(path: Path) -> ModelFile:
+    """What stands for the bilayer model of the run; its file must be there."""
+    assert path.exists()
+    params = run_parameters()
+    categories = [{"id": 1, "name": SCRIPT}, {"id": 5, "name": "ring"}]
+    return ModelFile(None, params.variants["bcnet"], params.predict, categories, {})
+
+
+def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detections:
+    """What stands for its inference: the discs of `write_pictures` by their colours, with maps of one value each."""
+    masks = np.stack([(picture == (60 + 60 * k, 160 - 40 * k, 90)).all(axis=2) for k in range(3)])
+    extents = [[(at.min(), at.max() + 1) for at in np.nonzero(mask)] for mask in masks]
+    boxes = np.array([[left, top, right, bottom] for (top, bottom), (left, right) in extents], np.float32)
+    maps = {name: np.full((3, 28, 28), 0.2 * k, np.float32) for k, name in enumerate(MAPS, start=1)}
+    return Detections([0, 1, 0], [0.9, 0.8, 0.7], boxes, masks, maps)
+
+
 def write_training(data: Path) -> None:
     for variant, names in LOSSES.items():
         for seed in (0, 1):
             path = data / "models" / variant / str(seed) / "training.jsonl"
             path.parent.mkdir(parents=True)
+            path.with_name("model.safetensors").touch()
             with path.open("w") as file:
                 for iteration in range(20, 601, 20):
                     losses = {name: (1 + 0.2 * k + seed / 9) * 60 / (40 + iteration) for k, name in enumerate(names)}

@@ -103,7 +103,14 @@ def test_what_is_drawn_depends_on_seed_iteration_and_position_only(bilayer: Path
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((480, 640), (600, 800)), ((640, 480), (800, 600)), ((300, 1000), (270, 900))]
+    ("size", "expected"),
+    [
+        ((480, 640), (600, 800)),
+        ((640, 480), (800, 600)),
+        ((300, 1000), (270, 900)),
+        ((1, 4000), (1, 900)),
+        ((4000, 1), (900, 1)),
+    ],
 )
 def test_short_side_and_the_limit_of_the_long_one(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert resized(*size, 600, 900) == expected

@@ -117,9 +117,18 @@ def test_a_long_name_keeps_its_end() -> None:
 
 
 def test_forty_objects_have_their_place() -> None:
-    """Two columns beside the picture; nothing runs over the rows below."""
-    svg = sheet("a.png", [], picture(), [found(["target mask"], f"thing {n} 0.50") for n in range(40)])["svg"]
-    assert sum(each.startswith("thing") for each in texts(svg)) == 80
+    """Two columns beside the picture, however low it is, and nothing runs over the rows below or off the sheet."""
+    objects = [found(["target mask"], f"thing {n} 0.50") for n in range(40)]
+    root = ElementTree.fromstring(sheet("a.png", [], np.zeros((3, 90, 3), np.uint8), objects)["svg"])
+    places = [
+        (float(each.attrib["x"]), float(each.attrib["y"]), "".join(each.itertext())) for each in root.iter(f"{SVG}text")
+    ]
+    (headings,) = {y for _, y, text in places if text == "RoI"}
+    labels = [(x, y) for x, y, text in places if text.startswith("thing")]
+    assert len(set(labels)) == 80
+    assert max(y for _, y in labels[:40]) < headings - 5
+    assert min(y for _, y in labels[40:]) > headings + 5
+    assert max(y for _, y in labels) < float(root.attrib["viewBox"].split()[3]) - 72
 
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (700, 900)])

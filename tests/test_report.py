@@ -5,10 +5,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+import report_factory
 from report_factory import HASH, SCRIPT, Page, run_parameters, write_run
 
 from bcnet.files import InputError
+from bcnet.report import rois
 from bcnet.report.page import report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model():
+    """BCNet finds the discs, without a model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rois, "load_model", report_factory.load_model)
+        patch.setattr(rois, "detect", report_factory.detect)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +57,7 @@ def test_names_cannot_inject_markup(page):
 def test_nothing_is_loaded_from_elsewhere(page, text):
     links = [value for name, value in page.attributes if name in ("href", "src", "xlink:href", "srcset", "data")]
     assert links
-    assert all(re.match(r"#|data:image/jpeg;base64,", link) for link in links)
+    assert all(re.match(r"#|data:image/(jpeg|png);base64,", link) for link in links)
     inside_css = re.findall(r"url\(([^)]*)\)|@import", text)
     assert all(link.startswith("#") for link in inside_css)
     assert ("content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in page.attributes
@@ -107,6 +118,25 @@ def test_pictures_have_a_panel_for_the_truth_and_each_method(page):
     assert "<2.png" not in page.text
 
 
+def test_the_most_covered_objects_found_are_shown_with_their_maps(page):
+    """The objects of pictures 10 and 9."""
+    images = [value for name, value in page.attributes if name == "alt"]
+    rows = [alt.partition(" of ")[0] for alt in images[1:]]
+    maps = ["occluder contour", "occluder mask", "true occluder", "target contour", "target mask", "true target"]
+    assert rows == 6 * ["RoI", *maps, "final mask"]
+    assert images[1] == f"RoI of {SCRIPT} 0.90"
+    shown = re.findall(r"box_cover (.*), <script>alert\(1\)<(\d+)\.png", page.text)
+    assert shown == 3 * [("0.50", "10")] + 3 * [("0.45", "9")]
+
+
+def test_without_a_bilayer_bcnet_there_are_no_maps(copied):
+    variants = {k: v.model_dump(exclude_unset=True) for k, v in run_parameters().variants.items()}
+    variants["bcnet"]["structure"] = "single"
+    (copied / "data/demo/models/bcnet/0/model.safetensors").unlink()
+    report(run_parameters(variants=variants), copied / "data", copied / "reports")
+    assert "Maps of the mask head" not in (copied / "reports/demo/index.html").read_text()
+
+
 def test_provenance_is_complete_and_hashes_are_whole_in_the_tooltip(page):
     assert page.text.count("0123456789ab…") == 3
     assert [each for each in page.attributes if each[1] == HASH] == [("title", HASH)] * 3
@@ -139,6 +169,7 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
         ("reports/demo/tables/recall.csv", "bcnet compare"),
         ("reports/demo/metrics/theirs/brought/val.json", "bcnet evaluate --annotations"),
         ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1"),
+        ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0"),
         ("data/demo/predictions/bcnet/0/val.json", "bcnet predict bcnet --seed 0"),
         ("data/demo/predictions/theirs/brought/val.json", "bcnet fetch demo --predictions theirs"),
         ("data/demo/splits/val.json", "bcnet split --annotations"),

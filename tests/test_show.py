@@ -12,11 +12,13 @@ from PIL import Image
 
 from bcnet.cli import main
 from bcnet.models.build import build, save_model
-from bcnet.params.models import Model, Predict, Variant
+from bcnet.params.models import DETECTORS, FcosPredict, Model, Predict, Variant
 from bcnet.report.maps import heat_map
 
-SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
-PREDICT = Predict(short_side=64, max_side=96, score_threshold=0.0, nms=0.5, detections=12)
+SIZES = Model(fpn_channels=64, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
+PREDICT = Predict(
+    short_side=64, max_side=96, score_threshold=0, nms=0.5, detections=12, fcos=FcosPredict(score_threshold=0)
+)
 PROBABILITIES = {"occluder_contour": 0.2, "occluder_mask": 0.35, "target_contour": 0.6, "target_mask": 0.8}
 
 
@@ -68,8 +70,10 @@ def texts(path: Path) -> list[str]:
     return ["".join(each.itertext()) for each in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_each_column_shows_the_map_of_its_name(model: Path, pictures: Path) -> None:
-    assert main(["show", "--model", str(model), "--score", "0", "--objects", "3", "street.jpg"]) == 0
+@pytest.mark.parametrize("detector", ["faster_rcnn", "fcos"])
+def test_each_column_shows_the_map_of_its_name(detector: str, pictures: Path) -> None:
+    write_model(pictures / "model", detector=detector)
+    assert main(["show", "--model", "model", "--score", "0", "--objects", "3", "street.jpg"]) == 0
     names = [each for each in texts(pictures / "shown/street.svg") if each.replace(" ", "_") in PROBABILITIES]
     assert names == ["occluder contour", "occluder mask", "target contour", "target mask"]
     drawn = np.asarray(Image.open(pictures / "shown/street.png").convert("RGB"))
@@ -78,6 +82,7 @@ def test_each_column_shows_the_map_of_its_name(model: Path, pictures: Path) -> N
         left = 32 + column * (196 + 16)
         whole_rows = (drawn[:, left : left + 196] == colour).all(axis=(1, 2))
         assert whole_rows.sum() == 3 * 196  # three objects
+    assert any(each.startswith(f"BCNet ({DETECTORS[detector]}, ") for each in texts(pictures / "shown/street.svg"))
 
 
 def test_the_best_are_drawn_and_the_caption_says_so(model: Path, pictures: Path) -> None:

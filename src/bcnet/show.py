@@ -5,6 +5,7 @@ from pathlib import Path
 from bcnet.data.pictures import read_image
 from bcnet.files import InputError, atomic_output
 from bcnet.models.build import MAPS, MASK_HEADS, Detections, ModelFile, detect, load_model, pick_device
+from bcnet.params.models import DETECTORS
 from bcnet.progress import progress
 from bcnet.report.figures import COLOURS
 from bcnet.report.maps import detected
@@ -65,7 +66,9 @@ def _counted(above: int, drawn: int, score: float) -> str:
 def _about(model: ModelFile, found: Detections) -> list[str]:
     """The method, and which of the four maps its head does not have."""
     variant = model.variant
-    method = f"{variant.label or MASK_HEADS[variant.mask_head].method} ({variant.detector}, {variant.backbone})"
+    method = (
+        f"{variant.label or MASK_HEADS[variant.mask_head].method} ({DETECTORS[variant.detector]}, {variant.backbone})"
+    )
     lines = [f"{method}: the RoI of each object and the maps there, stretched to squares"]
     missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
     return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines
