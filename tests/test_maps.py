@@ -119,7 +119,7 @@ def test_a_long_name_keeps_its_end() -> None:
 def test_forty_objects_have_their_place() -> None:
     """Two columns beside the picture, however low it is, and nothing runs over the rows below or off the sheet."""
     objects = [found(["target mask"], f"thing {n} 0.50") for n in range(40)]
-    root = ElementTree.fromstring(sheet("a.png", [], np.zeros((3, 90, 3), np.uint8), objects)["svg"])
+    root = ElementTree.fromstring(sheet("a.png", [], np.zeros((34, 700, 3), np.uint8), objects)["svg"])
     places = [
         (float(each.attrib["x"]), float(each.attrib["y"]), "".join(each.itertext())) for each in root.iter(f"{SVG}text")
     ]
