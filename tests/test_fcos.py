@@ -9,8 +9,10 @@ from detectron2.structures import Boxes, Instances
 from fcos_factory import LEVELS, PREDICT, RANGES, STRIDES, item, model, restless
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
+from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.fcos import FCOSHead
 from bcnet.models.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
@@ -123,6 +125,19 @@ def test_processes_together_learn_what_one_learns_on_the_whole_batch(monkeypatch
     found = [fcos_losses(*share) for share in shares]
     for name, loss in whole.items():
         assert float(found[0][name] + found[1][name]) / 2 == pytest.approx(float(loss), rel=1e-5), name
+
+
+def test_the_upper_levels_come_from_p5() -> None:
+    pyramid = pyramid_from_p3("efficientnet_lite0", 32, 2).eval()
+    assert pyramid.size_divisibility == 32
+    with torch.no_grad():
+        levels = pyramid(torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0)))
+    assert list(levels) == ["p3", "p4", "p5", "p6", "p7"]
+    weights = pyramid.state_dict()
+    p6, p7 = ((weights[f"top_block.{name}.weight"], weights[f"top_block.{name}.bias"]) for name in ("p6", "p7"))
+    torch.testing.assert_close(levels["p6"], F.conv2d(levels["p5"], *p6, stride=2, padding=1))
+    assert float(levels["p6"].min()) < 0  # no ReLU but before P7
+    torch.testing.assert_close(levels["p7"], F.conv2d(levels["p6"].clamp(min=0), *p7, stride=2, padding=1))
 
 
 def test_a_fresh_head_starts_as_released() -> None:

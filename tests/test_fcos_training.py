@@ -80,6 +80,7 @@ def test_rois_of_ground_truth_only() -> None:
         images = detector.preprocess_image(batch)
         features = detector.backbone(images.tensor)
         proposals, _ = detector.proposal_generator(images, features, targets)
+        assert not proposals[0].pred_boxes.tensor.requires_grad
         if more:  # weights are random: put one that fits among them
             proposals[0].pred_boxes.tensor[7] = targets[0].gt_boxes.tensor[1] + torch.tensor([1.0, 0, 0, 1])
         rois, _ = detector.roi_heads(images, features, proposals, targets)

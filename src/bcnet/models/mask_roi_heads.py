@@ -20,7 +20,6 @@ class MaskROIHeads(nn.Module):
     def __init__(self, strides: dict[str, int], mask_head: nn.Module, rois: int) -> None:
         super().__init__()
         self.levels, self.rois = list(strides), rois
-        self.mask_on = True  # as in detectron2's: switched off, detections stay without masks
         self.mask_on = True  # as detectron2's RoI heads have it: false leaves the masks out at test time
         scales = [1 / stride for stride in strides.values()]
         self.mask_pooler = ROIPooler(output_size=14, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2")
@@ -41,8 +40,6 @@ class MaskROIHeads(nn.Module):
             proposals: one a picture, with `pred_boxes` and, for masks, `pred_classes`.
             targets: in training the objects of each picture, with `gt_boxes` and all that the mask head learns from.
         """
-        if not self.training and not self.mask_on:
-            return proposals, {}
         if not self.training:
             return self.forward_with_given_boxes(features, proposals), {}
         assert targets is not None
