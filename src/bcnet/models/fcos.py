@@ -26,7 +26,7 @@ TRAINING_DETECTIONS = 100
 
 
 class LevelOutput(NamedTuple):
-    """The head's output on a level of stride s: H = height / s, W = width / s, for N pictures."""
+    """The head's output on a level of stride s, for N pictures: H = height / s, W = width / s, rounded up."""
 
     logits: Tensor  # (N, categories, H, W)
     distances: Tensor  # (N, 4, H, W) ≥ 0, in strides, to the left, top, right and lower side
