@@ -103,6 +103,17 @@ def test_pictures_of_different_difficulty_widen_the_interval(reports):
     assert float(row["high"]) == pytest.approx(20 + half, abs=0.5)
 
 
+def test_what_both_methods_owe_to_a_picture_does_not_widen_the_interval(reports):
+    """Pictures differ by up to 70 points, the methods by 20 on each: they are drawn together."""
+    levels = [place % 150 % 8 for place in range(905)]
+    for name, more in (("mask-rcnn", 0), ("bcnet", 2)):
+        path = reports / "demo" / "metrics" / name / "0" / "val.json"
+        write_tables(path, 150, [level + more for level in levels], [0.0] * 905)
+    compare(parameters(seeds=[0], tables={"metrics": ["AP"], "draws": 200}), reports)
+    row = found(reports, "BCNet")["AR", "0.0"]
+    assert (row["difference"], row["low"], row["high"]) == ("20.00", "20.00", "20.00")
+
+
 def test_an_empty_number_says_why(reports):
     compare(parameters(), reports)
     everything = "difference, std, low, high, p, draws: "

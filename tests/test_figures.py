@@ -1,6 +1,7 @@
 """Figures and pictures of the report: outlines, matching, and the rule that chooses what is shown."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,25 @@ from bcnet.report import figures, pictures
 
 def test_methods_look_different_from_each_other():
     assert len({figures.look(index) for index in range(35)}) == 35
+
+
+def test_an_interval_is_drawn_from_low_to_high_in_its_own_colour():
+    bars = [
+        figures.Interval("one", figures.look(0), 2, 1, 3),
+        figures.Interval("<other>", figures.look(1), -1, -5, 0),
+    ]
+    svg = figures.intervals("name", bars, "points")
+    assert svg.index(">one<") < svg.index(">&lt;other&gt;<")
+    ends = []
+    for bar in bars:
+        drawn = re.findall(r'd="M (\S+) (\S+) \s*L (\S+) (\S+)\s*"[^>]*stroke: ' + bar.look.colour, svg)
+        (left, top, right, bottom), *_ = [tuple(map(float, each)) for each in drawn]
+        assert top == bottom
+        ends.append((left, right))
+    (one_low, one_high), (other_low, other_high) = ends
+    unit = (one_high - one_low) / 2
+    assert other_high - other_low == pytest.approx(5 * unit, rel=1e-4)
+    assert one_low - other_high == pytest.approx(unit, rel=1e-4)
 
 
 def test_thinned_rows_are_means_of_equal_blocks():

@@ -9,7 +9,8 @@ import report_factory
 from report_factory import HASH, SCRIPT, Page, run_parameters, write_run
 
 from bcnet.files import InputError
-from bcnet.report import rois
+from bcnet.report import rois, tables
+from bcnet.report.differences_section import beyond_chance, signed
 from bcnet.report.page import report
 
 
@@ -94,6 +95,63 @@ def test_an_empty_cell_says_why(page):
     assert {("title", reason) for reason in reasons} <= set(page.attributes)
 
 
+def test_differences_are_shown_with_interval_and_p(text, page):
+    """10 points against the first variant, the same in every draw; 20 and 10 from brought predictions, by seed."""
+    section = text[text.index('<section id="differences">') : text.index('<section id="recall">')]
+    cells = [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall(r"<td.*?</td>", section, re.DOTALL)]
+    assert cells[:6] == [
+        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
+        "0.00 ± 0.00 0.00 to 0.00 p 1.0000",
+        "—",
+        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
+        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
+        "—",
+    ]
+    assert cells[6] == "+15.00 ± 7.07 +10.00 to +20.00 p 0.0198"
+    assert len(cells) == 2 * 2 * 6
+    assert set(re.findall("<strong>(.*?)</strong>", section)) == {"+10.00", "+15.00"}
+    assert "against mask-rcnn" in section
+    assert "pictures and seeds (100 draws)" in section
+    empty = "difference, std, low, high, p, draws: no object in this bin"
+    assert ("title", empty) in page.attributes
+    labels = [
+        value for name, value in page.attributes if name == "aria-label" and value.startswith("Point and interval")
+    ]
+    assert [label.split(" on ")[1].split(";")[0] for label in labels] == ["val", "occluded"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bold"),
+    [
+        ("0.01", "2.00", True),
+        ("-2.00", "-0.01", True),
+        ("-0.01", "2.00", False),
+        ("0.00", "2.00", False),
+        ("", "", False),
+    ],
+)
+def test_only_a_difference_whose_interval_excludes_zero_is_bold(low, high, bold):
+    assert beyond_chance({"difference": low and "1.00", "low": low, "high": high}) is bold
+
+
+def test_a_difference_has_its_sign():
+    assert [signed(text) for text in ("1.50", "-1.50", "0.00", "-0.00")] == [
+        "+1.50",
+        "\N{MINUS SIGN}1.50",
+        "0.00",
+        "0.00",
+    ]
+
+
+def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
+    assert "not of training again" not in page.text
+    params = run_parameters(seeds=[0])
+    tables.compare(params, copied / "reports")
+    report(params, copied / "data", copied / "reports")
+    text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text()).text.split())
+    assert "The interval is of other pictures, not of training again with other seeds: there is one." in text
+
+
 def test_recall_is_shown_as_in_the_table(page):
     rows = [row for row in page.rows if len(row) == 10]
     assert rows[1] == [f"BCNet $x$ {SCRIPT}", *3 * ["80.00"], *3 * ["50.50"], *3 * ["—"]]
@@ -167,6 +225,7 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
     [
         ("reports/demo/tables/comparison.csv", "bcnet compare"),
         ("reports/demo/tables/recall.csv", "bcnet compare"),
+        ("reports/demo/tables/differences.csv", "bcnet compare"),
         ("reports/demo/metrics/theirs/brought/val.json", "bcnet evaluate --annotations"),
         ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1"),
         ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0"),
@@ -197,5 +256,18 @@ def test_tables_of_another_run_are_refused(copied):
     params = run_parameters()
     variants = {**{k: v.model_dump(exclude_unset=True) for k, v in params.variants.items()}}
     variants["mask-rcnn"]["label"] = "renamed"
+    with pytest.raises(
+        InputError, match=r"differences\.csv: rows of 'mask-rcnn': `bcnet compare` makes those of this run"
+    ):
+        report(run_parameters(variants=variants), copied / "data", copied / "reports")
+    (copied / "reports" / "demo" / "tables" / "differences.csv").write_text(
+        (copied / "reports" / "demo" / "tables" / "differences.csv").read_text().replace("mask-rcnn", "renamed")
+    )
     with pytest.raises(InputError, match=r"recall\.csv: no row of 'renamed', split 'val': `bcnet compare`"):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
+    with pytest.raises(InputError, match=r"differences\.csv: no row of 'another': `bcnet compare`"):
+        report(
+            run_parameters(variants={**variants, "another": variants["mask-rcnn"] | {"label": "another"}}),
+            copied / "data",
+            copied / "reports",
+        )

@@ -105,6 +105,19 @@ def test_seeds_and_images_are_drawn_independently():
     assert width == pytest.approx(1 + (seeds.var(ddof=1) / 3) / (of_images.var() / 40), rel=0.15)
 
 
+def test_what_the_images_explain_of_the_seeds_is_not_counted_twice():
+    """Runs of one skill, each with errors of its own on every picture: the interval is the mean's over pictures."""
+    random = np.random.default_rng(0)
+    times = draw_images(300, 4000)
+    widths = []
+    for _ in range(40):
+        errors = random.normal(size=(3, 300))
+        found = difference(errors @ times.T / 300, np.zeros((1, 4001)))
+        widths.append((found.high - found.low) ** 2)
+    only_images = (2 * 1.96) ** 2 / 3 / 300
+    assert 1.0 < np.mean(widths) / only_images < 1.5  # half the time seeds happen to differ more; twice: 2
+
+
 def test_rounding_is_no_difference():
     ours = np.array([[0.1], [0.2], [0.3]]) * np.ones((1, 101))
     found = difference(ours, ours[::-1])

@@ -55,6 +55,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A point on a line, with the ends of its interval, and whose it is."""
+
+    label: str
+    look: Look
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Outline:
     """A mask as a drawing: `path` is the `d` of an SVG path in picture pixels (fill rule evenodd), (`x`, `y`) the point
     farthest inside the mask and `radius` its distance to the mask's edge, pixels."""
@@ -100,10 +111,37 @@ def chart(
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.set_xlim(0, None)
-        file = io.StringIO()
-        # The metadata would carry a date and an address.
-        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+        return _svg(figure)
+
+
+def intervals(name: str, bars: Sequence[Interval], x: str) -> Markup:
+    """Points with their intervals on lines below each other, around a line at zero, as inline SVG.
+
+    Args:
+        name: unique on the page.
+        bars: from top to bottom.
+        x: name of the axis.
+    """
+    with matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": name}]):
+        figure = Figure(figsize=(4.6, 0.75 + 0.26 * len(bars)), layout="constrained")
+        axes = figure.add_subplot(xlabel=x)
+        axes.axvline(0, color="#000000", linewidth=0.8)
+        for place, bar in enumerate(bars):
+            axes.plot([bar.low, bar.high], [place, place], color=bar.look.colour)
+            axes.plot(bar.value, place, color=bar.look.colour, marker=bar.look.marker)
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> Markup:
+    file = io.StringIO()
+    # The metadata would carry a date and an address.
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
     svg = INK.sub(r"\1: currentColor", NOT_FOR_A_PAGE.sub("", file.getvalue()))
     return Markup(svg.replace("<svg", '<svg aria-hidden="true"', 1))  # matplotlib escapes its texts
 

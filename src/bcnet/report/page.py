@@ -18,7 +18,7 @@ from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.progress import progress
-from bcnet.report import pictures, rois
+from bcnet.report import differences_section, pictures, rois
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
 from bcnet.report.maps import colour_bar
 from bcnet.report.methods import Method, methods
@@ -48,6 +48,8 @@ def report(params: Params, data: Path, reports: Path) -> None:
     data, reports = data / name, reports / name
     looks = {method: look(index) for index, method in enumerate(methods(params))}
     comparison = _table(reports / "tables" / "comparison.csv", COMPARISON)
+    path = reports / "tables" / "differences.csv"
+    differences = differences_section.section(_table(path, differences_section.COLUMNS), looks, path)
     recall = _table(reports / "tables" / "recall.csv", RECALL)
     environment = Environment(
         loader=PackageLoader("bcnet.report", ""),
@@ -64,6 +66,9 @@ def report(params: Params, data: Path, reports: Path) -> None:
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         looks=looks,
         comparison=_comparison(comparison),
+        differences=differences,
+        beyond_chance=differences_section.beyond_chance,
+        signed=differences_section.signed,
         recall=_recall(recall, looks, reports / "tables" / "recall.csv"),
         training=_training(looks, data),
         points=POINTS,
