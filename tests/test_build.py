@@ -1,6 +1,7 @@
 """Variants become models that train, on every backbone, and model files that are refused when they are not whole."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +37,19 @@ def item() -> dict:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("mask_head", MASK_HEADS)
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize(
+    ("detector", "mask_head"),
+    [pair for pair in product(DETECTORS, MASK_HEADS) if pair != ("fcos", "pointrend")],  # which needs p2
+)
 def test_every_loss_reaches_the_backbone(detector: str, backbone: str, mask_head: str) -> None:
     torch.manual_seed(0)
     variant = Variant(detector=detector, backbone=backbone, mask_head=mask_head)
     model = build(variant, SIZES, PREDICT, 3).train()
+    for name, buffer in model.named_buffers():
+        if name.endswith("conv3.norm.weight"):  # signals of an untrained ResNet explode: PointRend's boxes with them
+            buffer.fill_(0.2)
     losses = losses_of(model, [item(), item()])
-    assert len(losses) == {"mask_rcnn": 1, "bcnet": 4}[mask_head] + {"faster_rcnn": 4, "fcos": 3}[detector]
+    assert len(losses) == {"mask_rcnn": 1, "bcnet": 4, "pointrend": 2}[mask_head] + {"faster_rcnn": 4, "fcos": 3}[detector]
     finest = {"faster_rcnn": 2, "fcos": 3}[detector]
     lateral = model.get_parameter(f"backbone.fpn_lateral{finest}.weight")
     for name, loss in losses.items():

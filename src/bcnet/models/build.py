@@ -25,6 +25,7 @@ from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn
 from bcnet.models.fcos import fcos
 from bcnet.models.mask_branch import RoIMaskBranch
+from bcnet.models.pointrend import pointrend
 from bcnet.params.models import Model, Predict, Variant
 
 MAPS = ("occluder_contour", "occluder_mask", "target_contour", "target_mask")  # in the order of the paper's figures
@@ -42,6 +43,10 @@ def _bcnet(variant: Variant, sizes: Model, classes: int) -> nn.Module:
     return RoIMaskBranch(head, partial(bilayer_losses, variant=variant))
 
 
+def _pointrend(variant: Variant, sizes: Model, classes: int) -> nn.Module:
+    return pointrend(sizes, 1 if variant.class_agnostic else classes)
+
+
 @dataclass(frozen=True)
 class MaskHead:
     """A method: its name in the literature, and what makes its head, given variant, sizes and number of categories."""
@@ -50,7 +55,11 @@ class MaskHead:
     build: Callable[[Variant, Model, int], nn.Module]
 
 
-MASK_HEADS = {"mask_rcnn": MaskHead("Mask R-CNN", _mask_rcnn), "bcnet": MaskHead("BCNet", _bcnet)}
+MASK_HEADS = {
+    "mask_rcnn": MaskHead("Mask R-CNN", _mask_rcnn),
+    "bcnet": MaskHead("BCNet", _bcnet),
+    "pointrend": MaskHead("PointRend", _pointrend),
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ def load_model(path: Path) -> ModelFile:
             description = (file.metadata() or {}).get("bcnet")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such model file (`bcnet train VARIANT` makes one)") from error
+        raise InputError(f"{path}: no such model file (`bcnet train` and `bcnet import-weights` make them)") from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a safetensors file: {error}") from error
     if description is None:

@@ -11,6 +11,7 @@ from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLaye
 from torch import nn
 
 from bcnet.models.backbones import BACKBONES
+from bcnet.models.pointrend import PointRendHead
 from bcnet.params.models import Model, Predict, Variant
 
 POOLED = ("p2", "p3", "p4", "p5")  # the levels that RoIs are pooled from; the proposals use p6 as well
@@ -51,6 +52,7 @@ def faster_rcnn(
         post_nms_topk=(sizes.proposals_train, sizes.proposals_test),
         nms_thresh=0.7,
     )
+    point_rend = isinstance(mask_head, PointRendHead)
     roi_heads = StandardROIHeads(
         num_classes=classes,
         batch_size_per_image=sizes.rois,
@@ -70,8 +72,9 @@ def faster_rcnn(
             test_topk_per_image=predict.detections,
         ),
         mask_in_features=list(POOLED),
-        mask_pooler=ROIPooler(output_size=14, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2"),
+        mask_pooler=None if point_rend else ROIPooler(14, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2"),
         mask_head=mask_head,
+        train_on_pred_boxes=point_rend,  # as its configurations have it: on what the box head makes of the proposals
     )
     return GeneralizedRCNN(
         backbone=pyramid,

@@ -113,7 +113,7 @@ class Variant(Section):
 
     detector: Literal["faster_rcnn", "fcos"]
     backbone: Backbone
-    mask_head: Literal["mask_rcnn", "bcnet"]
+    mask_head: Literal["mask_rcnn", "bcnet", "pointrend"]
     label: str | None = None
     masks: Literal["visible", "amodal"] = "visible"  # what target and occluder layer learn
     class_agnostic: bool | None = None  # one mask for all categories; null: as the method has it
@@ -128,6 +128,12 @@ class Variant(Section):
     loss_weights: LossWeights = LossWeights()
     mask_rois: Literal["proposals", "ground_truth"] = "proposals"  # what trains the mask head on fcos
     schedule: dict[str, Any] = Field({})
+
+    @model_validator(mode="after")
+    def _pointrend_samples_p2(self) -> "Variant":
+        if self.mask_head == "pointrend" and self.detector != "faster_rcnn":
+            raise ValueError("mask_head: pointrend: only for detector: faster_rcnn, whose pyramid has its P2")
+        return self
 
     @model_validator(mode="after")
     def _mask_rois_belong_to_fcos(self) -> "Variant":

@@ -1,0 +1,55 @@
+"""PointRend's mask head (Kirillov, Wu, He, Girshick, CVPR 2020): detectron2's own, as its model zoo configures it."""
+
+import logging
+import sys
+from importlib.util import find_spec, module_from_spec
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.layers import ShapeSpec
+from detectron2.structures import Instances
+from torch import Tensor
+
+from bcnet.params.models import Model
+
+# The package's __init__ also imports a colour augmentation, and with it OpenCV, which nothing here needs: the package
+# is entered without running it, so that its modules can be imported.
+if (_spec := find_spec("detectron2.projects.point_rend")) and _spec.name not in sys.modules:
+    sys.modules[_spec.name] = module_from_spec(_spec)
+
+from detectron2.projects.point_rend.config import add_pointrend_config
+from detectron2.projects.point_rend.mask_head import PointRendMaskHead
+
+# Files of before 2021 are converted in `imported`; for tensors without PyTorch's metadata it warns that it will do so.
+logging.getLogger(PointRendMaskHead.__module__).setLevel(logging.ERROR)
+
+STRIDES = {"p2": 4}  # the level that coarse masks and points are sampled from
+
+
+class PointRendHead(PointRendMaskHead):
+    """detectron2's, which also trains on a batch without an object."""
+
+    def _sample_train_points(self, coarse_mask: Tensor, instances: list[Instances]) -> tuple[Tensor, Tensor]:
+        if len(coarse_mask):
+            return super()._sample_train_points(coarse_mask, instances)
+        count = self.mask_point_train_num_points
+        return coarse_mask.new_zeros(0, count, 2), coarse_mask.new_zeros(0, count)
+
+
+def pointrend(sizes: Model, classes: int) -> PointRendHead:
+    """The head: a coarse mask of 7x7 for each category, refined point by point to 224x224 at test time.
+
+    It takes the pyramid's levels by name, not RoI features: it samples them itself. With the sizes of
+    `presets/coco.yaml` it is that of detectron2's `pointrend_rcnn_R_50_FPN_3x_coco`, names of tensors included.
+
+    Args:
+        sizes: `fpn_channels` is the width of the points' layers, `box_channels` that of the coarse mask's.
+        classes: number of categories; 1: one mask for all.
+    """
+    cfg: CfgNode = get_cfg()
+    add_pointrend_config(cfg)
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = cfg.MODEL.POINT_HEAD.NUM_CLASSES = classes
+    cfg.MODEL.ROI_MASK_HEAD.POINT_HEAD_ON = True
+    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = cfg.MODEL.POINT_HEAD.FC_DIM = sizes.fpn_channels
+    cfg.MODEL.ROI_MASK_HEAD.FC_DIM = sizes.box_channels
+    levels = {name: ShapeSpec(channels=sizes.fpn_channels, stride=stride) for name, stride in STRIDES.items()}
+    return PointRendHead(cfg, levels)
