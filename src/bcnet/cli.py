@@ -117,9 +117,22 @@ VERBS = {
         "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
         ((("variant",), {"help": "a key of params.yaml's variants"}), SEED),
     ),
+    "import-weights": Verb(
+        verbs.import_weights,
+        "make a model file of a released FCOS-BCNet, or of the model zoo's Mask R-CNN or PointRend",
+        "bcnet import-weights bcnet_r101_fcos.pth --out bcnet-released.safetensors",
+        (
+            (("file",), {"nargs": "?", "metavar": "FILE|URL", "help": "a .pth or .pkl; no code in it is run"}),
+            _path("--out", "the model file, for `predict --model` and `show --model`", required=False),
+            _path(
+                "--categories", "a COCO-format file with the model's categories (default: COCO's 80)", required=False
+            ),
+            (("--name",), {"help": "import this entry of params.yaml's imported, with the dataset's categories"}),
+        ),
+    ),
     "predict": Verb(
         verbs.predict,
-        "predict a split with a trained variant, or any pictures with a model file",
+        "predict a split with a trained variant or an imported model, or any pictures with a model file",
         "bcnet predict --model data/demo/models/bcnet/0/model.safetensors --out found.json street.jpg",
         (
             (("names",), {"nargs": "+", "metavar": "VARIANT|IMAGE"}),
@@ -177,7 +190,13 @@ VERBS = {
         "the zip of predictions on test-dev that COCO's server takes",
         "bcnet predict bcnet-r50 --split test-dev && bcnet submit bcnet-r50",
         (
-            (("name",), {"metavar": "VARIANT", "help": "a key of params.yaml's variants; with --predictions any name"}),
+            (
+                ("name",),
+                {
+                    "metavar": "VARIANT",
+                    "help": "a key of params.yaml's variants or imported; with --predictions any name",
+                },
+            ),
             SEED,
             _path("--predictions", "results on test-dev from elsewhere, in COCO's result format", required=False),
         ),
@@ -217,6 +236,10 @@ def main(argv: list[str] | None = None) -> int:
         parser().error("predict: --model and --out go together")
     if args.verb == "predict" and not args.model and len(args.names) != 1:
         parser().error("predict: one VARIANT, or --model with pictures")
+    if args.verb == "import-weights" and (args.name is None) == (None in (args.file, args.out)):
+        parser().error("import-weights: FILE and --out, or --name")
+    if args.verb == "import-weights" and args.name is not None and (args.file or args.out or args.categories):
+        parser().error("import-weights: --name says file, output and categories")
     if args.verb == "split" and not args.explain and not (args.rule and args.out):
         parser().error("split: --rule and --out are required, or --explain")
     if args.verb == "split" and (args.rule if args.explain else args.ids or args.count is not None):

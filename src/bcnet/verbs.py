@@ -63,6 +63,18 @@ def weights(args: argparse.Namespace) -> None:
     write_weights(args.backbone, args.out, DATA / "downloads")
 
 
+def import_weights(args: argparse.Namespace) -> None:
+    from bcnet.models.imported import import_weights
+
+    if args.name is None:
+        import_weights(args.file, args.out, DATA / "downloads", args.categories)
+    else:
+        params = parameters.load()
+        folder, source = DATA / params.dataset, params.imported_named(args.name).file
+        out = folder / f"models/{args.name}/imported/model.safetensors"
+        import_weights(source, out, DATA / "downloads", folder / "annotations/instances_val.json")
+
+
 def train(args: argparse.Namespace) -> None:
     from bcnet.training.loop import train
 
@@ -113,8 +125,8 @@ def submit(args: argparse.Namespace) -> None:
     if args.predictions:
         predictions, name = args.predictions, args.name
     else:
-        params.variant(args.name)
-        predictions, name = folder / f"predictions/{args.name}/{args.seed}/test-dev.json", f"{args.name}-{args.seed}"
+        run = params.run(args.name, args.seed)
+        predictions, name = folder / f"predictions/{args.name}/{run}/test-dev.json", f"{args.name}-{run}"
         if not predictions.exists():
             raise InputError(f"{predictions}: no such file (`bcnet predict {args.name} --split test-dev` makes it)")
     print(submit(predictions, images, name, folder / "submissions"))

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def efficientnet_lite0() -> dict[str, Tensor]:
     return {f"body.{name}": other.contiguous() for (name, _), other in pairs if not name.startswith(unused)}
 
 
+# What the unpickler raises when the bytes are no pickle, or one that is cut or made up.
+NOT_A_PICKLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 class ArraysOnly(pickle.Unpickler):
     """Reads a pickle of numpy arrays and plain containers; anything else in it, code included, is refused."""
 
@@ -71,17 +88,28 @@ class ArraysOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
+def unpickle(path: Path) -> Any:
+    """The content of a pickle of numpy arrays and plain containers, without running anything that it may contain.
+
+    Raises:
+        InputError: the file cannot be read, is no pickle, or asks for anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            return ArraysOnly(file, encoding="latin1").load()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except NOT_A_PICKLE as error:
+        raise InputError(f"{path}: not a pickle of arrays: {error}") from error
+
+
 def read_pickle(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a model-zoo `.pkl` by name, without running anything that the file may contain.
+    """The arrays of a model-zoo `.pkl` of a backbone by name, without what is no array.
 
     Raises:
         InputError: not such a file.
     """
-    try:
-        with path.open("rb") as file:
-            content = ArraysOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a pickle of arrays: {error}") from error
+    content = unpickle(path)
     arrays = content.get("model", content.get("blobs", content)) if isinstance(content, dict) else content
     if not isinstance(arrays, dict):
         raise InputError(f"{path}: a pickled {type(content).__name__}, expected a dict of arrays")
