@@ -134,9 +134,12 @@ def test_what_is_right_is_fetched(project: Path) -> None:
     [
         ("train bcnet", "bcnet train: data/mine/bilayer/train.json: cannot be read: No such file or directory"),
         ("train other", "bcnet train: params.yaml: variants: no 'other', there are: mask-rcnn, bcnet"),
-        ("predict bcnet", "model.safetensors: no such model file (`bcnet train VARIANT` makes one)"),
+        ("predict bcnet", "model.safetensors: no such model file (`bcnet train` and `bcnet import-weights` make them)"),
         ("predict --model own/train.json --out p.json own/pictures/a.jpg", "own/train.json: not a safetensors file"),
         ("weights vgg --out w.safetensors", "bcnet weights: backbone 'vgg': there are: efficientnet_lite0,"),
+        ("import-weights own/train.json --out m.safetensors", "own/train.json: not a file of t"),
+        ("import-weights own/train.pkl --out m.safetensors", "own/train.pkl: cannot be read: No such file"),
+        ("import-weights --name zoo", "bcnet import-weights: params.yaml: imported: no 'zoo', there are: none"),
         ("convert --annotations own/train.json --out own/val.json/x.json", "own/val.json/x.parquet: cannot be written"),
         (
             "split --annotations own/train.json --rule occluded --out s.json",

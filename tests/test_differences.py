@@ -41,7 +41,12 @@ def test_each_method_is_set_against_the_first_variant(reports):
     assert [tuple(row[key] for key in about) for row in table] == [
         (origin, label, "measured here", "Mask R-CNN", split, *metric)
         for split in ("val", "occluded")
-        for origin, label in (("measured here", "BCNet"), ("brought", "YOLOv8n"), ("brought", "A detector"))
+        for origin, label in (
+            ("measured here", "BCNet"),
+            ("imported", "The zoo's"),
+            ("brought", "YOLOv8n"),
+            ("brought", "A detector"),
+        )
         for metric in metrics
     ]
 
@@ -84,7 +89,7 @@ def test_one_seed_has_no_spread(reports):
 def test_several_baselines_each_have_their_rows(reports):
     compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
     table = rows(reports, "differences.csv")
-    assert len(table) == 2 * 2 * 3 * 5
+    assert len(table) == 2 * 2 * 4 * 5
     assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
     turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
     assert (turned["difference"], turned["low"], turned["high"]) == ("-23.33", "-30.00", "-10.00")
@@ -129,11 +134,12 @@ def test_an_empty_number_says_why(reports):
     assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
     row = found(reports, "A detector", baseline="YOLOv8n")["AP", ""]
     assert row["why"] == everything + "the predictions are boxes; seeds: brought predictions do not say"
+    assert found(reports, "The zoo's", baseline="YOLOv8n")["AP", ""]["why"] == "std: one run; seeds: trained elsewhere"
 
 
 def test_one_method_alone_differs_from_nothing(reports):
     variants = parameters().model_dump(mode="json", exclude_unset=True)["variants"]
-    compare(parameters(variants={"bcnet": variants["bcnet"]}, predictions={}), reports)
+    compare(parameters(variants={"bcnet": variants["bcnet"]}, imported={}, predictions={}), reports)
     assert rows(reports, "differences.csv") == []
 
 

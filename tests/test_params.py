@@ -49,7 +49,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("batch: 4", "batch: 0"), ": schedule.batch: 0: input should be greater than or equal to 1"),
         (
             ("mask_head: bcnet", "mask_head: bc"),
-            ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn' or 'bcnet'",
+            ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn', 'bcnet' or 'pointrend'",
         ),
         (("  bcnet:", "  mask-rcnn:"), ':52: found duplicate key "mask-rcnn"'),
         (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
@@ -83,7 +83,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
         (
             ("published: null", "compare_to: [mask_rcnn]"),
-            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of predictions (mask-rcnn, bcnet)",
+            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of imported or predictions (mask-rcnn, bcnet)",
         ),
         (("published: null", "compare_to: [bcnet, bcnet]"), ": tables.compare_to: ['bcnet', 'bcnet'] names one twice"),
         (("published: null", "draws: 0"), ": tables.draws: 0: input should be greater than or equal to 1"),
@@ -93,6 +93,19 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (
             ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),
             "predictions: 'bcnet' is already the name of a",
+        ),
+        (
+            ("imported: {}", "imported: {bcnet: {file: a.pth, label: b}}"),
+            "imported: 'bcnet' is already the name of a variant or",
+        ),
+        (("imported: {}", "imported: {a: {file: a.pth, label: BCNet}}"), ": label: 'BCNet' is given twice"),
+        (("imported: {}", "imported: {a: {label: b}}"), ": imported.a.file: missing"),
+        (
+            (
+                "detector: faster_rcnn, backbone: efficientnet_lite0, mask_head: mask_rcnn",
+                "detector: fcos, backbone: resnet50, mask_head: pointrend",
+            ),
+            "only for detector: faster_rcnn",
         ),
         (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate: cover_bins must rise from 0 to 1"),
         (("dataset: demo", "dataset: ["), "not valid YAML"),

@@ -77,21 +77,25 @@ def test_same_inputs_give_the_same_bytes(copied, text):
 
 
 def test_origins_are_told_apart_in_the_main_table(page):
-    groups = ["val|measured here", "val|brought", "occluded|measured here", "occluded|brought", "test-dev|published"]
-    assert list(page.groups)[:5] == groups
+    measured = ("measured here", "imported", "brought")
+    groups = [f"{split}|{origin}" for split in ("val", "occluded") for origin in measured]
+    assert list(page.groups)[:7] == [*groups, "test-dev|published"]
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
     assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00"]
     assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
-    assert page.groups["val|brought"][0][1:3] == ["43.50", "63.50"]
+    assert page.groups["val|imported"][0][:3] == ["The zoo's", "43.50", "63.50"]
+    assert page.groups["val|brought"][0][1:3] == ["44.50", "64.50"]
 
 
 def test_an_empty_cell_says_why(page):
     """Detector and backbone of brought predictions, APs without small objects, what was not published."""
-    assert page.groups["val|brought"][0][5:9] == ["—2", "—2", "—3", "—3"]
-    assert page.groups["test-dev|published"][0][1:4] == ["38.40", "—4", "—4"]
-    reasons = ["no object of this size in the split", "not stated", "brought predictions do not say"]
-    assert page.items[-4:] == [*reasons, "published without this number"]
+    assert page.groups["val|imported"][0][5:9] == ["FCOS", "resnet50", "—2", "—2"]
+    assert page.groups["val|brought"][0][5:9] == ["—3", "—3", "—4", "—4"]
+    assert page.groups["test-dev|published"][0][1:4] == ["38.40", "—5", "—5"]
+    reasons = ["no object of this size in the split", "trained elsewhere", "not stated"]
+    reasons.append("brought predictions do not say")
+    assert page.items[-5:] == [*reasons, "published without this number"]
     assert {("title", reason) for reason in reasons} <= set(page.attributes)
 
 
@@ -155,7 +159,7 @@ def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
 def test_recall_is_shown_as_in_the_table(page):
     rows = [row for row in page.rows if len(row) == 10]
     assert rows[1] == [f"BCNet $x$ {SCRIPT}", *3 * ["80.00"], *3 * ["50.50"], *3 * ["—"]]
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert ("title", "AR, AR50, AR75: no object in this bin") in page.attributes
     assert "n = 20" in page.text
 
@@ -196,8 +200,8 @@ def test_without_a_bilayer_bcnet_there_are_no_maps(copied):
 
 
 def test_provenance_is_complete_and_hashes_are_whole_in_the_tooltip(page):
-    assert page.text.count("0123456789ab…") == 3
-    assert [each for each in page.attributes if each[1] == HASH] == [("title", HASH)] * 3
+    assert page.text.count("0123456789ab…") == 4
+    assert [each for each in page.attributes if each[1] == HASH] == [("title", HASH)] * 4
     assert "versions.torch" in page.text
     assert "1 (val, seed 1; occluded, seed 1)" in page.text
 
@@ -230,6 +234,7 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
         ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1"),
         ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0"),
         ("data/demo/predictions/bcnet/0/val.json", "bcnet predict bcnet --seed 0"),
+        ("data/demo/predictions/zoo/imported/val.json", "bcnet predict zoo --split val"),
         ("data/demo/predictions/theirs/brought/val.json", "bcnet fetch demo --predictions theirs"),
         ("data/demo/splits/val.json", "bcnet split --annotations"),
         ("data/demo/images/val/<script>alert(1)<10.png", "bcnet fetch demo"),

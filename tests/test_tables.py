@@ -29,6 +29,7 @@ def test_one_row_a_method_and_split_in_the_order_of_the_parameters(reports):
         for origin, name in [
             ("measured here", "mask-rcnn"),
             ("measured here", "bcnet"),
+            ("imported", "zoo"),
             ("brought", "yolo"),
             ("brought", "boxes"),
         ]
@@ -74,7 +75,9 @@ def test_an_empty_number_says_why(reports):
     table = {(row["label"], row["split"]): row for row in rows(reports, "comparison.csv")}
     assert table["BCNet", "val"]["APs"] == ""
     assert table["BCNet", "val"]["why"] == "APs, APs_std: no object of this size in the split"
-    yolo, boxes = table["YOLOv8n", "val"], table["A detector", "val"]
+    zoo, yolo, boxes = (table[label, "val"] for label in ("The zoo's", "YOLOv8n", "A detector"))
+    assert [zoo[key] for key in ("detector", "backbone", "AP", "seeds")] == ["FCOS", "resnet101", "45.00", ""]
+    assert "seeds, iterations: trained elsewhere" in zoo["why"]
     assert (yolo["AP"], yolo["AP_std"], yolo["iterations"]) == ("35.00", "", "")
     assert "seeds, iterations: brought predictions do not say" in yolo["why"]
     assert "AP_std, AP50_std, APs_std: one run" in yolo["why"]
@@ -107,7 +110,7 @@ def test_recall_has_a_row_a_bin(reports):
         "AR75",
         "why",
     ]
-    assert len(table) == 4 * 2 * 2
+    assert len(table) == 5 * 2 * 2
     first, second = [row for row in table if (row["label"], row["split"]) == ("BCNet", "val")]
     mean = 100 * statistics.mean(share("bcnet", seed, "val") for seed in range(3))
     assert [first[key] for key in ("cover_from", "cover_to", "objects")] == ["0.0", "0.125", "700"]

@@ -50,6 +50,7 @@ class Project:
         (self.folder / "mine.json").write_text("[]")
         shutil.copy(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
         self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
+        self.change_params(imported={"zoo": {"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"}})
         subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
         self._make_environment(folder / "venv")
         self._tell_stub()
@@ -200,6 +201,8 @@ def test_the_graph_has_one_stage_for_each_variant_seed_and_split(project: Projec
         *(
             "fetch",
             "bring@mine",
+            "import_weights@zoo",
+            "predict_imported@zoo",
             "convert@train",
             "convert@val",
             "weights@mask-rcnn",
@@ -210,6 +213,7 @@ def test_the_graph_has_one_stage_for_each_variant_seed_and_split(project: Projec
         *(f"split@{split}" for split in splits),
         *(f"{verb}@{model}" for verb in ("train", "predict") for model in models),
         *(f"evaluate@{model}-{split}" for model in models for split in splits),
+        *(f"evaluate_imported@zoo-{split}" for split in splits),
         *(f"evaluate_brought@mine-{split}" for split in splits),
     }
 

@@ -48,23 +48,31 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
 
 
 def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:
-    """Predict the pictures of a split with a trained variant; provenance goes beside the predictions.
+    """Predict the pictures of a split with a variant or an imported model; provenance goes beside the predictions.
+
+    An imported model sees them in the size of its own configuration, which its file holds.
 
     A killed run goes on where it was: what is done lies in data/checkpoints.
 
     Args:
         params: the run's parameters.
-        name: of the variant.
-        seed: of its training.
+        name: of the variant, or of the imported model.
+        seed: of the variant's training.
         split: `val`, or COCO's `test-dev`.
         data: the folder with `DATASET/models`, `DATASET/annotations`, `DATASET/images`.
 
     Raises:
-        InputError: no such variant or model, or a picture is missing or corrupt.
+        InputError: no such variant, imported model or file, or a picture is missing or corrupt.
     """
-    variant, folder = params.variant(name), data / params.dataset
-    weights = folder / f"models/{name}/{seed}/model.safetensors"
+    run, folder = params.run(name, seed), data / params.dataset
+    weights = folder / f"models/{name}/{run}/model.safetensors"
     model = load_model(weights)
+    if run == "imported":
+        origin, label, shown = "imported", params.imported[name].label, model.predict
+        training = {key: model.provenance[key] for key in ("kind", "file_sha256")}
+    else:
+        origin, label, shown = "measured here", params.variants[name].label or name, params.predict
+        training = {"train_on": model.provenance["train_on"], "seed": seed, "schedule": model.provenance["schedule"]}
     device = pick_device()
     model.module.to(device)
     if split == "val":
@@ -74,18 +82,16 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         annotations, pictures = folder / "annotations" / ANNOTATIONS["test"][2], folder / "images/test"
         images, hashes = test_dev_images(folder), {}  # images.tsv has only what is trained and evaluated on
     provenance = {
-        "origin": "measured here",
+        "origin": origin,
         "name": name,
-        "label": variant.label or name,
-        "detector": variant.detector,
-        "backbone": variant.backbone,
-        "method": MASK_HEADS[variant.mask_head].method,
+        "label": label,
+        "detector": model.variant.detector,
+        "backbone": model.variant.backbone,
+        "method": MASK_HEADS[model.variant.mask_head].method,
         "masks": model.variant.masks,
         "dataset": params.dataset,
-        "train_on": model.provenance["train_on"],
-        "seed": seed,
-        "schedule": model.provenance["schedule"],
-        "predict": params.predict.model_dump(mode="json"),
+        **training,
+        "predict": shown.model_dump(mode="json"),
         "annotations_sha256": sha256(annotations),
         **hashes,
         "model_sha256": sha256(weights),
@@ -94,10 +100,10 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
 
     def predicted(image: dict[str, Any]) -> list[dict[str, Any]]:
         picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
-        return results(model, params.predict, picture, image["id"])
+        return results(model, shown, picture, image["id"])
 
     done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
-    out = folder / f"predictions/{name}/{seed}/{split}.json"
+    out = folder / f"predictions/{name}/{run}/{split}.json"
     in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, out)
     write_json(out.with_suffix(".provenance.json"), provenance, indent=True)
     shutil.rmtree(done)

@@ -17,6 +17,26 @@ rule weights:
         SHELL
 
 
+rule import_weights:
+    input:
+        f"{DATA}/annotations/instances_val.json",  # its categories
+    output:
+        f"{DATA}/models/{{imported}}/imported/model.safetensors",
+    log:
+        f"{LOGS}/import_weights/{{imported}}.log",
+    benchmark:
+        f"{BENCHMARKS}/import_weights/{{imported}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    params:
+        cmd="bcnet import-weights --name {imported}",
+        imported=lambda wildcards: config["imported"][wildcards.imported],
+    message:
+        "Importing the model {wildcards.imported}"
+    shell:
+        SHELL
+
+
 rule train:
     input:
         f"{DATA}/bilayer/{config['train_on']}.json",
@@ -70,5 +90,31 @@ rule predict:
         predict=config["predict"],
     message:
         "Predicting val with {wildcards.variant}, seed {wildcards.seed}"
+    shell:
+        SHELL
+
+
+rule predict_imported:
+    input:
+        f"{DATA}/models/{{imported}}/imported/model.safetensors",
+        f"{DATA}/annotations/instances_val.json",
+        f"{DATA}/images.tsv",
+    output:
+        f"{DATA}/predictions/{{imported}}/imported/val.json",
+        f"{DATA}/predictions/{{imported}}/imported/val.provenance.json",
+    log:
+        f"{LOGS}/predict_imported/{{imported}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict_imported/{{imported}}.tsv"
+    conda:
+        "../envs/bcnet.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        cmd="bcnet predict {imported} --split val",
+        imported=lambda wildcards: config["imported"][wildcards.imported],
+    message:
+        "Predicting val with {wildcards.imported}"
     shell:
         SHELL

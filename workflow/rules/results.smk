@@ -24,6 +24,23 @@ rule evaluate:
         SHELL
 
 
+use rule evaluate as evaluate_imported with:
+    input:
+        f"{DATA}/splits/{{split}}.json",
+        f"{DATA}/predictions/{{imported}}/imported/val.json",
+        f"{DATA}/predictions/{{imported}}/imported/val.provenance.json",
+    output:
+        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.json",
+        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.parquet",
+        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.detections.parquet",
+    log:
+        f"{LOGS}/evaluate_imported/{{imported}}-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_imported/{{imported}}-{{split}}.tsv"
+    message:
+        "Evaluating the model {wildcards.imported} on {wildcards.split}"
+
+
 use rule evaluate as evaluate_brought with:
     input:
         f"{DATA}/splits/{{split}}.json",
@@ -81,6 +98,7 @@ rule compare:
         splits=config["splits"],
         seeds=config["seeds"],
         variants=config["variants"],
+        imported=config["imported"],
         predictions=config["predictions"],
         evaluate=config["evaluate"],
         tables=config["tables"],
@@ -95,6 +113,7 @@ rule report:
         METRICS,
         rules.compare.output,
         expand(f"{DATA}/models/{{model}}/{{file}}", model=MODELS, file=["model.safetensors", "training.jsonl"]),
+        expand(f"{DATA}/models/{{model}}/model.safetensors", model=IMPORTED),
         expand(f"{DATA}/predictions/{{name}}/val{{ending}}", name=PREDICTIONS, ending=[".json", ".provenance.json"]),
         expand(f"{DATA}/splits/{{split}}.{{ending}}", split=config["splits"], ending=["json", "parquet"]),
     output:
@@ -118,6 +137,7 @@ rule report:
         schedule=config["schedule"],
         seeds=config["seeds"],
         variants=config["variants"],
+        imported=config["imported"],
         predictions=config["predictions"],
         tables=config["tables"],
     message:

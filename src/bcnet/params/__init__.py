@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from bcnet.files import InputError
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
 from bcnet.params.models import Model, Predict, Schedule, Variant
-from bcnet.params.results import Brought, Evaluate, Tables
+from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
 from bcnet.validation import one_line
 
@@ -38,6 +38,7 @@ class Params(Section):
     evaluate: Evaluate
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1)
     variants: dict[Name, Variant] = Field(min_length=1)
+    imported: dict[Name, Imported]
     predictions: dict[Name, Brought]
     tables: Tables
 
@@ -49,6 +50,8 @@ class Params(Section):
             raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
         if both := sorted(self.variants.keys() & self.predictions.keys()):
             raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
+        if both := sorted(self.imported.keys() & (self.variants.keys() | self.predictions.keys())):
+            raise ValueError(f"imported: {both[0]!r} is already the name of a variant or of predictions")
         if "val" not in self.splits:
             raise ValueError("splits: needs one named val: the report takes its pictures from it")
         if taken := sorted({"train", "val", "test"} & self.synthetic.keys()):
@@ -57,14 +60,16 @@ class Params(Section):
             legal = ", ".join(["train", *self.synthetic])
             raise ValueError(f"train_on: {self.train_on!r} is neither train nor one of synthetic ({legal})")
         labels = [variant.label or name for name, variant in self.variants.items()]
+        labels += [model.label for model in self.imported.values()]
         labels += [brought.label for brought in self.predictions.values()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
         if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
             raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
-        if unknown := [name for name in self.tables.compare_to if name not in {**self.variants, **self.predictions}]:
-            legal = ", ".join([*self.variants, *self.predictions])
-            raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither a variant nor one of predictions ({legal})")
+        methods = [*self.variants, *self.imported, *self.predictions]
+        if unknown := [name for name in self.tables.compare_to if name not in methods]:
+            legal = f"a variant nor one of imported or predictions ({', '.join(methods)})"
+            raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {legal}")
         if len(set(self.tables.compare_to)) != len(self.tables.compare_to):
             raise ValueError(f"tables.compare_to: {list(self.tables.compare_to)} names one twice")
         for name in self.variants:
@@ -91,6 +96,17 @@ class Params(Section):
         """
         return _entry("variants", self.variants, name)
 
+    def run(self, name: str, seed: int) -> str:
+        """The folder of a model below its name: the seed of a variant, `imported` of an imported model.
+
+        Raises:
+            InputError: there is neither a variant nor an imported model of that name.
+        """
+        if name in self.imported:
+            return "imported"
+        self.variant(name)
+        return str(seed)
+
     def dataset_named(self, name: str) -> Dataset:
         return _entry("datasets", self.datasets, name)
 
@@ -99,6 +115,9 @@ class Params(Section):
 
     def split_named(self, name: str) -> Split:
         return _entry("splits", self.splits, name)
+
+    def imported_named(self, name: str) -> Imported:
+        return _entry("imported", self.imported, name)
 
     def brought(self, name: str) -> Brought:
         return _entry("predictions", self.predictions, name)

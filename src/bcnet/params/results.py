@@ -28,6 +28,13 @@ class Brought(Section):
     label: str
 
 
+class Imported(Section):
+    """A model trained elsewhere, in a file that `bcnet import-weights` reads."""
+
+    file: str = Field(min_length=1)  # a path, or an http(s) URL
+    label: str
+
+
 class Tables(Section):
     """What `compare` writes."""
 
@@ -37,5 +44,5 @@ class Tables(Section):
         "AP75",
     )
     published: str | None = None  # a table of reference/results.yaml to set beside the measured rows
-    compare_to: tuple[Name, ...] = ()  # variants or brought predictions; none: the first variant
+    compare_to: tuple[Name, ...] = ()  # of all methods; none: the first variant
     draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap

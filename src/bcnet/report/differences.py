@@ -110,7 +110,7 @@ def _rows(
     runs = [*measured[method, split], *measured[baseline, split]]
     provenance = orjson.dumps([run["provenance"] for run in runs]).decode()
     seeds = max(len(each.runs) for each in (baseline, method))
-    own = any(each.origin != "brought" for each in (baseline, method))
+    origins = {each.origin for each in (baseline, method)}
     rows = []
     for metric, low, high in numbers[method]:
         found = difference(numbers[method][metric, low, high], numbers[baseline][metric, low, high])
@@ -124,7 +124,7 @@ def _rows(
             "cover_from": low,
             "cover_to": high,
             **dict.fromkeys(NUMBERS),
-            "seeds": seeds if own else None,
+            "seeds": seeds if "measured here" in origins else None,
             "provenance": provenance,
         }
         if found:
@@ -132,7 +132,8 @@ def _rows(
             row |= {key: 100 * share for key, share in shares.items() if share is not None}
             row |= {"p": found.p, "draws": found.draws}
         reasons = dict.fromkeys(NUMBERS, _undefined(low is not None, runs))
-        reasons |= {"seeds": "brought predictions do not say"} | ({"std": "one run"} if found else {})
+        reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
+        reasons |= {"std": "one run"} if found else {}
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 

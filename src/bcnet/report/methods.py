@@ -12,27 +12,30 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """What rows are made of: a variant, whose runs are its seeds, or brought predictions."""
+    """What rows are made of: a variant, whose runs are its seeds, an imported model, or brought predictions."""
 
     origin: str
     name: str
     label: str
-    detector: str | None
+    detector: str | None  # None: the metrics' provenance says, or nobody
     backbone: str | None
     runs: tuple[str, ...]
 
 
 def methods(params: Params) -> list[Method]:
-    """The methods of a run, in the order of params.yaml: variants, then brought predictions."""
+    """The methods of a run, in the order of params.yaml: variants, imported models, brought predictions."""
     seeds = tuple(str(seed) for seed in params.seeds)
     variants = [
         Method("measured here", name, variant.label or name, DETECTORS[variant.detector], variant.backbone, seeds)
         for name, variant in params.variants.items()
     ]
+    imported = [
+        Method("imported", name, model.label, None, None, ("imported",)) for name, model in params.imported.items()
+    ]
     brought = [
         Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
     ]
-    return variants + brought
+    return variants + imported + brought
 
 
 def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:

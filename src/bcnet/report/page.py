@@ -243,6 +243,8 @@ def _predictions(method: Method, data: Path, dataset: str) -> list[dict[str, Any
     """The predictions of a method's first run that are drawn."""
     run = method.runs[0]
     command = f"bcnet predict {method.name} --seed {run} --split val"
+    if method.origin == "imported":
+        command = f"bcnet predict {method.name} --split val"
     if method.origin == "brought":
         command = f"bcnet fetch {dataset} --predictions {method.name}"
     predictions = read_json(_needed(data / "predictions" / method.name / run / "val.json", command))
@@ -259,7 +261,7 @@ def _provenance(
             path = reports / "metrics" / method.name / run / f"{split}.json"
             truth, found = data / "splits" / f"{split}.json", data / "predictions" / method.name / run / "val.json"
             command = f"bcnet evaluate --annotations {truth} --predictions {found} --out {path}"
-            where = split if run == "brought" else f"{split}, seed {run}"
+            where = f"{split}, seed {run}" if method.origin == "measured here" else split
             for key, value in _flat(read_json(_needed(path, command))["provenance"]):
                 fields.setdefault(key, {}).setdefault(value, []).append(where)
     return {

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
+from bcnet.params.models import DETECTORS
 from bcnet.report import differences
 from bcnet.report.methods import Method, Row, evaluate_command, methods, why
 
@@ -40,7 +41,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
     has its reason in `why`.
 
     Args:
-        params: whose variants, seeds, brought predictions and splits the rows are of, in this order.
+        params: whose variants, seeds, imported models, brought predictions and splits the rows are of, in this order.
         reports: the folder of all datasets' reports.
         reference: the published numbers.
 
@@ -60,8 +61,12 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
             runs = [_read(path, method, params.dataset) for path in paths]
             _check_alike(paths, runs)
             measured[method, split] = runs
+            detector, backbone = (runs[0]["provenance"].get(key) for key in ("detector", "backbone"))
             about = {
-                **{key: getattr(method, key) for key in ("origin", "label", "detector", "backbone")},
+                "origin": method.origin,
+                "label": method.label,
+                "detector": method.detector or DETECTORS.get(detector),
+                "backbone": method.backbone or backbone,
                 "split": split,
                 "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in paths),
                 "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
@@ -131,7 +136,8 @@ def _numbers(method: Method, runs: list[dict[str, Any]], metrics: Iterable[str],
         row |= {metric: _mean(values), f"{metric}_std": _std(values)}
     boxes = provenance["iou_type"] == "bbox"
     reasons = dict.fromkeys(columns, "the predictions are boxes" if boxes else "no object of this size in the split")
-    reasons |= dict.fromkeys(("seeds", "iterations"), "brought predictions do not say")
+    unsaid = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
+    reasons |= dict.fromkeys(("seeds", "iterations"), unsaid.get(method.origin, "not stated"))
     if len(runs) == 1:
         reasons |= {column: "one run" for column in columns if column.endswith("_std")}
     return row | {"why": why(row, columns, reasons)}
