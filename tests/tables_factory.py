@@ -17,7 +17,7 @@ LEVELS = {
     "mask-rcnn": (4, 4, 5),
     "zoo": (6,),
     "yolo": (5,),
-}  # IoU thresholds at which a seed finds objects
+}  # IoU thresholds of what a seed finds
 LABELS = {"mask-rcnn": "Mask R-CNN", "bcnet": "BCNet", "zoo": "The zoo's", "yolo": "YOLOv8n", "boxes": "A detector"}
 
 

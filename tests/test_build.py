@@ -49,9 +49,8 @@ def test_every_loss_reaches_the_backbone(detector: str, backbone: str, mask_head
         if name.endswith("conv3.norm.weight"):  # signals of an untrained ResNet explode: PointRend's boxes with them
             buffer.fill_(0.2)
     losses = losses_of(model, [item(), item()])
-    assert (
-        len(losses) == {"mask_rcnn": 1, "bcnet": 4, "pointrend": 2}[mask_head] + {"faster_rcnn": 4, "fcos": 3}[detector]
-    )
+    of_head = {"mask_rcnn": 1, "bcnet": 4, "pointrend": 2}[mask_head]
+    assert len(losses) == of_head + {"faster_rcnn": 4, "fcos": 3}[detector]
     finest = {"faster_rcnn": 2, "fcos": 3}[detector]
     lateral = model.get_parameter(f"backbone.fpn_lateral{finest}.weight")
     for name, loss in losses.items():

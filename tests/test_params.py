@@ -83,7 +83,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("published: null", "published: kins"), ": tables.published: numbers on made data are not comparable"),
         (
             ("published: null", "compare_to: [mask_rcnn]"),
-            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of imported or predictions (mask-rcnn, bcnet)",
+            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of imported or predictions (mask-rcnn",
         ),
         (("published: null", "compare_to: [bcnet, bcnet]"), ": tables.compare_to: ['bcnet', 'bcnet'] names one twice"),
         (("published: null", "draws: 0"), ": tables.draws: 0: input should be greater than or equal to 1"),

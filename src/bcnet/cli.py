@@ -120,7 +120,7 @@ VERBS = {
     "import-weights": Verb(
         verbs.import_weights,
         "make a model file of a released FCOS-BCNet, or of the model zoo's Mask R-CNN or PointRend",
-        "bcnet import-weights bcnet_r101_fcos.pth --out bcnet-released.safetensors",
+        "bcnet import-weights download.pth --out bcnet-released.safetensors",
         (
             (("file",), {"nargs": "?", "metavar": "FILE|URL", "help": "a .pth or .pkl; no code in it is run"}),
             _path("--out", "the model file, for `predict --model` and `show --model`", required=False),

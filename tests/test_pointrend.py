@@ -1,0 +1,73 @@
+"""PointRend trains on this project's masks and pastes its fine masks right; its formulas are detectron2's own.
+
+`test_imported.py` compares its detections with those of detectron2's model.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from test_build import PREDICT, SIZES, item
+from torch import nn
+
+from bcnet.models.build import build, losses_of
+from bcnet.models.weights import write_weights
+from bcnet.params.models import Variant
+from bcnet.training.loop import load_backbone
+
+
+def model(class_agnostic: bool = False) -> nn.Module:
+    torch.manual_seed(0)
+    variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "pointrend"}
+    return build(Variant.model_validate(variant | {"class_agnostic": class_agnostic}), SIZES, PREDICT, 3)
+
+
+def overlaps(model: nn.Module, batch: dict) -> list[float]:
+    """IoU of each object's mask with what the model gives in the object's own box, in a picture of twice the size."""
+    objects, side = batch["instances"], 128
+    given = Instances((64, 64), pred_boxes=Boxes(objects.gt_boxes.tensor.clone()), pred_classes=objects.gt_classes)
+    with torch.inference_mode():
+        picture = [{"image": batch["image"], "height": side, "width": side}]
+        found = model.eval().inference(picture, detected_instances=[given])[0]["instances"].pred_masks
+    model.train()
+    truth = objects.gt_masks.tensor.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return ((found & truth).sum((1, 2)) / (found | truth).sum((1, 2))).tolist()
+
+
+def test_it_learns_the_masks_of_a_picture(tmp_path: Path) -> None:
+    torch.use_deterministic_algorithms(True)  # as training does on a CPU
+    try:
+        learner = model().train()
+        write_weights("efficientnet_lite0", tmp_path / "w.safetensors", tmp_path)
+        load_backbone(learner, tmp_path / "w.safetensors")
+        optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+        assert min(overlaps(learner, item())) < 0.4
+        for _ in range(30):
+            optimizer.zero_grad()
+            torch.stack(list(losses_of(learner, [item()]).values())).sum().backward()
+            optimizer.step()
+        occluded, whole = overlaps(learner, item())
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert whole > 0.9
+    assert occluded > 0.6
+
+
+def test_a_batch_without_an_object_has_mask_losses_of_zero() -> None:
+    empty = item()
+    empty["instances"] = empty["instances"][:0]
+    losses = losses_of(model().train(), [empty])
+    assert losses["loss_mask"] == losses["loss_mask_point"] == 0
+    torch.stack(list(losses.values())).sum().backward()
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_masks_are_fine_and_of_all_categories_or_of_each(class_agnostic: bool) -> None:
+    detector = model(class_agnostic).eval()
+    assert detector.get_parameter("roi_heads.mask_head.point_head.predictor.weight").shape[0] == 3 - 2 * class_agnostic
+    boxes = Boxes(torch.tensor([[4.0, 4, 60, 40]]))
+    given = Instances((64, 64), pred_boxes=boxes, pred_classes=torch.tensor([2]))
+    with torch.inference_mode():
+        (found,) = detector.inference([{"image": item()["image"]}], detected_instances=[given], do_postprocess=False)
+    assert found.pred_masks.shape == (1, 1, 224, 224)
