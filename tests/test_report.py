@@ -100,7 +100,7 @@ def test_an_empty_cell_says_why(page):
 
 
 def test_differences_are_shown_with_interval_and_p(text, page):
-    """10 points against the first variant, the same in every draw; 20 and 10 from brought predictions, by seed."""
+    """10 points against the first variant, the same in every draw; 20 and 10 from the imported model, by seed; brought ones 10 more."""
     section = text[text.index('<section id="differences">') : text.index('<section id="recall">')]
     cells = [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall(r"<td.*?</td>", section, re.DOTALL)]
     assert cells[:6] == [
@@ -112,8 +112,9 @@ def test_differences_are_shown_with_interval_and_p(text, page):
         "—",
     ]
     assert cells[6] == "+15.00 ± 7.07 +10.00 to +20.00 p 0.0198"
-    assert len(cells) == 2 * 2 * 6
-    assert set(re.findall("<strong>(.*?)</strong>", section)) == {"+10.00", "+15.00"}
+    assert cells[12] == "+25.00 ± 7.07 +20.00 to +30.00 p 0.0198"
+    assert len(cells) == 2 * 3 * 6
+    assert set(re.findall("<strong>(.*?)</strong>", section)) == {"+10.00", "+15.00", "+25.00"}
     assert "against mask-rcnn" in section
     assert "pictures and seeds (100 draws)" in section
     empty = "difference, std, low, high, p, draws: no object in this bin"
