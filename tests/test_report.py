@@ -100,7 +100,7 @@ def test_an_empty_cell_says_why(page):
 
 
 def test_differences_are_shown_with_interval_and_p(text, page):
-    """10 points against the first variant, the same in every draw; 20 and 10 from the imported model, by seed; brought ones 10 more."""
+    """10 points against the first variant in every draw; 20 and 10 of the imported model, by seed; brought: 10 more."""
     section = text[text.index('<section id="differences">') : text.index('<section id="recall">')]
     cells = [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall(r"<td.*?</td>", section, re.DOTALL)]
     assert cells[:6] == [
