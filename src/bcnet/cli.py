@@ -180,7 +180,7 @@ VERBS = {
         (
             _path("--annotations", "ground truth: a split, or any COCO-format file"),
             _path("--predictions", "COCO's result format, ours or another framework's"),
-            _path("--out", "metrics as JSON; the per-object table (.parquet) goes beside it"),
+            _path("--out", "metrics as JSON; tables of objects and detections (.parquet) go beside it"),
         ),
     ),
     "compare": Verb(verbs.compare, "tables of all metrics of the run", "bcnet compare"),
