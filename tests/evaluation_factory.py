@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import hotcoco
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,10 +14,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bcnet.data.results import IouType
-from bcnet.evaluation.coco_ap import match_objects
-from bcnet.evaluation.detections import FLAGS, SCHEMA, detection_table
+from bcnet.data.results import IouType, Predictions
+from bcnet.evaluation.detections import detection_table, schema
 from bcnet.evaluation.occlusion_metrics import MATCHED, object_table
+from bcnet.evaluation.outcomes import Detections, Objects, Outcomes, detections_of, objects_of, outcomes
 from bcnet.evaluation.resampling import PRECISION, RECALL, Run, run_of
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -115,16 +114,41 @@ def coco_api(truth: dict, predictions: list[dict], iou_type: str) -> COCOeval:
     return evaluator
 
 
+def evaluated(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[Detections, Objects, Outcomes]:
+    """What `evaluate` computes its tables from; predictions in COCO's result format."""
+    found = columns(predictions, iou_type)
+    images = sorted(truth["images"], key=lambda image: image["id"])
+    ids = np.array([image["id"] for image in images])
+    detections, objects = detections_of(found, ids), objects_of(truth, ids)
+    sizes = [(image["height"], image["width"]) for image in images]
+    return detections, objects, outcomes(detections, objects, sizes, iou_type)
+
+
+def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
+    """Predictions as `results.read` gives them."""
+    texts = [each["segmentation"]["counts"] if iou_type == "segm" else "" for each in predictions]
+    return Predictions(
+        iou_type,
+        image=np.array([each["image_id"] for each in predictions], np.int64),
+        category=np.array([each["category_id"] for each in predictions], np.int64),
+        score=np.array([each["score"] for each in predictions], np.float64),
+        texts=np.frombuffer("".join(texts).encode(), np.uint8),
+        ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
+        boxes=np.reshape([each.get("bbox", [0] * 4) for each in predictions], (-1, 4)).astype(float),
+    )
+
+
 def tables(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[pa.Table, pa.Table]:
     """What `evaluate` writes beside the metrics: of detections, of objects."""
-    ground_truth = hotcoco.COCO(truth)
-    matching = match_objects(ground_truth, truth["annotations"], predictions, iou_type)
-    detections = detection_table(truth["images"], predictions, matching, iou_type)
-    return detections, object_table(ground_truth, truth["annotations"], matching, iou_type)
+    detections, objects, became = evaluated(truth, predictions, iou_type)
+    ids = np.array(sorted(image["id"] for image in truth["images"]))
+    table = object_table(truth["annotations"], objects, became)
+    return detection_table(ids, detections, became, iou_type), table
 
 
-def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> Run:
-    return run_of(*tables(truth, predictions, iou_type))
+def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kind: str | None = None) -> Run:
+    """The run of predictions, matched as masks or boxes, or by `kind`."""
+    return run_of(*tables(truth, predictions, iou_type), kind or iou_type)
 
 
 def write_tables(metrics: Path, images: int, levels: list[int], covers: list[float]) -> None:
@@ -141,7 +165,7 @@ def write_tables(metrics: Path, images: int, levels: list[int], covers: list[flo
     for image in range(images):
         mine = [(1 << level) - 1 for level, where in zip(levels, place, strict=True) if where == image]
         row = {"image_id": image + 1, "category_id": [1] * len(mine), "score": [0.5] * len(mine)}
-        row |= {name: [0] * len(mine) for name in FLAGS}
-        row |= {"matched_all": mine, "matched_medium": mine}
+        row |= {name: [0] * len(mine) for name in schema("segm").names[3:]}
+        row |= {"segm_matched_all": mine, "segm_matched_medium": mine}
         rows.append(row)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), metrics.with_suffix(".detections.parquet"))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema("segm")), metrics.with_suffix(".detections.parquet"))

@@ -1,15 +1,13 @@
 """Which objects count as found, against a matcher written out in plain Python, and recall by occlusion."""
 
-import hotcoco
 import numpy as np
 import pyarrow as pa
 import pytest
-from evaluation_factory import CATEGORIES, made, occlusion, rle
+from evaluation_factory import CATEGORIES, boxes, coco_api, made, occlusion, rle, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcnet.evaluation.coco_ap import boxes_around, match, match_objects
-from bcnet.evaluation.occlusion_metrics import MATCHED, SCHEMA, object_table, recall_by_cover
+from bcnet.evaluation.occlusion_metrics import MATCHED, SCHEMA, recall_by_cover
 
 SIZE = (12, 12)
 BOX = st.tuples(*[st.integers(0, 7)] * 2, *[st.integers(1, 5)] * 2)
@@ -63,16 +61,14 @@ def files(objects: list[tuple], detections: list[tuple]) -> tuple[dict, list[dic
 
 
 def table_of(truth: dict, predictions: list[dict], iou_type: str = "segm") -> pa.Table:
-    ground_truth, annotations = hotcoco.COCO(truth), truth["annotations"]
-    matching = match_objects(ground_truth, annotations, predictions, iou_type)
-    return object_table(ground_truth, annotations, matching, iou_type)
+    return tables(truth, predictions, iou_type)[1]
 
 
 @settings(max_examples=150)
 @given(OBJECTS, DETECTIONS, st.sampled_from(["segm", "bbox"]))
 def test_matching_is_the_obvious_one(objects, detections, iou_type):
     truth, predictions = files(objects, detections)
-    table = table_of(truth, boxes_around(predictions) if iou_type == "bbox" else predictions, iou_type)
+    table = table_of(truth, boxes(predictions) if iou_type == "bbox" else predictions, iou_type)
     solid = [place for place, (_, _, crowd) in enumerate(objects) if not crowd]
     assert table["annotation_id"].to_pylist() == [100 - place for place in solid]
     for name, threshold in zip(MATCHED, np.linspace(0.5, 0.95, 10), strict=True):
@@ -94,9 +90,7 @@ def test_iou_and_score_are_of_the_prediction_that_overlaps_most(objects, detecti
 def test_share_matched_is_coco_recall(seed):
     truth, predictions = made(seed)
     table = table_of(truth, predictions).to_pandas()
-    evaluator = match(hotcoco.COCO(truth), predictions, "segm")
-    evaluator.accumulate()
-    recall = evaluator.eval["recall"]  # threshold, category, area, detections
+    recall = coco_api(truth, predictions, "segm").eval["recall"]  # threshold, category, area, detections
     for place, category in enumerate(CATEGORIES):
         ours = table[table["category_id"] == category][list(MATCHED)].mean().to_numpy()
         np.testing.assert_allclose(ours, recall[:, place, 0, 2], rtol=0, atol=1e-12)

@@ -22,7 +22,7 @@ from evaluation_factory import (
 
 from bcnet.data.results import IouType
 from bcnet.evaluation.coco_ap import NAMES
-from bcnet.evaluation.detections import SCHEMA
+from bcnet.evaluation.detections import schema
 from bcnet.evaluation.occlusion_metrics import recall_by_cover
 from bcnet.evaluation.resampling import Run, resampled, run_of
 
@@ -147,17 +147,17 @@ def test_the_table_of_detections_has_a_row_for_every_image():
     truth["images"].reverse()
     predictions = [each for each in predictions if each["image_id"] != 31]
     table, _ = tables(truth, predictions)
-    assert table.schema == SCHEMA
+    assert table.schema == schema("segm")
     rows = table.to_pylist()
     assert [row["image_id"] for row in rows] == sorted(image["id"] for image in truth["images"])
     assert rows[3]["image_id"] == 31
-    assert rows[3]["score"] == rows[3]["matched_all"] == []
+    assert rows[3]["score"] == rows[3]["segm_matched_all"] == []
     for row in rows:
         mine = [each for each in predictions if each["image_id"] == row["image_id"]]
         mine.sort(key=lambda each: (each["category_id"], -each["score"]))
         assert row["category_id"] == [each["category_id"] for each in mine]
         assert row["score"] == [each["score"] for each in mine]
-        assert not any(m & i for m, i in zip(row["matched_all"], row["ignored_all"], strict=True))
+        assert not any(m & i for m, i in zip(row["segm_matched_all"], row["segm_ignored_all"], strict=True))
 
 
 def test_only_the_hundred_best_of_a_category_and_image_count(tmp_path):

@@ -1,6 +1,5 @@
 """Fetch: a dataset, or predictions that a user brings, made ready below data/ in COCO layout."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,10 +97,7 @@ def _write_images_tsv(name: str, folder: Path) -> None:
 
 
 def bring(brought: Brought, name: str, folder: Path) -> None:
-    """Check predictions from elsewhere and store them as ours are, in predictions/NAME/brought/.
-
-    More than 100 predictions of an image: the 100 with the highest scores, as COCO's evaluation takes them; a line on
-    stderr says so.
+    """Check predictions from elsewhere and store them as ours are, in predictions/NAME/brought/: all of them.
 
     Args:
         brought: from params.yaml.
@@ -111,14 +107,9 @@ def bring(brought: Brought, name: str, folder: Path) -> None:
     Raises:
         InputError: not COCO's result format, or not of this dataset's val images and categories.
     """
-    found, iou_type = results.read(brought.file, coco.read(_annotations(folder, "val")))
-    if iou_type != "segm":
-        raise InputError(f"{brought.file}: prediction at place 0: no segmentation: expected predicted masks")
-    kept = results.top(found)
-    if len(kept) < len(found):
-        note = f"{len(found) - len(kept)} predictions beyond the {results.DETECTIONS} best of an image are left out"
-        print(f"bcnet fetch: {brought.file}: {note}", file=sys.stderr)
+    truth = coco.read(_annotations(folder, "val"))
+    found = results.read(brought.file, truth)
     out = folder / "predictions" / name / "brought"
     about = {"origin": "brought", "name": name, "label": brought.label, "dataset": folder.name}
     write_json(out / "val.provenance.json", {**about, "file_sha256": sha256(brought.file)}, indent=True)
-    write_json(out / "val.json", kept)
+    write_json(out / "val.json", results.entries(found, truth["images"]))

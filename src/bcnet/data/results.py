@@ -3,56 +3,308 @@
 Specification: https://cocodataset.org/#format-results.
 """
 
+import json
 import math
-from collections.abc import Iterable, Mapping, Set
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from hotcoco import mask
+import msgspec
+import numpy as np
+from numba import njit
 
 from bcnet.data.masks import segmentation_problem, to_rle
-from bcnet.files import InputError, read_json
-from bcnet.progress import progress
+from bcnet.files import InputError
+from bcnet.progress import byte_progress
 
-DETECTIONS = 100  # of an image: all that COCO's evaluation looks at
+DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
+BLOCK = 16 << 20  # bytes of a file that are read at once
+LONGEST = 256 << 20  # bytes without the end of a prediction: this is no file of predictions
+BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")  # two predictions, or two objects within one
+EXPECTED = "expected COCO's result format, a list of predictions"
 IouType = Literal["segm", "bbox"]
-Predictions = list[dict[str, Any]]
 SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # where a prediction has its shape
 
 
-def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) -> tuple[Predictions, IouType]:
-    """Predictions in COCO's result format, checked: the evaluator would pass over wrong ones in silence.
+@dataclass(frozen=True)
+class Predictions:
+    """N predictions as columns, in file order.
+
+    `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `texts`: (bytes,) uint8, compressed RLE of masks, one
+    after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and
+    height in pixels, zeros in one of masks; `ids`: what they have as `id`, if anything, which nothing reads.
+    """
+
+    iou_type: IouType
+    image: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    texts: np.ndarray
+    ends: np.ndarray
+    boxes: np.ndarray
+    ids: tuple[Any, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+class _Known(NamedTuple):
+    """What predictions may be of: entries of images by id, ids of categories and of images that are left out."""
+
+    images: Mapping[int, dict[str, Any]]
+    categories: Set[int]
+    left_out: Set[int]
+
+
+class _Rle(msgspec.Struct, gc=False):
+    size: tuple[int, int]
+    counts: str
+
+
+class _Mask(msgspec.Struct, gc=False):
+    image_id: int
+    category_id: int
+    score: float
+    segmentation: _Rle
+    id: int | str | None = None
+
+
+class _Box(msgspec.Struct, gc=False):
+    image_id: int
+    category_id: int
+    score: float
+    bbox: tuple[float, float, float, float]
+    id: int | str | None = None
+
+
+def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
+    """Predictions in COCO's result format, checked: an evaluator would pass over wrong ones in silence.
+
+    A file of masks is one whose first prediction has a `segmentation`, polygons or RLE; its boxes are not read. An
+    empty list counts as masks. The file is read in blocks, of which only the columns stay.
 
     Args:
         truth: the annotation file (from `coco.read`) whose images and categories they are of.
-        left_out: ids of images that are not in `truth`, but whose predictions are no mistake.
-
-    Returns:
-        The predictions of the images in `truth`, and whether they are masks ("segm", compressed RLE) or only boxes
-        ("bbox"), as the first one is. An empty list counts as masks.
+        left_out: ids of images that are not in `truth`, but whose predictions are no mistake; they are left out.
 
     Raises:
         InputError: not a list of results; names the first wrong one by its place (from 0).
     """
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise InputError(f"{path}: expected COCO's result format, a list of predictions")
-    images = {image["id"]: image for image in truth["images"]}
-    categories = {category["id"] for category in truth["categories"]}
-    boxes_only = bool(content) and isinstance(content[0], dict) and "segmentation" not in content[0]
-    iou_type: IouType = "bbox" if boxes_only else "segm"
-    kept: Predictions = []
-    for place, entry in enumerate(progress(content, f"check {path.name}")):
-        if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in left_out:
-            continue
-        if wrong := problem(entry, images, categories, iou_type):
-            raise InputError(f"{path}: prediction at place {place}: {wrong}")
-        shape = entry[SHAPE[iou_type]]
-        if iou_type == "segm":
-            image = images[entry["image_id"]]
-            shape = to_rle(shape, image["height"], image["width"])
-        kept.append({**{key: entry[key] for key in ("image_id", "category_id", "score")}, SHAPE[iou_type]: shape})
-    return kept, iou_type
+    known = _Known(
+        {image["id"]: image for image in truth["images"]}, {each["id"] for each in truth["categories"]}, left_out
+    )
+    try:
+        parts, iou_type = _parts(path, known, _blocks(path))
+    except json.JSONDecodeError:  # objects within predictions, so that one was cut in two; or no JSON
+        try:
+            parts, iou_type = _parts(path, known, [path.read_bytes()])
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("image", "category", "score", "texts", "boxes")
+    }
+    starts = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
+    ends = np.concatenate([start + part.ends for start, part in zip(starts, parts, strict=True)])
+    return Predictions(iou_type, ends=ends, ids=sum((part.ids for part in parts), ()), **columns)
+
+
+def _parts(path: Path, known: _Known, blocks: Iterable[bytes]) -> tuple[list[Predictions], IouType]:
+    """The predictions of each block, and what their shapes are, as the first one of all tells."""
+    parts: list[Predictions] = []
+    iou_type: IouType = "segm"
+    place = 0
+    for block in blocks:
+        part = _plain(block, known, iou_type)
+        if part is None:  # boxes, another way to write masks, or something wrong
+            entries = json.loads(block)
+            if not isinstance(entries, list):
+                raise InputError(f"{path}: {EXPECTED}")
+            if not parts and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
+                iou_type = "bbox"
+            part = _plain(block, known, iou_type) or _checked(path, entries, place, known, iou_type)
+        parts.append(part[0])
+        place += part[1]
+    return parts, iou_type
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The predictions of a file as JSON lists of some of them each, or the whole file where that cannot be.
+
+    Raises:
+        InputError: it cannot be read, or is no list.
+    """
+    rest, first = b"", True
+    try:
+        with path.open("rb") as file, byte_progress(f"check {path.name}", path.stat().st_size) as bar:
+            while more := file.read(BLOCK):
+                bar.update(len(more))
+                rest += more
+                if first and not rest.lstrip().startswith(b"["):
+                    raise InputError(f"{path}: {EXPECTED}")
+                if len(rest) > LONGEST:
+                    raise InputError(f"{path}: no end of a prediction in {len(rest)} bytes: {EXPECTED}")
+                if (between := _last_between(rest)) and len(more) == BLOCK:
+                    yield (b"" if first else b"[") + rest[: between.start() + 1] + b"]"
+                    rest, first = rest[between.end() :], False
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not rest.strip():
+        raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
+    yield (b"" if first else b"[") + rest
+
+
+def _last_between(text: bytes) -> re.Match[bytes] | None:
+    """Where the last two predictions meet, as far as can be told without reading all of it."""
+    for size in (1 << 14, 1 << 18, len(text)):
+        if found := list(BETWEEN.finditer(text, max(0, len(text) - size))):
+            return found[-1]
+    return None
+
+
+def _plain(block: bytes, known: _Known, iou_type: IouType) -> tuple[Predictions, int] | None:
+    """The predictions of a block and how many entries it has; None if one is wrong or not as the COCO API writes it."""
+    try:
+        entries: list[Any] = msgspec.json.decode(block, type=list[_Mask] if iou_type == "segm" else list[_Box])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    count = len(entries)
+    image = np.array([each.image_id for each in entries], np.int64)
+    if known.left_out and (out := np.isin(image, np.array(sorted(known.left_out)))).any():
+        entries = [each for each, beside in zip(entries, out, strict=True) if not beside]
+        image = image[~out]
+    category = np.array([each.category_id for each in entries], np.int64)
+    score = np.array([each.score for each in entries], np.float64)
+    sound = known.images.keys() >= set(image.tolist()) and known.categories >= set(category.tolist())
+    if not sound or not np.isfinite(score).all():
+        return None
+    texts, ends, boxes = np.empty(0, np.uint8), np.zeros(len(image), np.int64), np.zeros((len(image), 4))
+    if iou_type == "bbox":
+        boxes = np.array([each.bbox for each in entries], np.float64).reshape(-1, 4)
+        if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
+            return None
+    else:
+        masks = [each.segmentation for each in entries]
+        sizes = [(known.images[i]["height"], known.images[i]["width"]) for i in image.tolist()]
+        if [mask.size for mask in masks] != sizes:
+            return None
+        joined = "".join([mask.counts for mask in masks]).encode()
+        ends = np.cumsum([len(mask.counts) for mask in masks], dtype=np.int64)
+        texts = np.frombuffer(joined, np.uint8)
+        pixels = np.array([height * width for height, width in sizes], np.int64)
+        if len(texts) != (ends[-1] if len(ends) else 0) or not _sound(texts, ends, pixels):
+            return None
+    ids = tuple(each.id for each in entries if each.id is not None)
+    return Predictions(iou_type, image, category, score, texts, ends, boxes, ids), count
+
+
+@njit(cache=True, nogil=True)
+def _sound(texts: np.ndarray, ends: np.ndarray, pixels: np.ndarray) -> bool:
+    """Whether compressed RLE strings are those of masks of so many pixels; the rules are those of `masks`."""
+    start = 0
+    for place in range(len(ends)):
+        total = number = last = last_but_one = np.int64(0)
+        groups = count = 0
+        for byte in texts[start : ends[place]]:
+            group = np.int64(byte) - 48
+            if group < 0 or group > 63 or groups == 6:
+                return False
+            number |= (group & 31) << (5 * groups)
+            groups += 1
+            if group & 32:  # more groups follow
+                continue
+            if group & 16:  # negative
+                number -= np.int64(1) << (5 * groups)
+            if count > 2:
+                number += last_but_one
+            if number < 0:
+                return False
+            last_but_one, last = last, number
+            total += number
+            count += 1
+            number, groups = np.int64(0), 0
+        if groups or total != pixels[place]:
+            return False
+        start = ends[place]
+    return True
+
+
+def _checked(path: Path, entries: list[Any], place: int, known: _Known, iou_type: IouType) -> tuple[Predictions, int]:
+    """As `_plain`, in any form of the format, one by one; `place`: of the first entry in the file."""
+    kept = [
+        (place + index, entry)
+        for index, entry in enumerate(entries)
+        if not (isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in known.left_out)
+    ]
+    for index, entry in kept:
+        if wrong := problem(entry, known.images, known.categories, iou_type):
+            raise InputError(f"{path}: prediction at place {index}: {wrong}")
+    sound = [entry for _, entry in kept]
+    texts = [""] * len(sound)
+    if iou_type == "segm":
+        sizes = [(image["height"], image["width"]) for image in (known.images[each["image_id"]] for each in sound)]
+        texts = [to_rle(each["segmentation"], *size)["counts"] for each, size in zip(sound, sizes, strict=True)]
+    return Predictions(
+        iou_type,
+        image=np.array([each["image_id"] for each in sound], np.int64),
+        category=np.array([each["category_id"] for each in sound], np.int64),
+        score=np.array([each["score"] for each in sound], np.float64),
+        texts=np.frombuffer("".join(texts).encode(), np.uint8),
+        ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
+        boxes=np.array([each["bbox"] if iou_type == "bbox" else [0] * 4 for each in sound], np.float64).reshape(-1, 4),
+        ids=tuple(str(each["id"]) for each in sound if each.get("id") is not None),
+    ), len(entries)
+
+
+def remarks(predictions: Predictions, images: int) -> list[str]:
+    """What a reader of their numbers should know: no mistakes, but seldom what was meant.
+
+    Args:
+        images: of the ground truth.
+    """
+    image, category, score = predictions.image, predictions.category, predictions.score
+    if not len(predictions):
+        return ["there are no predictions: every number is 0"]
+    found = []
+    if without := images - len(np.unique(image)):
+        found.append(f"{without} of {images} images have no predictions")
+    if score.min() < 0 or score.max() > 1:
+        found.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+    of_image, counts = np.unique(image, return_counts=True)
+    if (counts > DETECTIONS).any():
+        found.append(
+            f"{(counts > DETECTIONS).sum()} images have more than {DETECTIONS} predictions, image"
+            f" {of_image[counts.argmax()]} has {counts.max()}: COCO's server takes no more of an image"
+        )
+    _, of_both = np.unique(np.column_stack([image, category]), axis=0, return_counts=True)
+    if beyond := int(np.maximum(of_both - DETECTIONS, 0).sum()):
+        found.append(
+            f"{beyond} predictions are not among the {DETECTIONS} best of a category in their image:"
+            " COCO's evaluation does not count them, as right or as wrong"
+        )
+    if copies := _copies(predictions):
+        found.append(f"{copies} predictions repeat another one exactly: all but one of equal ones count as wrong")
+    if repeated := len(predictions.ids) - len(set(predictions.ids)):
+        found.append(f"{repeated} predictions have the id of another one: ids are not read")
+    return found
+
+
+def _copies(predictions: Predictions) -> int:
+    """How many predictions equal an earlier one in image, category, score and shape."""
+    columns = np.column_stack([predictions.image, predictions.category, predictions.score.view(np.int64)])
+    order = np.lexsort(columns.T)
+    alike = np.flatnonzero((columns[order][1:] == columns[order][:-1]).all(axis=1))  # with the next in this order
+    shapes: dict[tuple[int, ...], set[bytes]] = {}
+    copies = 0
+    for place in np.unique(order[np.concatenate([alike, alike + 1])]) if len(alike) else ():
+        start = predictions.ends[place - 1] if place else 0
+        shape = predictions.texts[start : predictions.ends[place]].tobytes() + predictions.boxes[place].tobytes()
+        seen = shapes.setdefault(tuple(columns[place].tolist()), set())
+        copies += shape in seen
+        seen.add(shape)
+    return copies
 
 
 def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_type: IouType) -> str | None:
@@ -84,22 +336,29 @@ def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
     """Whether this is compressed RLE of that size, as the COCO API writes it: a quick yes for most of them."""
     if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
         return False
-    nothing = {"size": shape["size"], "counts": [math.prod(size)]}
-    try:  # the union with an empty mask has all pixels: a string that ends too early does not come back as it was
-        return mask.merge([shape, nothing])["counts"].decode() == shape["counts"]
-    except ValueError:
-        return False
+    text = np.frombuffer(shape["counts"].encode(), np.uint8)
+    return _sound(text, np.array([len(text)]), np.array([math.prod(size)]))
 
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def top(results: Iterable[dict[str, Any]]) -> Predictions:
-    """Results by image and falling score, equal scores in their order, and of each image the first `DETECTIONS`."""
-    kept: Predictions = []
-    for result in sorted(results, key=lambda result: (result["image_id"], -result["score"])):
-        place = len(kept) - DETECTIONS
-        if place < 0 or kept[place]["image_id"] != result["image_id"]:
-            kept.append(result)
-    return kept
+def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Predictions in COCO's result format, by image and falling score, equal scores in their order.
+
+    Args:
+        images: entries of the ground truth, with `height` and `width`.
+    """
+    sizes = {image["id"]: [image["height"], image["width"]] for image in images}
+    found = []
+    for place in np.lexsort((-predictions.score, predictions.image)).tolist():
+        image = int(predictions.image[place])
+        if predictions.iou_type == "bbox":
+            shape: Any = predictions.boxes[place].tolist()
+        else:
+            text = predictions.texts[predictions.ends[place - 1] if place else 0 : predictions.ends[place]]
+            shape = {"size": sizes[image], "counts": text.tobytes().decode()}
+        about = {"image_id": image, "category_id": int(predictions.category[place])}
+        found.append(about | {"score": float(predictions.score[place]), SHAPE[predictions.iou_type]: shape})
+    return found

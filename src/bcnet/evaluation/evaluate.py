@@ -1,18 +1,21 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
 from bcnet.data import coco, results
-from bcnet.evaluation.coco_ap import NAMES, boxes_around, coco_numbers, ground_truth, match_objects
+from bcnet.evaluation.coco_ap import NAMES, coco_numbers
 from bcnet.evaluation.detections import detection_table
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
+from bcnet.evaluation.outcomes import KINDS, detections_of, objects_of, outcomes
+from bcnet.evaluation.resampling import run_of
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.results import Evaluate
+from bcnet.progress import note
 
 
 def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> None:
@@ -35,26 +38,32 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     content = coco.read(annotations)
     converted = _is_converted(annotations, content["annotations"])
     split = _split_of(annotations, content)
-    found, iou_type = results.read(predictions, content, set(split.get("other_images", ())))
+    found = results.read(predictions, content, set(split.get("other_images", ())))
     provenance = _provenance_of(predictions)
-    truth = ground_truth(content)
-    matching = match_objects(truth, content["annotations"], found, iou_type)
-    detections = detection_table(content["images"], found, matching, iou_type)
-    table = object_table(truth, content["annotations"], matching, iou_type)
+    remarks = results.remarks(found, len(content["images"]))
+    for remark in remarks:
+        note(f"bcnet evaluate: {predictions}: {remark}")
+    images = sorted(content["images"], key=lambda image: image["id"])
+    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
+    detections, objects = detections_of(found, ids), objects_of(content, ids)
+    became = outcomes(detections, objects, sizes, found.iou_type)
+    detection_rows = detection_table(ids, detections, became, found.iou_type)
+    table = object_table(content["annotations"], objects, became)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
+    runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[found.iou_type]}
     metrics = {
         "provenance": {
             **provenance,
-            "versions": {**provenance.get("versions", {}), "hotcoco": version("hotcoco")},
             "split": {key: value for key, value in split.items() if key != "other_images"},
             "annotations_sha256": sha256(annotations),
             "predictions_sha256": sha256(predictions),
             "images": len(content["images"]),
             "objects": table.num_rows,
-            "iou_type": iou_type,
+            "iou_type": found.iou_type,
+            "predictions": len(found),
+            "remarks": remarks,
         },
-        "segm": coco_numbers(truth, found, "segm") if iou_type == "segm" else dict.fromkeys(NAMES),
-        "bbox": coco_numbers(truth, boxes_around(found) if iou_type == "segm" else found, "bbox"),
+        **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": {"box_cover": recall_by_cover(table, settings.cover_bins)} if converted else None,
     }
     with (
@@ -63,7 +72,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         atomic_output(out.with_suffix(".detections.parquet")) as detections_file,
     ):
         pyarrow.parquet.write_table(table, table_file)
-        pyarrow.parquet.write_table(detections, detections_file)
+        pyarrow.parquet.write_table(detection_rows, detections_file)
         write_json(json_file, metrics, indent=True)
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from hotcoco import COCO, mask
 
 from bcnet.data.convert import COLUMNS, MEASURES
-from bcnet.data.results import SHAPE, IouType
-from bcnet.evaluation.coco_ap import IOU_THRESHOLDS, Matching
+from bcnet.evaluation.matching import IOU_THRESHOLDS
+from bcnet.evaluation.outcomes import Objects, Outcomes
 
 MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
 OCCLUSION = {name: COLUMNS[name] for name in MEASURES}
@@ -28,64 +27,32 @@ SCHEMA = pa.schema(
 )
 
 
-def object_table(truth: COCO, annotations: list[dict[str, Any]], matching: Matching, iou_type: IouType) -> pa.Table:
+def object_table(annotations: list[dict[str, Any]], objects: Objects, outcomes: Outcomes) -> pa.Table:
     """One row an annotation that is no crowd, in their order: how occluded it is and how well it was found.
 
-    `matched_50` … `matched_95`: whether COCO's matching gives it a prediction (best-scored first, one prediction an
-    object, 100 predictions an image and category, any area). `iou` and `score`: of the one among these predictions that
+    `matched_50` … `matched_95`: whether COCO's matching gives it a detection (best-scored first, one detection an
+    object, 100 detections an image and category, any area). `iou` and `score`: of the one among these detections that
     overlaps it most, matched to it or not; 0 and null if none overlaps it. The occlusion columns are null for
     annotations that were not converted.
 
     Args:
-        truth: the ground truth that `annotations` are in.
-        annotations: with `occlusion` where there is one.
-        matching: of predictions with these annotations.
-        iou_type: what the overlap is of.
+        annotations: those of the file that `objects` are of, with `occlusion` where there is one.
     """
-    found = _found(truth, matching, iou_type)
-    rows = []
-    for annotation in annotations:
-        if annotation.get("iscrowd"):
-            continue
-        iou, score, matched = found[annotation["id"]]
-        occlusion = annotation.get("occlusion") or {}
-        rows.append(
-            {
-                "annotation_id": annotation["id"],
-                "image_id": annotation["image_id"],
-                "category_id": annotation["category_id"],
-                "area": annotation["area"],
-                **{name: occlusion.get(name) for name in OCCLUSION},
-                "iou": iou,
-                "score": score,
-                **dict(zip(MATCHED, matched, strict=True)),
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-def _found(truth: COCO, matching: Matching, iou_type: IouType) -> dict[int, tuple[float, float | None, list[bool]]]:
-    """Annotation id -> highest IoU, score of the prediction that has it, and whether matched at each threshold."""
-    shape = SHAPE[iou_type]
-    found: dict[int, tuple[float, float | None, list[bool]]] = {}
-    for pairs in matching.of_area("all"):
-        objects, detections = pairs["gtIds"], pairs["dtIds"]
-        best: list[tuple[float, float | None]] = [(0.0, None)] * len(objects)
-        if detections:
-            theirs = [
-                truth.ann_to_rle(each) if iou_type == "segm" else each["bbox"] for each in truth.load_anns(objects)
-            ]
-            ours = [matching.predictions[detection - 1][shape] for detection in detections]
-            ious = mask.iou(ours, theirs, [0] * len(objects))
-            which = ious.argmax(axis=0)  # the first, that is the best-scored, of equals
-            best = [
-                (float(ious[row, column]), pairs["dtScores"][row]) if ious[row, column] > 0 else (0.0, None)
-                for column, row in enumerate(which)
-            ]
-        matched = np.array(pairs["gtMatched"]).T.tolist()
-        for annotation_id, (iou, score), flags in zip(objects, best, matched, strict=True):
-            found[annotation_id] = (iou, score, flags)
-    return found
+    rows = np.argsort(objects.place)  # of `objects`, by place in the file
+    rows = rows[~objects.crowd[rows]]
+    solid = [annotation for annotation in annotations if not annotation["iscrowd"]]
+    occlusion = [annotation.get("occlusion") or {} for annotation in solid]
+    score = outcomes.score[rows]
+    columns: dict[str, Any] = {
+        **{key: [each[key] for each in solid] for key in ("image_id", "category_id")},
+        "annotation_id": [each["id"] for each in solid],
+        "area": objects.area[rows],
+        **{name: [each.get(name) for each in occlusion] for name in OCCLUSION},
+        "iou": outcomes.iou[rows],
+        "score": pa.array(score, pa.float64(), mask=np.isnan(score)),
+        **dict(zip(MATCHED, (outcomes.detection[rows] >= 0).T, strict=True)),
+    }
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
 def recall_by_cover(table: pa.Table, edges: Sequence[float]) -> list[dict[str, float | int | None]]:

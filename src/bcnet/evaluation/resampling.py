@@ -8,20 +8,28 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from bcnet.evaluation.coco_ap import AREAS, IOU_THRESHOLDS
-from bcnet.evaluation.detections import ALL_THRESHOLDS, BITS, rank
+from bcnet.evaluation.detections import flag
+from bcnet.evaluation.matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
 from bcnet.evaluation.occlusion_metrics import MATCHED
+from bcnet.evaluation.outcomes import rank
 
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
 PRECISION = {  # metric -> area of objects, IoU thresholds
     "AP": ("all", IOU_THRESHOLDS),
-    "AP50": ("all", (0.5,)),
-    "AP75": ("all", (0.75,)),
+    "AP50": ("all", IOU_THRESHOLDS[:1]),
+    "AP75": ("all", IOU_THRESHOLDS[5:6]),
     "APs": ("small", IOU_THRESHOLDS),
     "APm": ("medium", IOU_THRESHOLDS),
     "APl": ("large", IOU_THRESHOLDS),
 }
-RECALL = {"AR1": 1, "AR10": 10, "AR100": 100}  # metric -> detections of a category in an image
+RECALL = {  # metric -> area of objects, detections of a category in an image
+    "AR1": ("all", 1),
+    "AR10": ("all", 10),
+    "AR100": ("all", 100),
+    "ARs": ("small", 100),
+    "ARm": ("medium", 100),
+    "ARl": ("large", 100),
+}
 Metric = tuple[str, float | None, float | None]  # name, and of recall by occlusion the ends of its bin
 
 
@@ -48,10 +56,13 @@ class Run:
     found: np.ndarray
 
 
-def run_of(detections: pa.Table, objects: pa.Table) -> Run:
+def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
     """The two tables of an evaluation (`detections.detection_table`, `occlusion_metrics.object_table`) as a run.
 
     Detections of categories that no image has objects of are left out: COCO's means leave them out.
+
+    Args:
+        kind: what detections and objects are matched by: "segm", "bbox" or "boundary".
     """
     images = detections["image_id"].to_numpy()
     column = {name: detections[name].combine_chunks().flatten().to_numpy() for name in detections.column_names[1:]}
@@ -64,8 +75,8 @@ def run_of(detections: pa.Table, objects: pa.Table) -> Run:
         image=image[order],
         category=np.searchsorted(categories, column["category_id"][order]),
         rank=rank(image, column["category_id"])[order],
-        matched={area: column[f"matched_{area}"][order] for area in AREAS},
-        ignored={area: column[f"ignored_{area}"][order] for area in AREAS},
+        matched={area: column[flag(kind, "matched", area)][order] for area in AREAS},
+        ignored={area: column[flag(kind, "ignored", area)][order] for area in AREAS},
         object_image=np.searchsorted(images, objects["image_id"].to_numpy()),
         object_category=object_category,
         area=objects["area"].to_numpy(),
@@ -95,12 +106,13 @@ def resampled(run: Run, times: np.ndarray, metrics: Iterable[str], edges: Sequen
     precisions: dict[str, np.ndarray] = {}
     for metric in metrics:
         if metric in RECALL:
-            numbers[metric, None, None] = _average_recall(run, weights, RECALL[metric])
+            numbers[metric, None, None] = _average_recall(run, weights, *RECALL[metric])
             continue
         area, thresholds = PRECISION[metric]
         if area not in precisions:
-            precisions[area] = _average_precision(run, times, weights, area)
-        numbers[metric, None, None] = precisions[area][:, np.isin(IOU_THRESHOLDS, thresholds)].mean(axis=1)
+            precisions[area] = average_precision(run, times, area)
+        chosen = precisions[area][:, :, np.isin(IOU_THRESHOLDS, thresholds)]
+        numbers[metric, None, None] = _mean(chosen.mean(axis=2))
     bins = np.digitize(run.cover, edges[1:-1])  # of NaN: the last, but it is left out below
     for index, (low, high) in enumerate(pairwise(edges)):
         inside = (bins == index) & ~np.isnan(run.cover)
@@ -130,18 +142,22 @@ def _objects(run: Run, weights: np.ndarray, area: str) -> np.ndarray:
     return weights @ _by_category(run, run.object_image, run.object_category, counted)
 
 
-def _average_recall(run: Run, weights: np.ndarray, detections: int) -> np.ndarray:
+def _mean(by_category: np.ndarray) -> np.ndarray:
+    """(N,) mean of (N, C) over the categories that have objects, NaN elsewhere."""
+    present = ~np.isnan(by_category)
+    return _share(np.where(present, by_category, 0).sum(axis=1), present.sum(axis=1))
+
+
+def _average_recall(run: Run, weights: np.ndarray, area: str, detections: int) -> np.ndarray:
     """(N,) mean over categories and thresholds, with so many detections of an image and category."""
-    counted = np.where(run.rank < detections, np.bitwise_count(run.matched["all"]), 0)
+    counted = np.where(run.rank < detections, np.bitwise_count(run.matched[area]), 0)
     found = weights @ _by_category(run, run.image, run.category, counted)
-    shares = _share(found, len(IOU_THRESHOLDS) * _objects(run, weights, "all"))
-    present = ~np.isnan(shares)
-    return _share(np.where(present, shares, 0).sum(axis=1), present.sum(axis=1))
+    return _mean(_share(found, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
 
 
-def _average_precision(run: Run, times: np.ndarray, weights: np.ndarray, area: str) -> np.ndarray:
-    """(N, 10) mean over categories at each IoU threshold."""
-    objects = _objects(run, weights, area)
+def average_precision(run: Run, times: np.ndarray, area: str) -> np.ndarray:
+    """(N, C, 10) of each category at each IoU threshold, 0 to 1, NaN without objects; arguments as of `resampled`."""
+    objects = _objects(run, times.astype(np.float32), area)
     counted = run.ignored[area] != ALL_THRESHOLDS
     starts = np.searchsorted(run.category[counted], np.arange(objects.shape[1] + 1))
     flags = run.matched[area][counted], run.ignored[area][counted]
@@ -159,24 +175,21 @@ def _precision(
     bits: np.ndarray,
     recalls: np.ndarray,
 ) -> np.ndarray:
-    """Interpolated average precision at each threshold, mean over the categories with objects; NaN without one.
+    """Interpolated average precision of each category at each threshold; NaN without objects.
 
     An image that is there m times gives m equal detections in a row. Precision rises along right ones, so that only
     their last matters to an interpolation by the highest precision at this recall or more.
     """
-    result = np.full((len(times), len(bits)), np.nan)
+    result = np.full((len(times), len(starts) - 1, len(bits)), np.nan)
     longest = 0
     for category in range(len(starts) - 1):
         longest = max(longest, starts[category + 1] - starts[category])
     right = np.empty((len(bits), longest), np.int64)  # so far, after each detection that is right
     precision = np.empty((len(bits), longest))
     for draw in range(len(times)):
-        total = np.zeros(len(bits))
-        present = 0
         for category in range(len(starts) - 1):
             if objects[draw, category] == 0:
                 continue
-            present += 1
             seen = np.int64(0)
             passed = np.zeros(len(bits), np.int64)  # ignored at this threshold
             length = np.zeros(len(bits), np.int64)
@@ -196,14 +209,12 @@ def _precision(
                         precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
                         length[threshold] += 1
             for threshold in range(len(bits)):
-                total[threshold] += _interpolated(
+                result[draw, category, threshold] = _interpolated(
                     right[threshold, : length[threshold]],
                     precision[threshold, : length[threshold]],
                     objects[draw, category],
                     recalls,
                 )
-        if present:
-            result[draw] = total / present
     return result
 
 

@@ -90,7 +90,7 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
     command = evaluate_command(path, method, params.dataset)
     tables = []
     for table, columns, count in (
-        (path.with_suffix(".detections.parquet"), detections.SCHEMA.names, "images"),
+        (path.with_suffix(".detections.parquet"), detections.schema("segm").names, "images"),
         (path.with_suffix(".parquet"), OBJECTS, "objects"),
     ):
         if not table.exists():

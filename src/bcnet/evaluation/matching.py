@@ -1,0 +1,85 @@
+"""COCO's matching of detections and objects, compiled."""
+
+import numpy as np
+from numba import njit
+
+IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # as the COCO API has them: .6 is a little more
+BITS = 1 << np.arange(len(IOU_THRESHOLDS), dtype=np.uint16)
+ALL_THRESHOLDS = (1 << len(IOU_THRESHOLDS)) - 1
+AREAS = {  # of objects, pixels, both ends included
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+_THRESHOLDS, _BOUNDS = np.array(IOU_THRESHOLDS), np.array(list(AREAS.values()))
+
+
+@njit(cache=True, nogil=True)
+def match(ious: np.ndarray, crowd: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Which object each detection of an image and category is given, at each IoU threshold.
+
+    Each detection in turn takes, of the objects that are free or a crowd, the one that it overlaps most, of equals the
+    last; an ignored one only if no other reaches the threshold.
+
+    Args:
+        ious: (D, G) float64; detections by falling score, objects in file order.
+        crowd: (G,) bool; can be given to many.
+        ignored: (G,) bool; crowds, and objects of another size than is asked for.
+
+    Returns:
+        (D, 10) int32, -1: none. Source: cocoapi, cocoeval.py, `evaluateImg`.
+    """
+    given = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
+    taken = np.zeros((len(_THRESHOLDS), len(crowd)), np.bool_)
+    order = np.concatenate((np.flatnonzero(~ignored), np.flatnonzero(ignored)))
+    for d in range(len(ious)):
+        if not len(crowd) or ious[d].max() < _THRESHOLDS[0]:
+            continue
+        for t in range(len(_THRESHOLDS)):
+            best, most = -1, _THRESHOLDS[t]
+            for g in order:
+                if taken[t, g] and not crowd[g]:
+                    continue
+                if best >= 0 and not ignored[best] and ignored[g]:
+                    break
+                if ious[d, g] >= most:
+                    best, most = g, ious[d, g]
+            if best >= 0:
+                taken[t, best] = True
+                given[d, t] = best
+    return given
+
+
+@njit(cache=True, nogil=True)
+def match_by_area(
+    ious: np.ndarray, crowd: np.ndarray, object_area: np.ndarray, detection_area: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`match` for objects of each of AREAS, as bits.
+
+    Args:
+        ious, crowd: as of `match`.
+        object_area: (G,) float64, pixels; what size an object has.
+        detection_area: (D,) float64, pixels.
+
+    Returns:
+        matched, ignored: (D, 4) uint16, bit k (of value 2^k) for the IoU threshold .50 + .05 k: the detection is given
+        an object of this size; it is given another or a crowd, or nothing and has another size itself.
+        given: (D, 10) int32, of all sizes; as of `match`.
+    """
+    matched, ignored = np.zeros((len(ious), len(_BOUNDS)), np.uint16), np.zeros((len(ious), len(_BOUNDS)), np.uint16)
+    given_of_all = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
+    for a in range(len(_BOUNDS)):
+        low, high = _BOUNDS[a]
+        passed = crowd | (object_area < low) | (object_area > high)
+        given = match(ious, crowd, passed)
+        if a == 0:
+            given_of_all[:] = given
+        for d in range(len(ious)):
+            outside = detection_area[d] < low or detection_area[d] > high
+            for t in range(len(_THRESHOLDS)):
+                if given[d, t] >= 0 and not passed[given[d, t]]:
+                    matched[d, a] |= np.uint16(1 << t)
+                elif given[d, t] >= 0 or outside:
+                    ignored[d, a] |= np.uint16(1 << t)
+    return matched, ignored, given_of_all

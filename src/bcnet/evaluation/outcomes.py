@@ -1,0 +1,265 @@
+"""What becomes of each detection and each object of a split: everything that the metrics are computed from.
+
+Images are taken one by one, so that only the arrays of one are in memory, beside some numbers of each detection.
+"""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from bcnet.data.masks import to_rle
+from bcnet.data.results import DETECTIONS, IouType, Predictions
+from bcnet.evaluation.matching import AREAS, IOU_THRESHOLDS, match_by_area
+from bcnet.evaluation.overlap import areas, boundary_iou, boundary_widths, box_iou, boxes_around, decode_all, mask_iou
+from bcnet.progress import in_threads
+
+KINDS = {"segm": ("segm", "bbox", "boundary"), "bbox": ("bbox",)}  # of predictions: what they are matched by
+CHUNK = 64  # images that a thread takes at once
+
+
+class Detections(NamedTuple):
+    """The predictions that are evaluated, by image, category, falling score, place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
+    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
+    boxes, else (0, 4).
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    boxes: np.ndarray
+
+
+class Objects(NamedTuple):
+    """The annotations, by image and place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
+    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, and those of the occluders, nothing for none.
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+    boxes: np.ndarray
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    occluder_texts: np.ndarray
+    occluder_start: np.ndarray
+    occluder_stop: np.ndarray
+
+
+class Outcomes(NamedTuple):
+    """What became of D detections and G objects. By mask where the predictions are masks, else by box.
+
+    Of detections: `area` (D,) float64; `matched`, `ignored`: (K, D, 4) uint16 for each of KINDS and AREAS, as of
+    `matching.match_by_area`; `object`: (D, 10) int32, the object that it is given at each IoU threshold, -1: none, -2:
+    a crowd; `same_iou`, `same_object`: the highest IoU with an object of its category that is no crowd, and which,
+    -1: none; `other_iou`, `other_object`: with one of another category.
+    Of objects: `detection`: (G, 10) int32, to which it is given, -1: none; `iou`, `score`: the highest IoU with a
+    detection of its category, and that one's score, 0 and NaN if none overlaps it.
+    """
+
+    area: np.ndarray
+    matched: np.ndarray
+    ignored: np.ndarray
+    object: np.ndarray
+    same_iou: np.ndarray
+    same_object: np.ndarray
+    other_iou: np.ndarray
+    other_object: np.ndarray
+    detection: np.ndarray
+    iou: np.ndarray
+    score: np.ndarray
+
+
+def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
+    """The best 100 predictions of each image and category.
+
+    Args:
+        images: (I,) rising ids of the images; all predictions are of these.
+    """
+    order = np.lexsort((-predictions.score, predictions.category, predictions.image))  # stable
+    image, category = predictions.image[order], predictions.category[order]
+    order = order[rank(image, category) < DETECTIONS]
+    stop = predictions.ends
+    return Detections(
+        ends=np.searchsorted(predictions.image[order], images, side="right"),
+        place=order,
+        category=predictions.category[order],
+        score=predictions.score[order],
+        texts=predictions.texts,
+        start=np.concatenate([[0], stop[:-1]])[order] if len(stop) else order,
+        stop=stop[order] if len(stop) else order,
+        boxes=predictions.boxes[order] if len(predictions.boxes) else predictions.boxes,
+    )
+
+
+def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
+    """The annotations of a file (from `coco.read`), of images with these rising ids."""
+    annotations = content["annotations"]
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    image = np.array([each["image_id"] for each in annotations], np.int64)
+    order = np.argsort(image, kind="stable")
+    masks = [to_rle(each["segmentation"], *sizes[each["image_id"]])["counts"] for each in annotations]
+    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
+
+    def column(key: str, dtype: type) -> np.ndarray:
+        return np.array([each[key] for each in annotations], dtype)[order]
+
+    return Objects(
+        ends=np.searchsorted(image[order], images, side="right"),
+        place=order,
+        category=column("category_id", np.int64),
+        area=column("area", np.float64),
+        crowd=column("iscrowd", np.bool_),
+        boxes=column("bbox", np.float64).reshape(-1, 4),
+        **dict(zip(("texts", "start", "stop"), _joined(masks, order), strict=True)),
+        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), _joined(occluders, order), strict=True)),
+    )
+
+
+def _joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Texts as bytes in one array, and where each starts and stops, in that order."""
+    stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    starts = np.concatenate([[0], stops[:-1]]).astype(np.int64) if len(stops) else stops
+    return np.frombuffer("".join(texts).encode(), np.uint8), starts[order], stops[order]
+
+
+def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """How many come before each in its run of equal (image, category)."""
+    index = np.arange(len(image))
+    first = np.ones(len(image), bool)
+    first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
+    return index - np.maximum.accumulate(np.where(first, index, 0))
+
+
+def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, int]], iou_type: IouType) -> Outcomes:
+    """What becomes of each detection and object.
+
+    Args:
+        sizes: height and width of each image, pixels.
+        iou_type: whether the detections are masks or boxes.
+    """
+    count, kinds = len(detections.place), len(KINDS[iou_type])
+    result = Outcomes(
+        area=np.zeros(count),
+        matched=np.zeros((kinds, count, len(AREAS)), np.uint16),
+        ignored=np.zeros((kinds, count, len(AREAS)), np.uint16),
+        object=np.full((count, len(IOU_THRESHOLDS)), -1, np.int32),
+        same_iou=np.zeros(count),
+        same_object=np.full(count, -1, np.int32),
+        other_iou=np.zeros(count),
+        other_object=np.full(count, -1, np.int32),
+        detection=np.full((len(objects.place), len(IOU_THRESHOLDS)), -1, np.int32),
+        iou=np.zeros(len(objects.place)),
+        score=np.full(len(objects.place), np.nan),
+    )
+    heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
+    chunks = list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)]))
+    masks = iou_type == "segm"
+
+    def of_images(chunk: tuple[int, int]) -> None:
+        first, last = chunk
+        _of_images(first, last, masks, heights, widths, detections, objects, result)
+
+    in_threads(of_images, chunks, "match")
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _of_images(
+    first: int,
+    last: int,
+    masks: bool,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    detections: Detections,
+    objects: Objects,
+    result: Outcomes,
+) -> None:
+    """Fill in `result` for the images `first` to `last`, exclusive."""
+    for image in range(first, last):
+        height = heights[image]
+        d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
+        g0, g1 = objects.ends[image - 1] if image else 0, objects.ends[image]
+        category, crowd = detections.category[d0:d1], objects.crowd[g0:g1]
+        object_category = objects.category[g0:g1]
+        runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
+        theirs, their_ends = decode_all(objects.texts, objects.start[g0:g1], objects.stop[g0:g1])
+        boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
+        by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
+        if masks:
+            their_boxes = boxes_around(theirs, their_ends, height)
+            same = category.reshape(-1, 1) == object_category.reshape(1, -1)
+            ious = mask_iou(runs, ends, boxes, theirs, their_ends, their_boxes, crowd, same)
+            result.area[d0:d1] = areas(runs, ends)
+            wanted = same & (ious >= IOU_THRESHOLDS[0]) & ~crowd  # the lower of the two IoUs counts
+            by_boundary = boundary_iou(runs, ends, theirs, their_ends, wanted, height, widths[image])
+            by_boundary = np.where(crowd, ious, np.minimum(ious, by_boundary))
+        else:
+            ious = by_boundary = by_box
+            result.area[d0:d1] = boxes[:, 2] * boxes[:, 3]
+        _best(d0, g0, ious, category, object_category, crowd, detections.score, result)
+        start = 0
+        for d in range(1, d1 - d0 + 1):
+            if d < d1 - d0 and category[d] == category[start]:
+                continue
+            mine = np.flatnonzero(object_category == category[start])
+            a, b = d0 + start, d0 + d
+            for kind in range(len(result.matched)):
+                part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, mine]
+                area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
+                matched, ignored, given = match_by_area(part, crowd[mine], objects.area[g0:g1][mine], area)
+                result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
+                if kind == 0:
+                    _pairs(a, g0, mine, given, crowd, result)
+            start = d
+
+
+@njit(cache=True, nogil=True)
+def _pairs(a: int, g0: int, mine: np.ndarray, given: np.ndarray, crowd: np.ndarray, result: Outcomes) -> None:
+    """Note which detection was given which object."""
+    for d in range(len(given)):
+        for t in range(given.shape[1]):
+            if given[d, t] < 0:
+                continue
+            g = mine[given[d, t]]
+            result.object[a + d, t] = np.int32(-2) if crowd[g] else np.int32(g0 + g)
+            if not crowd[g]:
+                result.detection[g0 + g, t] = a + d
+
+
+@njit(cache=True, nogil=True)
+def _best(
+    d0: int,
+    g0: int,
+    ious: np.ndarray,
+    category: np.ndarray,
+    object_category: np.ndarray,
+    crowd: np.ndarray,
+    score: np.ndarray,
+    result: Outcomes,
+) -> None:
+    """Note the highest overlaps; of equals the first."""
+    for d in range(ious.shape[0]):
+        for g in range(ious.shape[1]):
+            if crowd[g] or ious[d, g] == 0:
+                continue
+            if object_category[g] != category[d]:
+                if ious[d, g] > result.other_iou[d0 + d]:
+                    result.other_iou[d0 + d], result.other_object[d0 + d] = ious[d, g], g0 + g
+                continue
+            if ious[d, g] > result.same_iou[d0 + d]:
+                result.same_iou[d0 + d], result.same_object[d0 + d] = ious[d, g], g0 + g
+            if ious[d, g] > result.iou[g0 + g]:
+                result.iou[g0 + g], result.score[g0 + g] = ious[d, g], score[d0 + d]
