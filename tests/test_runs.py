@@ -30,6 +30,48 @@ def test_union_and_areas_are_those_of_the_pixels(pair):
     assert runs.shared_area(runs_of(a), runs_of(b)) == (a & b).sum()
 
 
+@given(PAIRS)
+def test_a_difference_is_that_of_the_pixels(pair):
+    a, b = pair
+    np.testing.assert_array_equal(runs.difference(runs_of(a), runs_of(b)), runs_of(a & ~b))
+
+
+def flooded(mask):
+    """The number of each pixel's part, down the columns, -1 for background: a plain flood to all eight neighbours."""
+    number, found = np.full(mask.shape, -1), 0
+    for column in range(mask.shape[1]):
+        for row in range(mask.shape[0]):
+            if not mask[row, column] or number[row, column] >= 0:
+                continue
+            wet = [(row, column)]
+            while wet:
+                y, x = wet.pop()
+                if 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x] and number[y, x] < 0:
+                    number[y, x] = found
+                    wet += [(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            found += 1
+    return number
+
+
+@given(SHAPES.flatmap(lambda shape: arrays(bool, shape)))
+def test_parts_are_what_a_flood_reaches(mask):
+    pieces, part = runs.parts(runs_of(mask), mask.shape[0])
+    number = np.full(mask.size, -1)
+    for (start, end), each in zip(pieces, part, strict=True):
+        assert (number[start:end] == -1).all()
+        number[start:end] = each
+    np.testing.assert_array_equal(number, flooded(mask).ravel(order="F"))
+
+
+@given(SHAPES.flatmap(lambda shape: arrays(bool, shape)), st.data())
+def test_pixels_of_a_box_are_a_slice(mask, data):
+    height, width = mask.shape
+    left, right = sorted(data.draw(st.integers(0, width)) for _ in range(2))
+    top, bottom = sorted(data.draw(st.integers(0, height)) for _ in range(2))
+    seen = runs.pixels(runs_of(mask), np.array([left, top, right, bottom]), height)
+    np.testing.assert_array_equal(seen, mask[top:bottom, left:right])
+
+
 @given(SHAPES.flatmap(lambda shape: arrays(bool, shape)), st.data())
 def test_a_cut_keeps_the_pixels_of_the_box(mask, data):
     height, width = mask.shape

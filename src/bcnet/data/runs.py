@@ -1,4 +1,4 @@
-"""Masks as runs of pixels, and their unions and intersections, compiled.
+"""Masks as runs of pixels, and their unions, differences, intersections and parts, compiled.
 
 The runs of a mask are an int64 array [start0, end0, start1, end1, …], rising, ends exclusive, of pixel numbers counted
 down the columns as COCO counts them: pixel (row, column) of an image is column * height + row.
@@ -99,6 +99,27 @@ def union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return both[:count]
 
 
+@njit(cache=True, nogil=True)
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pixels of the first mask that are not the second's."""
+    rest, count, j = np.empty(len(a) + len(b), np.int64), 0, 0
+    for i in range(0, len(a), 2):
+        start, end = a[i], a[i + 1]
+        while j < len(b) and b[j + 1] <= start:
+            j += 2
+        k = j  # the last of these may reach into the next run of the first mask
+        while k < len(b) and b[k] < end:
+            if start < b[k]:
+                rest[count], rest[count + 1] = start, b[k]
+                count += 2
+            start = b[k + 1]
+            k += 2
+        if start < end:
+            rest[count], rest[count + 1] = start, end
+            count += 2
+    return rest[:count]
+
+
 @njit(cache=True)
 def area(runs: np.ndarray) -> int:
     """Number of pixels."""
@@ -118,3 +139,60 @@ def shared_area(a: np.ndarray, b: np.ndarray) -> int:
         else:
             j += 2
     return pixels
+
+
+@njit(cache=True, nogil=True)
+def parts(runs: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of a mask that do not even touch at a corner (8-connected components).
+
+    Returns:
+        (S, 2) int64, starts and ends of the runs, cut at the ends of columns; and (S,) int64, which part each is of,
+        numbered from 0 by their first runs.
+    """
+    size = 0
+    for k in range(0, len(runs), 2):
+        size += (runs[k + 1] - 1) // height - runs[k] // height + 1
+    pieces, above, count = np.empty((size, 2), np.int64), np.arange(size), 0  # `above`: a forest, roots their own
+    column = before = first = 0  # pieces from `before` to `first` are the column's to the left of `column`
+    for k in range(0, len(runs), 2):
+        for each in range(runs[k] // height, (runs[k + 1] - 1) // height + 1):
+            if each != column:
+                before, first, column = first if each == column + 1 else count, count, each
+            start, end = max(runs[k], each * height), min(runs[k + 1], (each + 1) * height)
+            pieces[count] = start, end
+            while before < first and pieces[before, 1] + height < start:  # too high up for all that follow, too
+                before += 1
+            left = before
+            while left < first and pieces[left, 0] + height <= end:
+                a, b = _root(above, left), _root(above, count)
+                above[max(a, b)] = min(a, b)
+                left += 1
+            count += 1
+    part, found = np.empty(size, np.int64), 0
+    for k in range(size):
+        if above[k] == k:
+            part[k] = found
+            found += 1
+        else:
+            part[k] = part[above[k]]  # which comes before
+    return pieces, part
+
+
+@njit(cache=True, nogil=True)
+def _root(above: np.ndarray, piece: int) -> int:
+    while above[piece] != piece:
+        above[piece] = above[above[piece]]
+        piece = above[piece]
+    return piece
+
+
+@njit(cache=True, nogil=True)
+def pixels(runs: np.ndarray, corners: np.ndarray, height: int) -> np.ndarray:
+    """What of a mask is seen in a box (as of `cut`): (bottom - top, right - left) bool."""
+    left, top, right, bottom = corners
+    seen = np.zeros((right - left, bottom - top), np.bool_)
+    part = cut(runs, corners, height)
+    for k in range(0, len(part), 2):
+        for pixel in range(part[k], part[k + 1]):
+            seen[pixel // height - left, pixel % height - top] = True
+    return seen.T
