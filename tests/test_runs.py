@@ -1,7 +1,7 @@
 """Masks as runs: every function against the pixels themselves, and the strings against pycocotools."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
@@ -53,6 +53,7 @@ def flooded(mask):
     return number
 
 
+@example(np.array([[True, False, True]]))  # columns apart, though next to each other in COCO's count
 @given(SHAPES.flatmap(lambda shape: arrays(bool, shape)))
 def test_parts_are_what_a_flood_reaches(mask):
     pieces, part = runs.parts(runs_of(mask), mask.shape[0])
@@ -61,6 +62,12 @@ def test_parts_are_what_a_flood_reaches(mask):
         assert (number[start:end] == -1).all()
         number[start:end] = each
     np.testing.assert_array_equal(number, flooded(mask).ravel(order="F"))
+
+
+def test_runs_of_no_pixels_neither_part_nor_join():
+    cut_in_two, nothing_between = np.array([0, 2, 2, 4]), np.array([0, 1, 3, 4, 6, 6])  # of columns of 4
+    assert runs.parts(cut_in_two, 4)[1].max() == 0
+    assert runs.parts(nothing_between, 4)[1].tolist() == [0, 1]
 
 
 @given(SHAPES.flatmap(lambda shape: arrays(bool, shape)), st.data())

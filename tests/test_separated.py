@@ -88,6 +88,14 @@ def test_an_occluder_may_leave_two_pixels_free_on_either_side():
     assert of(BEHIND, box(28, 0, 35, 40)) == of(BEHIND, box(25, 0, 32, 40)) == [False, False]
 
 
+def test_an_occluder_touches_both_parts_in_the_gap():
+    one_side = box(25, 0, 31, 40)  # six of ten columns
+    elsewhere = box(25, 30, 60, 34) | box(55, 0, 60, 34)
+    assert of(BEHIND, one_side | elsewhere) == [False, False]
+    assert of(BEHIND[:, ::-1], (one_side | elsewhere)[:, ::-1]) == [False, False]
+    assert of(BEHIND, one_side | elsewhere | box(31, 19, 33, 21)) == [True, False]
+
+
 def test_an_occluder_fills_half_of_the_gap():
     assert of(BEHIND, box(25, 0, 35, 22)) == [True, False]  # 12 of 20 rows
     assert of(BEHIND, box(25, 0, 35, 18)) == [False, False]  # 8
@@ -153,6 +161,13 @@ def scenes(draw):
         high, wide = (draw(st.integers(shortest, side)) for side in size)
         return box(left, top, left + wide, top + high, size)
 
+    if draw(st.booleans()):  # a bar across, and what is left free along it
+        middle, free = draw(st.integers(4, size[1] - 5)), [draw(st.integers(0, 4)) for _ in range(2)]
+        bar = box(middle, draw(st.integers(0, 6)), middle + draw(st.integers(1, 6)), size[0], size)
+        beside = (slice(None), slice(max(0, middle - free[0]), np.flatnonzero(bar.any(0))[-1] + 1 + free[1]))
+        behind = box(draw(st.integers(0, 3)), draw(st.integers(0, 4)), size[1], draw(st.integers(8, size[0])), size)
+        behind[beside] = False
+        return [behind | (rectangle(1) & ~bar), bar | (rectangle(1) & ~behind), rectangle(1)]
     front = np.zeros(size, bool)
     masks = []
     for _ in range(draw(st.integers(1, 4))):

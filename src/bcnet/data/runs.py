@@ -149,6 +149,8 @@ def parts(runs: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
         (S, 2) int64, starts and ends of the runs, cut at the ends of columns; and (S,) int64, which part each is of,
         numbered from 0 by their first runs.
     """
+    runs = difference(runs, runs[:0])  # files may hold runs of no pixels
+    runs = union(runs, runs[:0])
     size = 0
     for k in range(0, len(runs), 2):
         size += (runs[k + 1] - 1) // height - runs[k] // height + 1

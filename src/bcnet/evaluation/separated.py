@@ -45,13 +45,12 @@ def separated(annotations: Sequence[dict[str, Any]], height: int, width: int) ->
         for each in annotations
         if not each["iscrowd"]
     ]
-    split = iter([is_split(masks, place, height) for place in range(len(masks))])
+    split = iter([is_split(mask, masks, height) for mask in masks])
     return [not each["iscrowd"] and next(split) for each in annotations]
 
 
-def is_split(masks: Sequence[np.ndarray], place: int, height: int) -> bool:
-    """Whether the mask at `place` is split by another (`separated`); all as runs, of an image of that height."""
-    mask = masks[place]
+def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool:
+    """Whether one of `masks`, which may hold `mask` itself, splits it (`separated`); all as runs, of one image."""
     pieces, part = runs.parts(mask, height)
     sizes = np.bincount(part, pieces[:, 1] - pieces[:, 0])
     large = np.flatnonzero(sizes >= max(MIN_PIXELS, MIN_SHARE * sizes.sum()))
@@ -61,9 +60,8 @@ def is_split(masks: Sequence[np.ndarray], place: int, height: int) -> bool:
     grown = [_box(lump, height, REACH) for lump in lumps]
     rivals = [
         other
-        for index, other in enumerate(masks)
-        if index != place
-        and sum(len(runs.cut(other, each, height)) > 0 for each in grown) >= 2  # else it touches none or one
+        for other in masks
+        if sum(len(runs.cut(other, each, height)) > 0 for each in grown) >= 2  # else it touches none or one
         and runs.shared_area(mask, other) < UNDERLAY * runs.area(mask)
     ]
     if not rivals:
