@@ -14,7 +14,15 @@ CATEGORIES = 3
 EDGES = (0.0, 0.3, 1.0)
 SKILLS = (0.6, 0.0)  # of the two methods; a step of the ten IoU thresholds is 1
 MANY = 200_000  # pictures, for the difference to be known
-CASES = ((150, 1, 0), (400, 1, 0), (150, 3, 0), (150, 3, 0.1), (150, 1, 0.1), (150, 3, 0.3))  # as of `covered`
+CASES = (  # as of `covered`
+    (150, 1, 0),
+    (400, 1, 0),
+    (150, 3, 0),
+    (150, 3, 0.1),
+    (150, 1, 0.1),
+    (150, 3, 0.3),
+    (150, 5, 0.3),
+)
 METRICS: list[Metric] = [("AP", None, None), ("AP50", None, None), ("AR", 0.3, 1.0)]
 
 

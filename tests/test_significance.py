@@ -4,6 +4,7 @@ import bootstrap_coverage
 import numpy as np
 import pytest
 from evaluation_factory import EDGES, METRICS, made, run_on
+from scipy import stats
 
 from bcnet.evaluation.resampling import resampled
 from bcnet.evaluation.significance import difference, draw_images
@@ -77,45 +78,89 @@ def test_draws_without_objects_are_left_out():
     assert difference(row(0.1, [nan]), row(0.1, [nan])) is None
 
 
-def test_the_mean_is_over_seeds_and_their_spread_widens_the_interval():
-    """Without images the variance of the draws is that of a mean of three: s² / 3."""
+def test_without_other_images_it_is_the_paired_t_test():
     ours, theirs = np.array([0.5, 0.7, 0.9]), np.array([0.1, 0.2, 0.1])
     draws = np.ones((1, 20001))
     found = difference(ours[:, None] * draws, theirs[:, None] * draws)
     by_seed = ours - theirs
+    test = stats.ttest_rel(ours, theirs)
     assert (found.value, found.std) == (pytest.approx(by_seed.mean()), pytest.approx(by_seed.std(ddof=1)))
-    means = [(one + other) / 2 for one in by_seed for other in by_seed]  # of two seeds of three, all equally likely
-    assert np.var(means) == pytest.approx(by_seed.var(ddof=1) / 3)
-    assert (found.low, found.high) == (pytest.approx(min(means)), pytest.approx(max(means)))
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval()), abs=0.001)
+    assert found.p == pytest.approx(test.pvalue, abs=0.001)
     one_run = difference(ours[:, None] * draws, theirs[:1, None] * draws)
-    assert one_run.value == pytest.approx(ours.mean() - 0.1)
-    assert one_run.std == pytest.approx(ours.std(ddof=1))
+    test = stats.ttest_1samp(ours - 0.1, 0)
+    assert (one_run.value, one_run.std) == (pytest.approx(ours.mean() - 0.1), pytest.approx(ours.std(ddof=1)))
+    assert one_run.p == pytest.approx(test.pvalue, abs=0.001)
 
 
-def test_seeds_and_images_are_drawn_independently():
-    """Both spread: the variances add up."""
+def made_draws(
+    seeds: int, common: float, own: float, training: float, random: np.random.Generator, draws: int
+) -> np.ndarray:
+    """(seeds, 1 + draws) normal differences whose true mean is 0, of variances of images alike for all seeds, of each
+    seed's own errors on images, and of training."""
+    split = random.normal(scale=common**0.5) + random.normal(scale=(own + training) ** 0.5, size=(seeds, 1))
+    drawn = random.normal(scale=common**0.5, size=draws) + random.normal(scale=own**0.5, size=(seeds, draws))
+    return np.hstack([split, split + drawn])
+
+
+def written_out(by_seed: np.ndarray) -> tuple[float, float]:
+    """Half the interval's width, were all draws normal, and the degrees of freedom: Satterthwaite's formula."""
+    seeds, draws = by_seed.shape[0], by_seed.shape[1] - 1
+    by_seed = by_seed.tolist()
+    mean = sum(row[0] for row in by_seed) / seeds
+    training = sum((row[0] - mean) ** 2 for row in by_seed) / (seeds - 1) / seeds
+    means = [sum(row[draw] for row in by_seed) / seeds for draw in range(1, draws + 1)]
+    images = sum((each - sum(means) / draws) ** 2 for each in means) / draws
+    explained = 0.0
+    for draw in range(1, draws + 1):
+        off = [row[draw] - row[0] for row in by_seed]
+        explained += sum((each - sum(off) / seeds) ** 2 for each in off) / (seeds - 1) / seeds / draws
+    total = images + max(0.0, training - explained)
+    freedom = total**2 / (training**2 / (seeds - 1))
+    return stats.t(freedom).ppf(0.975) * total**0.5, freedom
+
+
+@pytest.mark.parametrize("training", [0, 0.5, 20])
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_the_interval_has_satterthwaites_width(seeds, training):
+    """Several kinds of draws; in the last the images explain far more than the little that seeds differ by."""
+    random = np.random.default_rng(seeds)
+    for common, own, share in ((1, 0.2, 1), (1, 2, 1), (0.1, 5, 1), (0.1, 5, 0.05)):
+        by_seed = made_draws(seeds, common, own, training, random, 2000)
+        by_seed -= (1 - share) * (by_seed[:, :1] - by_seed[:, :1].mean())
+        found = difference(by_seed, np.zeros_like(by_seed))
+        half, freedom = written_out(by_seed)
+        near = 0.1 if freedom > 3 else 0.4  # draws of images are not quite normal, which matters where tails are long
+        assert found.high - found.low == pytest.approx(2 * half, rel=near)
+        assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=near * half)
+        assert found.value == pytest.approx(by_seed[:, 0].mean())
+
+
+def test_the_order_of_the_draws_says_nothing():
+    by_seed = made_draws(3, 1, 0.2, 5, np.random.default_rng(0), 2000)
+    rising = np.hstack([by_seed[:, :1], by_seed[:, 1:][:, np.argsort(by_seed[:, 1:].mean(axis=0))]])
+    found, ordered = (difference(each, np.zeros_like(each)) for each in (by_seed, rising))
+    assert ordered.high - ordered.low == pytest.approx(found.high - found.low, rel=0.1)
+
+
+def test_the_interval_of_three_seeds_covers_the_truth():
+    """Whether images, own errors on them or training vary most; what p says agrees."""
     random = np.random.default_rng(0)
-    of_images = random.normal(size=40)
-    times = draw_images(40, 4000)
-    drawn = times @ of_images / 40
-    seeds = np.array([-1.0, 0.2, 0.8])
-    found = difference(seeds[:, None] + drawn, np.zeros((1, 4001)))
-    only_images = difference(drawn[None], np.zeros((1, 4001)))
-    width = (found.high - found.low) ** 2 / (only_images.high - only_images.low) ** 2
-    assert width == pytest.approx(1 + (seeds.var(ddof=1) / 3) / (of_images.var() / 40), rel=0.15)
+    for variances in ((1, 0, 0), (1, 0.3, 1), (1, 1, 1), (0, 1, 5), (0, 0.01, 5)):
+        covered = []
+        for _ in range(500):
+            by_seed = made_draws(3, *variances, random, draws=400)
+            found = difference(by_seed, np.zeros_like(by_seed))
+            covered.append(found.low <= 0 <= found.high)
+            assert covered[-1] == (found.p > 0.05) or 0.03 < found.p < 0.07
+        assert 0.92 < np.mean(covered) < 0.98, (variances, np.mean(covered))
 
 
-def test_what_the_images_explain_of_the_seeds_is_not_counted_twice():
-    """Runs of one skill, each with errors of its own on every picture: the interval is the mean's over pictures."""
-    random = np.random.default_rng(0)
-    times = draw_images(300, 4000)
-    widths = []
-    for _ in range(40):
-        errors = random.normal(size=(3, 300))
-        found = difference(errors @ times.T / 300, np.zeros((1, 4001)))
-        widths.append((found.high - found.low) ** 2)
-    only_images = (2 * 1.96) ** 2 / 3 / 300
-    assert 1.0 < np.mean(widths) / only_images < 1.5  # half the time seeds happen to differ more; twice: 2
+def test_seeds_without_variance_leave_the_draws_as_they_are():
+    drawn = np.random.default_rng(0).normal(size=(1, 1001))
+    one, three = (difference(np.repeat(drawn, seeds, axis=0), np.zeros((1, 1001))) for seeds in (1, 3))
+    assert (three.low, three.high, three.p) == pytest.approx((one.low, one.high, one.p))
+    assert (one.low, one.high) == pytest.approx(tuple(np.quantile(drawn[:, 1:], [0.025, 0.975])))
 
 
 def test_rounding_is_no_difference():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm, t
 
 CONFIDENCE = 0.95
 SEED = 0
@@ -42,12 +43,13 @@ def draw_images(images: int, draws: int) -> np.ndarray:
 def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference | None:
     """The difference `ours` minus `theirs` of a metric, each the mean over its seeds, on the same draws.
 
-    Chance means other pictures of the same kind, and other seeds. A draw has its images and, of S seeds, S - 1 with
-    replacement, the same for both methods, since a seed gives both the same batches. (With S - 1 the variance of their
-    mean is right; with S it would be too small by (S - 1) / S.) Runs differ on a split also because each errs on
-    pictures of its own; that is drawn with the images, and counts once: the seeds' deviations are made smaller by the
-    share of their variance that the images explain. With one run of each method the interval covers other pictures
-    only. How well it covers both: docs/significance.md.
+    Chance means other pictures of the same kind, and other seeds. A draw's value is the mean over seeds on its images
+    and a normal deviate for other seeds. Runs differ on a split also because each errs on pictures of its own; that is
+    drawn with the images, and counts once: the deviate's variance is s² / S, with s² the sample variance over S seeds,
+    less what images explain of it. Of few seeds s² says little: so the draws are moved away from the value, to where
+    Student's t has the quantile that a normal has there, with Satterthwaite's degrees of freedom. If all images are
+    alike, this is the paired t-test. With one run of each method, or seeds that do not differ, draws stay as they are.
+    How well the interval covers: docs/significance.md.
 
     Draws in which the metric is undefined for want of objects are left out. `p` is twice the share of draws on the
     other side of zero, and counts the split itself among them, so that it is never zero.
@@ -58,8 +60,9 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference | None:
 
     Returns:
         None where the metric is undefined on the split or in all draws. Sources: Efron and Tibshirani, An Introduction
-        to the Bootstrap, 1993: percentile interval (chapter 13), its significance level (chapter 15); McCarthy and
-        Snowden, The Bootstrap and Finite Population Sampling, 1985: S - 1.
+        to the Bootstrap, 1993: percentile interval (chapter 13), its significance level (chapter 15); Satterthwaite, An
+        Approximate Distribution of Estimates of Variance Components, 1946; Welch, The Generalization of Student's
+        Problem when Several Different Population Variances are Involved, 1947.
     """
     by_seed = ours - theirs
     defined = ~np.isnan(by_seed).any(axis=0)
@@ -67,7 +70,7 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference | None:
         return None
     split, drawn = by_seed[:, 0], by_seed[:, 1:][:, defined[1:]]
     # sums of the same numbers in another order differ in the last digit, and would count as above or below zero
-    value, values = np.round(split.mean(), 12), np.round(drawn.mean(axis=0) + _of_seeds(split, drawn), 12)
+    value, values = np.round(split.mean(), 12), np.round(_with_seeds(split, drawn), 12)
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     beyond = min(np.sum(values <= 0), np.sum(values >= 0))
     return Difference(
@@ -80,13 +83,21 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference | None:
     )
 
 
-def _of_seeds(split: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(draws,): what other seeds would add, of differences on the split (S,) and in each draw of images (S, draws)."""
+def _with_seeds(split: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """(draws,): means over seeds, with what other seeds would add, of differences (S,) and in draws (S, draws)."""
     seeds, draws = drawn.shape
-    variance = np.var(split, ddof=1) if seeds > 1 else 0.0
+    values = drawn.mean(axis=0)
+    variance = np.var(split, ddof=1) / seeds if seeds > 1 else 0.0  # of the mean
     if variance == 0:
-        return np.zeros(draws)
-    of_images = np.var(drawn - split[:, None], axis=0, ddof=1).mean()
+        return values
+    of_images = np.var(drawn - split[:, None], axis=0, ddof=1).mean() / seeds
+    normal = norm.ppf((np.arange(draws) + 0.5) / draws)  # quantiles: of drawn numbers the tails would be left to luck
     random = np.random.default_rng([SEED, 1])  # other numbers than the images'
-    shares = random.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=draws) / (seeds - 1)
-    return np.sqrt(max(0.0, 1 - of_images / variance)) * (shares @ (split - split.mean()))
+    values += np.sqrt(max(0.0, variance - of_images)) * random.permutation(normal)
+    std = values.std()
+    if std == 0:
+        return values
+    # only s² / S, S - 1 degrees of freedom, is uncertain: what the images add or take away is known from many
+    freedom = (seeds - 1) * max(1.0, std**2 / variance) ** 2
+    away = (values - split.mean()) / std
+    return split.mean() + std * np.sign(away) * t.isf(norm.sf(np.abs(away)), freedom)
