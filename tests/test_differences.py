@@ -162,14 +162,34 @@ def test_the_long_table_holds_the_differences_in_full(reports):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
-def test_a_missing_or_broken_table_is_named_with_the_command_that_makes_it(reports, suffix):
+def test_without_a_table_there_is_no_difference_and_the_command_that_makes_it_is_named(reports, suffix):
+    """The metrics lie in git, the tables beside them do not."""
+    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
+    path.unlink()
+    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "bcnet"]}), reports)
+    for label, baseline in (("BCNet", "Mask R-CNN"), ("YOLOv8n", "BCNet")):
+        for row in found(reports, label, "occluded", baseline).values():
+            numbers, _, reason = row["why"].partition(": ")
+            assert reason.startswith(f"{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json ")
+            assert numbers == "difference, std, low, high, p, seeds, draws"
+            assert not any(row[number] for number in numbers.split(", "))
+    assert found(reports, "YOLOv8n", "occluded")["AP", ""]["difference"] == "6.67"
+    assert found(reports, "BCNet")["AP", ""]["difference"] == "23.33"
+    assert rows(reports, "comparison.csv")[3]["AP"]
+
+
+def test_two_methods_without_metrics_are_both_named(reports):
+    for name in ("mask-rcnn/0", "zoo/imported"):
+        (reports / "demo" / "metrics" / name / "val.json").unlink()
+    compare(parameters(), reports)
+    why = found(reports, "The zoo's")["AP", ""]["why"]
+    assert re.search(r"zoo/imported/val.json: missing, .* makes it and .*mask-rcnn/0/val.json: missing, ", why)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
+def test_a_broken_table_is_named_with_the_command_that_makes_it(reports, suffix):
     path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
     whole = path.read_bytes()
-    path.unlink()
-    with pytest.raises(
-        InputError, match=f"^{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json "
-    ):
-        compare(parameters(), reports)
     for content in (whole[:200], b""):
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf"^{path}: .*: expected what `bcnet evaluate [^\n]*makes$"):

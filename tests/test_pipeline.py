@@ -13,7 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles", "reference"]
+GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/plots", "Snakefile", "workflow", "profiles"]
+GRAPH_FILES += ["reference"]
 
 
 def clone(folder: Path) -> Path:
@@ -49,6 +50,7 @@ def run(folder: Path, tool: str, *arguments: str) -> str:
 def made(folder: Path) -> dict[str, bytes]:
     """Every file that a stage makes, but for logs, timings and pictures."""
     files = [path for top in ("data/demo", "reports") for path in (folder / top).rglob("*") if path.is_file()]
+    files = [path for path in files if path.name != ".snakemake_timestamp"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -84,6 +86,24 @@ def test_tables_say_what_the_metrics_say(by_snakemake: Path) -> None:
         objects = pandas.read_parquet(reports / f"metrics/{name}/0/{split}.parquet")
         assert int(row["objects"]) == len(objects) == metrics["provenance"]["objects"]
         assert metrics["provenance"]["masks"] == "visible"
+
+
+def test_dvc_shows_the_numbers_of_the_tables(by_snakemake: Path) -> None:
+    """Each method and split in a file of numbers only, and recall as a chart of all methods."""
+    with (by_snakemake / "reports/demo/tables/comparison.csv").open() as file:
+        expected = {(row["label"], row["split"]): float(row["AP"]) for row in csv.DictReader(file)}
+    (shown,) = json.loads(run(by_snakemake, "dvc", "metrics", "show", "--json")).values()
+    labels = {"mask-rcnn": "Mask R-CNN", "bcnet": "BCNet"}
+    found = {Path(path).parts[-2:]: content["data"] for path, content in shown["data"].items()}
+    assert {(labels[name], Path(split).stem): each["AP"] for (name, split), each in found.items()} == expected
+    assert all(isinstance(number, float) for numbers in found.values() for number in numbers.values())
+    (chart,) = json.loads(run(by_snakemake, "dvc", "plots", "show", "--json"))["data"]["Recall by occlusion"]
+    drawn = chart["content"]
+    with (by_snakemake / "reports/demo/tables/recall.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    points = drawn["data"]["values"]
+    assert [{key: point[key] for key in rows[0]} for point in points] == rows
+    assert "datum['AR']" in json.dumps(drawn["transform"])
 
 
 def test_the_report_shows_every_row(by_snakemake: Path) -> None:

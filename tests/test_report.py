@@ -1,5 +1,6 @@
 """The report page: everything of the run is on it, nothing is loaded from elsewhere, nothing can inject markup."""
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_same_inputs_give_the_same_bytes(copied, text):
 def test_origins_are_told_apart_in_the_main_table(page):
     measured = ("measured here", "imported", "brought")
     groups = [f"{split}|{origin}" for split in ("val", "occluded") for origin in measured]
-    assert list(page.groups)[:7] == [*groups, "test-dev|published"]
+    assert list(page.groups)[:6] == groups
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
     assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00"]
@@ -89,14 +90,38 @@ def test_origins_are_told_apart_in_the_main_table(page):
 
 
 def test_an_empty_cell_says_why(page):
-    """Detector and backbone of brought predictions, APs without small objects, what was not published."""
+    """Detector and backbone of brought predictions, APs without small objects."""
     assert page.groups["val|imported"][0][5:9] == ["FCOS", "resnet50", "—2", "—2"]
     assert page.groups["val|brought"][0][5:9] == ["—3", "—3", "—4", "—4"]
-    assert page.groups["test-dev|published"][0][1:4] == ["38.40", "—5", "—5"]
     reasons = ["no object of this size in the split", "trained elsewhere", "not stated"]
     reasons.append("brought predictions do not say")
-    assert page.items[-5:] == [*reasons, "published without this number"]
+    assert page.items[-4:] == reasons
     assert {("title", reason) for reason in reasons} <= set(page.attributes)
+
+
+def cells(text: str, section: str) -> list[str]:
+    """The text of every cell of a section's tables."""
+    text = text[text.index(f'<section id="{section}">') :]
+    found = re.findall(r"<t[dh]\b.*?</t[dh]>", text[: text.index("</section>")], re.DOTALL)
+    return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in found]
+
+
+def test_published_numbers_are_shown_beside_ours_with_the_verdict(text):
+    escaped = html.escape(SCRIPT)
+    assert cells(text, "published") == [
+        *("Published", "Here", "AP", "AP50", "Source"),
+        *("BCNet Faster R-CNN, R50-FPN", "mask-rcnn on val", "38.40 41.60 ± 0.14 +3.20 not reproduced"),
+        *("61.70 61.60 ± 0.14 \N{MINUS SIGN}0.10 reproduced", f"README {escaped}, primary, schedule 3x"),
+        *("Other FCOS, R50-FPN", "no method of this run is to reproduce it", "30.00 not run", "—"),
+        "a survey, secondary",
+    ]
+    assert "test-dev: 1 not reproduced, 1 reproduced, 1 not run" in text
+
+
+def test_without_published_numbers_there_is_no_section_of_them(copied):
+    tables.compare(run_parameters(), copied / "reports")
+    report(run_parameters(), copied / "data", copied / "reports")
+    assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text()
 
 
 def test_differences_are_shown_with_interval_and_p(text, page):
@@ -225,29 +250,64 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
     assert "occluded: pictures with two boxes of IoU 0.2 or more" in text
 
 
+@pytest.mark.parametrize("name", ["comparison.csv", "recall.csv", "differences.csv", "published.csv"])
+def test_without_a_table_there_is_no_page(copied, name):
+    path = copied / "reports" / "demo" / "tables" / name
+    path.unlink()
+    (copied / "reports" / "demo" / "index.html").unlink()
+    with pytest.raises(InputError) as error:
+        report(run_parameters(), copied / "data", copied / "reports")
+    assert str(error.value) == f"{path}: missing, `bcnet compare` makes it"
+    assert not (copied / "reports" / "demo" / "index.html").exists()
+
+
 @pytest.mark.parametrize(
-    ("path", "command"),
+    ("path", "command", "gone"),
     [
-        ("reports/demo/tables/comparison.csv", "bcnet compare"),
-        ("reports/demo/tables/recall.csv", "bcnet compare"),
-        ("reports/demo/tables/differences.csv", "bcnet compare"),
-        ("reports/demo/metrics/theirs/brought/val.json", "bcnet evaluate --annotations"),
-        ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1"),
-        ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0"),
-        ("data/demo/predictions/bcnet/0/val.json", "bcnet predict bcnet --seed 0"),
-        ("data/demo/predictions/zoo/imported/val.json", "bcnet predict zoo --split val"),
-        ("data/demo/predictions/theirs/brought/val.json", "bcnet fetch demo --predictions theirs"),
-        ("data/demo/splits/val.json", "bcnet split --annotations"),
-        ("data/demo/images/val/<script>alert(1)<10.png", "bcnet fetch demo"),
+        ("reports/demo/metrics/theirs/brought/val.json", "bcnet evaluate --annotations", ""),
+        ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1", ""),
+        ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0", "Maps of the mask head"),
+        ("data/demo/predictions/bcnet/0/val.json", "bcnet predict bcnet --seed 0 --split val", f"$x$ {SCRIPT}: "),
+        ("data/demo/predictions/zoo/imported/val.json", "bcnet predict zoo --split val", "The zoo's: "),
+        ("data/demo/predictions/theirs/brought/val.json", "bcnet fetch demo --predictions theirs", "_Theirs: "),
+        ("data/demo/splits/val.json", "bcnet split --annotations", "ground truth: 3 objects"),
+        ("data/demo/images/val/<script>alert(1)<10.png", "bcnet fetch demo", "<10.png mean max_box_iou"),
     ],
 )
-def test_a_missing_input_is_named_with_the_command_that_makes_it(copied, path, command):
+def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, path, command, gone):
+    """The rest of the page is there; `gone` was on it before."""
     (copied / path).unlink()
-    (copied / "reports" / "demo" / "index.html").unlink()
-    with pytest.raises(InputError, match=re.escape(command)) as error:
-        report(run_parameters(), copied / "data", copied / "reports")
-    assert str(error.value).startswith(f"{copied / path}: missing, `{command}")
-    assert not (copied / "reports" / "demo" / "index.html").exists()
+    missing = report(run_parameters(), copied / "data", copied / "reports")
+    assert [line.partition("`")[0] for line in missing] == [f"{copied / path}: missing, "]
+    partial = Page((copied / "reports" / "demo" / "index.html").read_text())
+    text = partial.text
+    assert text.index("Not there yet") < text.index(missing[0]) < text.index("In percent, of masks")
+    assert command in missing[0]
+    assert "Not there yet" not in page.text
+    assert partial.groups == page.groups
+    if gone:
+        assert gone in page.text
+        assert gone not in text.replace(missing[0], "")
+
+
+def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
+    """The other methods have their rows, without numbers and with the commands that make them."""
+    for path in (copied / "reports" / "demo" / "metrics").glob("*/*/*.json"):
+        if "mask-rcnn" not in str(path):
+            path.unlink()
+    shutil.rmtree(copied / "data")
+    tables.compare(run_parameters(), copied / "reports")
+    missing = report(run_parameters(), copied / "data", copied / "reports")
+    page = Page((copied / "reports" / "demo" / "index.html").read_text())
+    assert len(missing) == 2 * 4 + 4 + 1 + 1  # metrics, training logs, splits/val.json, BCNet's model
+    row = page.groups["val|measured here"][1]
+    assert row[0] == f"BCNet $x$ {SCRIPT}"
+    assert all(cell.startswith("—") for cell in row[1:5])
+    path = copied / "reports" / "demo" / "metrics" / "theirs" / "brought" / "val.json"
+    assert any(item.startswith(f"{path}: missing, `bcnet evaluate ") for item in page.items)
+    assert "n = 20" in page.text  # objects in a bin, of the method that was measured
+    assert "There is no training log." in page.text
+    assert "There are none to show." in page.text
 
 
 @pytest.mark.parametrize("line", ['{"iteration": 20, "lo', '{"iteration": 20, "loss": "low"}', "[20, 1.5]"])

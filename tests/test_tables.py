@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -12,8 +11,6 @@ from tables_factory import LABELS, metrics, parameters, rows, share, write_repor
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.files import InputError
 from bcnet.report.tables import compare
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "results.yaml"
 
 
 @pytest.fixture
@@ -149,43 +146,71 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     assert long[long["table"] != "differences"]["value"].isna().sum() == empty
 
 
-def test_published_rows_follow_with_source_and_certainty(reports):
-    datasets = {"demo": {"source": "coco"}}
-    compare(
-        parameters(datasets=datasets, tables={"metrics": ["AP", "AP75"], "published": "table8_coco_test_dev"}),
-        reports,
-        REFERENCE,
-    )
-    table = [row for row in rows(reports, "comparison.csv") if row["origin"] == "published"]
-    assert len(table) == 16
-    assert {row["split"] for row in table} == {"test-dev"}
-    first, bcnet = table[0], table[4]
-    assert (first["label"], first["detector"], first["AP"], first["AP75"]) == (
-        "Mask R-CNN",
-        "Faster R-CNN",
-        "34.20",
-        "",
-    )
-    assert first["why"].startswith("seeds, AP_std, AP75, AP75_std, box_AP,")
-    assert first["why"].endswith(": published without this number")
-    assert (bcnet["label"], bcnet["AP"], bcnet["AP75"]) == ("BCNet", "38.40", "41.50")
-    assert bcnet["source"] == "README and scores/stdout_r50_frcnn.txt (primary, schedule 3x)"
-
-
-def test_an_unknown_published_table_is_named(reports):
-    changed = parameters(datasets={"demo": {"source": "coco"}}, tables={"published": "kins"})
-    with pytest.raises(InputError, match=r"results.yaml: no table 'kins' .*there are: table8_coco_test_dev"):
-        compare(changed, reports, REFERENCE)
-
-
-def test_missing_metrics_are_named_with_the_command_that_makes_them(reports):
+def test_missing_metrics_leave_rows_without_numbers_that_say_what_makes_them(reports):
+    """Of one of three seeds on one split; what is there gives the same numbers as before."""
+    compare(parameters(), reports)
+    whole = {name: rows(reports, name) for name in ("comparison.csv", "recall.csv", "differences.csv")}
     path = reports / "demo" / "metrics" / "bcnet" / "1" / "occluded.json"
     path.unlink()
+    inputs = "--annotations data/demo/splits/occluded.json --predictions data/demo/predictions/bcnet/1/val.json"
+    line = f"{path}: missing, `bcnet evaluate {inputs} --out {path}` makes it"
+    assert compare(parameters(), reports) == [line]
+    for name, table in whole.items():
+        partial = rows(reports, name)
+        gone = [index for index, row in enumerate(table) if (row["label"], row["split"]) == ("BCNet", "occluded")]
+        assert len(gone) == {"comparison.csv": 1, "recall.csv": 2, "differences.csv": 5}[name]
+        for index, (before, after) in enumerate(zip(table, partial, strict=True)):
+            assert after == before or index in gone
+        for index in gone:
+            empty, _, reason = partial[index]["why"].partition(": ")
+            assert reason == line
+            numbers = set(table[index]) - {"origin", "label", "detector", "backbone", "split", "why", "source"}
+            numbers -= {"baseline_origin", "baseline", "metric", "cover_from", "cover_to"}
+            assert set(empty.split(", ")) == numbers
+            assert not any(partial[index][number] for number in numbers)
+    assert rows(reports, "comparison.csv")[3]["source"] == ""
+
+
+def test_every_missing_file_of_a_row_is_named(reports):
+    for seed in (0, 2):
+        (reports / "demo" / "metrics" / "bcnet" / str(seed) / "val.json").unlink()
+    compare(parameters(), reports)
+    why = rows(reports, "comparison.csv")[2]["why"]
+    named = [f"metrics/bcnet/{seed}/val.json: missing, `bcnet evaluate" in why for seed in range(3)]
+    assert named == [True, False, True]
+
+
+def test_without_any_metrics_there_are_no_tables(reports):
+    for path in reports.glob("demo/metrics/*/*/*.json"):
+        if path.parts[-2] != "7":  # a seed that is not in the run
+            path.unlink()
     with pytest.raises(InputError) as raised:
         compare(parameters(), reports)
-    inputs = "--annotations data/demo/splits/occluded.json --predictions data/demo/predictions/bcnet/1/val.json"
-    assert str(raised.value) == f"{path}: missing, `bcnet evaluate {inputs} --out {path}` makes it"
+    folder = reports / "demo" / "metrics"
+    first = folder / "mask-rcnn" / "0" / "val.json"
+    assert str(raised.value).startswith(f"{folder}: none of this run's metrics are there: {first}: missing, `bcnet ")
+    assert "\n" not in str(raised.value)
     assert not (reports / "demo" / "tables").exists()
+
+
+def test_a_file_of_numbers_for_dvc_of_each_method_and_split(reports):
+    folder = reports / "demo" / "tables" / "metrics"
+    (folder / "gone").mkdir(parents=True)
+    (folder / "gone" / "val.json").write_text("{}")
+    (reports / "demo" / "metrics" / "yolo" / "brought" / "val.json").unlink()
+    compare(parameters(), reports)
+    names = ["mask-rcnn", "bcnet", "zoo", "boxes"]
+    expected = {folder / name / f"{split}.json" for name in names for split in ("val", "occluded")}
+    assert set(folder.rglob("*.json")) == expected | {folder / "yolo" / "occluded.json"}
+    row, bins = rows(reports, "comparison.csv")[2], rows(reports, "recall.csv")[4:6]
+    assert json.loads((folder / "bcnet" / "val.json").read_text()) == {
+        "AP": float(row["AP"]),
+        "AP50": float(row["AP50"]),
+        "APs": None,
+        "AR cover 0-0.125": float(bins[0]["AR"]),
+        "AR cover 0.125-1": float(bins[1]["AR"]),
+    }
+    assert json.loads((folder / "boxes" / "val.json").read_text())["AP"] is None
 
 
 @pytest.mark.parametrize(
@@ -217,17 +242,28 @@ def test_seeds_in_other_bins_are_refused(reports):
 
 def test_a_file_that_holds_no_metrics_is_named(reports):
     path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
-    path.write_text("[]")
-    with pytest.raises(
-        InputError, match=r"yolo/brought/val.json: expected metrics with provenance, segm, bbox and recall"
+    metrics = json.loads(path.read_text())
+    for content, problem in (
+        ([], "expected metrics with provenance, segm, bbox and recall"),
+        (metrics | {"provenance": None}, "provenance: expected images, iou_type, objects, origin, `bcnet evaluate"),
+        (metrics | {"provenance": {"origin": "brought"}}, "provenance: expected images, iou_type, objects, origin"),
     ):
-        compare(parameters(), reports)
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=f"yolo/brought/val.json: {problem}"):
+            compare(parameters(), reports)
 
 
 def test_same_metrics_give_the_same_bytes(reports):
     found = []
     for _ in range(2):
         compare(parameters(), reports)
-        found.append({path.name: path.read_bytes() for path in (reports / "demo" / "tables").iterdir()})
+        files = (path for path in (reports / "demo" / "tables").rglob("*") if path.is_file())
+        found.append({path.name: path.read_bytes() for path in files})
     assert found[0] == found[1]
-    assert set(found[0]) == {"comparison.csv", "recall.csv", "differences.csv", "tables.parquet"}
+    assert {name for name in found[0] if not name.endswith(".json")} == {
+        "comparison.csv",
+        "recall.csv",
+        "differences.csv",
+        "published.csv",
+        "tables.parquet",
+    }

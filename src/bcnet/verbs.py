@@ -106,13 +106,15 @@ def evaluate(args: argparse.Namespace) -> None:
 def compare(args: argparse.Namespace) -> None:
     from bcnet.report.tables import compare
 
-    compare(parameters.load(), REPORTS)
+    if missing := compare(parameters.load(), REPORTS):
+        print(f"Metrics are missing, the tables say which: {len(missing)} rows of comparison.csv have no numbers")
 
 
 def report(args: argparse.Namespace) -> None:
     from bcnet.report.page import report
 
-    report(parameters.load(), DATA, REPORTS)
+    if missing := report(parameters.load(), DATA, REPORTS):
+        print(f"Files of the run are missing, the page lists them: {len(missing)}")
 
 
 def submit(args: argparse.Namespace) -> None:

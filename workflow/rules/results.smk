@@ -86,6 +86,12 @@ rule compare:
             caption="../report/differences.rst",
             category="Tables",
         ),
+        report(
+            f"{REPORTS}/tables/published.csv",
+            caption="../report/published.rst",
+            category="Tables",
+        ),
+        directory(f"{REPORTS}/tables/metrics"),
         f"{REPORTS}/tables/tables.parquet",
     log:
         f"{LOGS}/compare.log",

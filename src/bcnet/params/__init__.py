@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from bcnet.files import InputError
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
 from bcnet.params.models import Model, Predict, Schedule, Variant
+from bcnet.params.reference import check_published
 from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
 from bcnet.validation import one_line
@@ -64,14 +65,24 @@ class Params(Section):
         labels += [brought.label for brought in self.predictions.values()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
-        if self.tables.published is not None and isinstance(self.datasets[self.dataset], Shapes):
-            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use null")
+        if self.tables.published and isinstance(self.datasets[self.dataset], Shapes):
+            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use []")
         methods = [*self.variants, *self.imported, *self.predictions]
+        for name, wanted in self.tables.reproduces.items():
+            for key, value, section, there in (
+                ("", name, "the methods", methods),
+                (f".{name}.table", wanted.table, "tables.published", self.tables.published),
+                (f".{name}.split", wanted.split, "splits", self.splits),
+            ):
+                if value not in there:
+                    legal = ", ".join(there) or "none"
+                    raise ValueError(f"tables.reproduces{key}: {value!r} is not one of {section} ({legal})")
         if unknown := [name for name in self.tables.compare_to if name not in methods]:
             legal = f"a variant nor one of imported or predictions ({', '.join(methods)})"
             raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {legal}")
-        if len(set(self.tables.compare_to)) != len(self.tables.compare_to):
-            raise ValueError(f"tables.compare_to: {list(self.tables.compare_to)} names one twice")
+        for key, names in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"tables.{key}: {list(names)} names one twice")
         for name in self.variants:
             self.schedule_of(name)
         return self
@@ -134,6 +145,7 @@ def load(path: Path = PARAMS) -> Params:
 
     Raises:
         InputError: missing, not YAML, a key twice, or a key or value that is not legal; the line names the legal ones.
+            Also for a published table or row that reference/results.yaml does not have.
     """
     try:
         content = YAML(typ="safe", pure=True).load(path)
@@ -145,9 +157,11 @@ def load(path: Path = PARAMS) -> Params:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {one_line(error, Params)}") from error
+    check_published(params.tables)
+    return params
 
 
 def schema() -> dict[str, Any]:

@@ -35,6 +35,14 @@ class Imported(Section):
     label: str
 
 
+class Reproduces(Section):
+    """The published row that a method is to reproduce, and where it is measured."""
+
+    table: str
+    row: str  # its detector, backbone and method, or what it has of these, joined by ", "
+    split: Name
+
+
 class Tables(Section):
     """What `compare` writes."""
 
@@ -43,6 +51,8 @@ class Tables(Section):
         "AP50",
         "AP75",
     )
-    published: str | None = None  # a table of reference/results.yaml to set beside the measured rows
+    published: tuple[str, ...] = ()  # tables of reference/results.yaml to set beside what is measured
+    reproduces: dict[Name, Reproduces] = Field({})
+    tolerance: Annotated[float, Field(ge=0)] = 0.5  # points; a larger difference: not reproduced
     compare_to: tuple[Name, ...] = ()  # of all methods; none: the first variant
     draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap

@@ -18,52 +18,63 @@ from bcnet.evaluation.significance import difference, draw_images
 from bcnet.files import InputError
 from bcnet.params import Params
 from bcnet.progress import in_threads
+from bcnet.report.measured import Found, Measured, missing_line
 from bcnet.report.methods import Method, Row, evaluate_command, why
 
 NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
 KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "cover_from", "cover_to"]
-OBJECTS = ["image_id", "category_id", "area", "box_cover", *MATCHED]
-Measured = Mapping[tuple[Method, str], Sequence[dict[str, Any]]]
+TABLES = {  # beside metrics: which columns of them are needed, and what they have a row of
+    ".detections.parquet": (detections.schema("segm").names, "images"),
+    ".parquet": (["image_id", "category_id", "area", "box_cover", *MATCHED], "objects"),
+}
 Numbers = dict[Metric, np.ndarray]
 
 
-def differences(params: Params, folder: Path, measured: Measured) -> list[Row]:
+def differences(params: Params, found: Found) -> list[Row]:
     """A row for each baseline, each other method, split and metric, and recall (AR) in each bin of `box_cover`.
 
     Args:
         params: whose `tables` names baselines, metrics and the number of draws.
-        folder: the reports of the run's dataset.
-        measured: of each method, on each split, the metrics of its runs.
+        found: the run's metrics.
 
     Returns:
         Rows of KEYS, NUMBERS, `why` and `provenance`; a number that is not there is None and has its reason in `why`.
 
     Raises:
-        InputError: two methods were evaluated on different pictures, or a table of an evaluation is missing or none.
+        InputError: two methods were evaluated on different pictures, or a table of an evaluation is none.
     """
-    methods = list(dict.fromkeys(method for method, _ in measured))
+    methods = list(dict.fromkeys(method for method, _ in found))
     names = params.tables.compare_to or (methods[0].name,)
     baselines = [method for name in names for method in methods if method.name == name]
-    return [
-        row
-        for split in params.splits
-        for numbers in [_resampled(params, folder, split, measured)]
-        for baseline in baselines
-        for method in methods
-        if method != baseline
-        for row in _rows(split, baseline, method, numbers, measured)
-    ]
+    rows = []
+    for split in params.splits:
+        missing = {method: _missing(params, method, found[method, split]) for method in methods}
+        numbers = _resampled(params, {m: found[m, split] for m in methods if not missing[m]}, split)
+        for baseline in baselines:
+            for method in methods:
+                if method != baseline:
+                    rows += _rows(params, split, (baseline, method), numbers, found, missing)
+    return rows
 
 
-def _resampled(params: Params, folder: Path, split: str, measured: Measured) -> dict[Method, Numbers]:
+def _missing(params: Params, method: Method, measured: Measured) -> str:
+    """What is missing of the metrics of a method on a split and the tables beside them; nothing: an empty string."""
+    if measured.missing or measured.runs[0]["provenance"]["iou_type"] == "bbox":
+        return measured.missing
+    tables = {path.with_suffix(suffix): path for path in measured.paths for suffix in TABLES}
+    return missing_line({table: path for table, path in tables.items() if not table.exists()}, method, params.dataset)
+
+
+def _resampled(params: Params, there: Mapping[Method, Measured], split: str) -> dict[Method, Numbers]:
     """Of each method each metric, (runs, 1 + draws), on the same draws of the split's pictures."""
     runs = {
-        folder / "metrics" / method.name / run / f"{split}.json": (method, metrics["provenance"])
-        for (method, which), found in measured.items()
-        if which == split
-        for run, metrics in zip(method.runs, found, strict=True)
+        path: (method, metrics["provenance"])
+        for method, measured in there.items()
+        for path, metrics in zip(measured.paths, measured.runs, strict=True)
     }
+    if not runs:
+        return {}
     first, (_, expected) = next(iter(runs.items()))
     for path, (_, provenance) in runs.items():
         for key in ("images", "objects", "annotations_sha256"):
@@ -79,41 +90,46 @@ def _resampled(params: Params, folder: Path, split: str, measured: Measured) -> 
     return {method: {key: np.stack([each[key] for each in own]) for key in own[0]} for method, own in by_method.items()}
 
 
+def _metrics(params: Params) -> list[Metric]:
+    """Each metric, then recall in each bin, with its ends."""
+    bins: list[Metric] = [("AR", low, high) for low, high in pairwise(params.evaluate.cover_bins)]
+    return [*((metric, None, None) for metric in params.tables.metrics), *bins]
+
+
 def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, dict]], path: Path) -> Numbers:
     """The metrics of one run in each draw; NaN: not of masks, or undefined."""
     method, provenance = runs[path]
-    metrics, edges = params.tables.metrics, params.evaluate.cover_bins
     if provenance["iou_type"] == "bbox":
-        keys: list[Metric] = [(metric, None, None) for metric in metrics]
-        keys += [("AR", low, high) for low, high in pairwise(edges)]
-        return dict.fromkeys(keys, np.full(len(times), np.nan))
+        return dict.fromkeys(_metrics(params), np.full(len(times), np.nan))
     command = evaluate_command(path, method, params.dataset)
     tables = []
-    for table, columns, count in (
-        (path.with_suffix(".detections.parquet"), detections.schema("segm").names, "images"),
-        (path.with_suffix(".parquet"), OBJECTS, "objects"),
-    ):
-        if not table.exists():
-            raise InputError(f"{table}: missing, `{command}` makes it")
+    for suffix, (columns, count) in TABLES.items():
+        table = path.with_suffix(suffix)
         try:
             tables.append(pq.read_table(table, columns=columns))
         except pa.ArrowException as error:
             raise InputError(f"{table}: {str(error).splitlines()[0]}: expected what `{command}` makes") from error
         if tables[-1].num_rows != provenance[count]:
             raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")
-    return resampled(run_of(*tables), times, metrics, edges)
+    return resampled(run_of(*tables), times, params.tables.metrics, params.evaluate.cover_bins)
 
 
 def _rows(
-    split: str, baseline: Method, method: Method, numbers: dict[Method, Numbers], measured: Measured
+    params: Params,
+    split: str,
+    pair: tuple[Method, Method],
+    numbers: dict[Method, Numbers],
+    found: Found,
+    missing: Mapping[Method, str],
 ) -> list[Row]:
-    runs = [*measured[method, split], *measured[baseline, split]]
-    provenance = orjson.dumps([run["provenance"] for run in runs]).decode()
-    seeds = max(len(each.runs) for each in (baseline, method))
-    origins = {each.origin for each in (baseline, method)}
+    """The rows of a baseline and another method."""
+    baseline, method = pair
+    runs = [*found[method, split].runs, *found[baseline, split].runs]
+    lacking = " and ".join(missing[each] for each in (method, baseline) if missing[each])
+    origins = {each.origin for each in pair}
+    seeds = max(len(each.runs) for each in pair) if "measured here" in origins and not lacking else None
     rows = []
-    for metric, low, high in numbers[method]:
-        found = difference(numbers[method][metric, low, high], numbers[baseline][metric, low, high])
+    for metric, low, high in _metrics(params):
         row: Row = {
             "origin": method.origin,
             "label": method.label,
@@ -124,16 +140,20 @@ def _rows(
             "cover_from": low,
             "cover_to": high,
             **dict.fromkeys(NUMBERS),
-            "seeds": seeds if "measured here" in origins else None,
-            "provenance": provenance,
+            "seeds": seeds,
+            "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
         }
-        if found:
-            shares = {"difference": found.value, "std": found.std, "low": found.low, "high": found.high}
+        if lacking:
+            rows.append(row | {"why": why(row, NUMBERS, dict.fromkeys(NUMBERS, lacking))})
+            continue
+        tested = difference(numbers[method][metric, low, high], numbers[baseline][metric, low, high])
+        if tested:
+            shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
             row |= {key: 100 * share for key, share in shares.items() if share is not None}
-            row |= {"p": found.p, "draws": found.draws}
+            row |= {"p": tested.p, "draws": tested.draws}
         reasons = dict.fromkeys(NUMBERS, _undefined(low is not None, runs))
         reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
-        reasons |= {"std": "one run"} if found else {}
+        reasons |= {"std": "one run"} if tested else {}
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 

@@ -1,8 +1,6 @@
 """`bcnet report`: one self-contained page of a run, from its tables, metrics, training logs and predictions."""
 
 import csv
-import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,14 @@ from bcnet.files import InputError, atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.progress import progress
-from bcnet.report import differences_section, pictures, rois
+from bcnet.report import differences_section, pictures, provenance_section, published_section, rois
 from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thinned
 from bcnet.report.maps import colour_bar
-from bcnet.report.methods import Method, methods
+from bcnet.report.methods import Method, evaluate_command, methods
 
 PICTURES = 8
 POINTS = 200  # of a training curve
 LONGEST = 640  # side of a shown picture, pixels
-HASH = re.compile(r"[0-9a-f]{40,}")
 COMPARISON = {"origin", "label", "detector", "backbone", "split", "seeds", "box_AP"}
 COMPARISON |= {"objects", "images", "iterations", "why", "source"}
 RECALL = {"origin", "label", "split", "cover_from", "cover_to", "objects", "AR", "AR50", "AR75", "why"}
@@ -34,15 +31,21 @@ Row = dict[str, str]
 Looks = dict[Method, Look]
 
 
-def report(params: Params, data: Path, reports: Path) -> None:
+def report(params: Params, data: Path, reports: Path) -> list[str]:
     """Write `reports/D/index.html`, D the run's dataset; it needs no other file and no network.
+
+    Of a run that is not finished it shows what is there, and lists what is missing with the commands that make it.
 
     Args:
         params: the run.
         data, reports: the folders that the stages write to.
 
+    Returns:
+        What is missing, a line a file.
+
     Raises:
-        InputError: a file is missing (the line says which command makes it) or does not hold what its format says.
+        InputError: a table is missing (the line says which command makes it), or a file does not hold what its format
+            says.
     """
     name = params.dataset
     data, reports = data / name, reports / name
@@ -51,6 +54,7 @@ def report(params: Params, data: Path, reports: Path) -> None:
     path = reports / "tables" / "differences.csv"
     differences = differences_section.section(_table(path, differences_section.COLUMNS), looks, path)
     recall = _table(reports / "tables" / "recall.csv", RECALL)
+    published = _table(reports / "tables" / "published.csv", published_section.COLUMNS)
     environment = Environment(
         loader=PackageLoader("bcnet.report", ""),
         autoescape=True,
@@ -58,7 +62,10 @@ def report(params: Params, data: Path, reports: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = _pictures(looks, data, name)
+    missing = _missing_metrics(looks, params, reports)
+    training = _training(looks, data, missing)
+    shown = _pictures(looks, data, name, missing)
+    maps = _maps(params, data, shown, missing)
     html = environment.get_template("page.html.j2").render(
         params=params,
         source=_source(params),
@@ -66,21 +73,25 @@ def report(params: Params, data: Path, reports: Path) -> None:
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         looks=looks,
         comparison=_comparison(comparison),
+        published=published_section.section(published),
+        reasons=_reasons,
         differences=differences,
         beyond_chance=differences_section.beyond_chance,
         signed=differences_section.signed,
         recall=_recall(recall, looks, reports / "tables" / "recall.csv"),
-        training=_training(looks, data),
+        training=training,
         points=POINTS,
         rule=pictures.RULE.format(n=PICTURES),
         pictures=shown,
-        maps=_maps(params, data, shown),
+        maps=maps,
         maps_rule=rois.RULE,
         colour_bar=colour_bar(),
-        provenance={method: _provenance(method, params.splits, data, reports) for method in looks},
+        provenance={method: provenance_section.section(method, params.splits, reports) for method in looks},
+        missing=missing,
     )
     with atomic_output(reports / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
+    return missing
 
 
 def _source(params: Params) -> str:
@@ -100,15 +111,28 @@ def _source(params: Params) -> str:
     return f"{line}; trained on {params.train_on}: {made.pictures} pictures with pasted objects{with_real}"
 
 
-def _needed(path: Path, command: str) -> Path:
+def _there(path: Path, command: str, missing: list[str]) -> bool:
+    """Whether a file is there; if not, `missing` gets a line about it."""
     if not path.exists():
-        raise InputError(f"{path}: missing, `{command}` makes it")
-    return path
+        missing.append(f"{path}: missing, `{command}` makes it")
+    return path.exists()
+
+
+def _missing_metrics(looks: Looks, params: Params, reports: Path) -> list[str]:
+    missing: list[str] = []
+    for method in looks:
+        for run in method.runs:
+            for split in params.splits:
+                path = reports / "metrics" / method.name / run / f"{split}.json"
+                _there(path, evaluate_command(path, method, params.dataset), missing)
+    return missing
 
 
 def _table(path: Path, columns: set[str]) -> list[Row]:
     """The rows of a CSV that `bcnet compare` wrote, values as text, so that the page shows just what the file says."""
-    with _needed(path, "bcnet compare").open(encoding="utf-8", newline="") as file:
+    if not path.exists():
+        raise InputError(f"{path}: missing, `bcnet compare` makes it")
+    with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := columns - set(reader.fieldnames or ()):
             raise InputError(f"{path}: no column {min(missing)!r}, `bcnet compare` writes it")
@@ -146,7 +170,7 @@ def _recall(rows: list[Row], looks: Looks, path: Path) -> list[dict[str, Any]]:
             found[method] = [row for row in rows if (row["origin"], row["label"], row["split"]) == wanted]
             if not found[method]:
                 raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: `bcnet compare` makes them")
-        bins = found[next(iter(looks))]
+        bins = max(found.values(), key=lambda bins: bool(bins[0]["objects"]))  # the first measured method's
         ticks = [f"{each['cover_from']} to {each['cover_to']}\nn = {each['objects'] or '?'}" for each in bins]
         lines = [
             Line(range(len(bins)), [float(each["AR"] or "nan") for each in mine], looks[method])
@@ -157,15 +181,17 @@ def _recall(rows: list[Row], looks: Looks, path: Path) -> list[dict[str, Any]]:
     return parts
 
 
-def _training(looks: Looks, data: Path) -> list[tuple[str, list[Method], Markup]]:
+def _training(looks: Looks, data: Path, missing: list[str]) -> list[tuple[str, list[Method], Markup]]:
     """For each loss, their sum first: its name, the methods that have it, and its chart over iterations."""
     curves = [
-        (method, DASHES[index % len(DASHES)], _curve(method, seed, data))
+        (method, DASHES[index % len(DASHES)], _curve(path))
         for method in looks
         if method.origin == "measured here"
         for index, seed in enumerate(method.runs)
+        for path in [data / "models" / method.name / seed / "training.jsonl"]
+        if _there(path, f"bcnet train {method.name} --seed {seed}", missing)
     ]
-    names = dict.fromkeys(["loss", *(str(name) for *_, curve in curves for name in curve)])
+    names = dict.fromkeys([*(["loss"] if curves else []), *(str(name) for *_, curve in curves for name in curve)])
     charts = []
     for name in (name for name in names if name not in ("iteration", "lr")):
         having = [each for each in curves if name in each[2]]
@@ -179,9 +205,8 @@ def _training(looks: Looks, data: Path) -> list[tuple[str, list[Method], Markup]
     return charts
 
 
-def _curve(method: Method, seed: str, data: Path) -> pd.DataFrame:
+def _curve(path: Path) -> pd.DataFrame:
     """A training log, a row a line, long ones thinned."""
-    path = _needed(data / "models" / method.name / seed / "training.jsonl", f"bcnet train {method.name} --seed {seed}")
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
@@ -194,23 +219,28 @@ def _curve(method: Method, seed: str, data: Path) -> pd.DataFrame:
     return pd.DataFrame(thinned(table.to_numpy(), POINTS), columns=table.columns)
 
 
-def _pictures(looks: Looks, data: Path, dataset: str) -> list[dict[str, Any]]:
+def _pictures(looks: Looks, data: Path, dataset: str, missing: list[str]) -> list[dict[str, Any]]:
     """The pictures shown: each with its data URI and a panel for the ground truth and for each method's first run."""
     path = data / "splits" / "val.json"
     command = f"bcnet split --annotations {data / 'bilayer' / 'val.json'} --rule val --out {path}"
-    truth = coco.read(_needed(path, command))
+    if not _there(path, command, missing):
+        return []
+    truth = coco.read(path)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     chosen = pictures.most_occluded(truth["images"], truth["annotations"], PICTURES)
     ids = [image["id"] for image, _ in chosen]
     annotations = pictures.by_image(truth["annotations"], ids)
     predictions = {
-        method: pictures.by_image(_predictions(method, data, dataset), ids)
+        method: pictures.by_image(_predictions(data, method), ids)
         for method in progress(looks, "predictions", len(looks))
+        if _there(_predicted(data, method), _predict_command(method, dataset), missing)
     }
     shown = []
     for image, overlap in progress(chosen, "pictures"):
         size = image["height"], image["width"]
-        file = _needed(data / "images" / "val" / image["file_name"], f"bcnet fetch {dataset}")
+        file = data / "images" / "val" / image["file_name"]
+        if not _there(file, f"bcnet fetch {dataset}", missing):
+            continue
         panels: list[tuple[str, Look | None, pictures.Panel]]
         panels = [("ground truth", None, pictures.truth_panel(annotations[image["id"]], names, size))]
         for method, drawn in predictions.items():
@@ -223,7 +253,7 @@ def _pictures(looks: Looks, data: Path, dataset: str) -> list[dict[str, Any]]:
     return shown
 
 
-def _maps(params: Params, data: Path, shown: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[str]) -> dict[str, Any] | None:
     """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
     bcnets = [
         name for name, each in params.variants.items() if (each.mask_head, each.structure) == ("bcnet", "bilayer")
@@ -231,7 +261,9 @@ def _maps(params: Params, data: Path, shown: list[dict[str, Any]]) -> dict[str, 
     if not bcnets:
         return None
     name, seed = bcnets[0], params.seeds[0]
-    weights = _needed(data / f"models/{name}/{seed}/model.safetensors", f"bcnet train {name} --seed {seed}")
+    weights = data / f"models/{name}/{seed}/model.safetensors"
+    if not _there(weights, f"bcnet train {name} --seed {seed}", missing) or not shown:
+        return None
     images = [(each["image"], each["annotations"]) for each in shown]
     return {
         "label": params.variants[name].label or name,
@@ -239,46 +271,18 @@ def _maps(params: Params, data: Path, shown: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _predictions(method: Method, data: Path, dataset: str) -> list[dict[str, Any]]:
-    """The predictions of a method's first run that are drawn."""
-    run = method.runs[0]
-    command = f"bcnet predict {method.name} --seed {run} --split val"
-    if method.origin == "imported":
-        command = f"bcnet predict {method.name} --split val"
+def _predicted(data: Path, method: Method) -> Path:
+    """The predictions of a method's first run."""
+    return data / "predictions" / method.name / method.runs[0] / "val.json"
+
+
+def _predict_command(method: Method, dataset: str) -> str:
     if method.origin == "brought":
-        command = f"bcnet fetch {dataset} --predictions {method.name}"
-    predictions = read_json(_needed(data / "predictions" / method.name / run / "val.json", command))
-    return [each for each in predictions if each["score"] >= pictures.MIN_SCORE]
+        return f"bcnet fetch {dataset} --predictions {method.name}"
+    seed = "" if method.origin == "imported" else f" --seed {method.runs[0]}"
+    return f"bcnet predict {method.name}{seed} --split val"
 
 
-def _provenance(
-    method: Method, splits: Iterable[str], data: Path, reports: Path
-) -> dict[str, list[tuple[str, str, str]]]:
-    """Every provenance field of a method's metrics: its values as (in full, shortened, where if there are several)."""
-    fields: dict[str, dict[str, list[str]]] = {}
-    for run in method.runs:
-        for split in splits:
-            path = reports / "metrics" / method.name / run / f"{split}.json"
-            truth, found = data / "splits" / f"{split}.json", data / "predictions" / method.name / run / "val.json"
-            command = f"bcnet evaluate --annotations {truth} --predictions {found} --out {path}"
-            where = f"{split}, seed {run}" if method.origin == "measured here" else split
-            for key, value in _flat(read_json(_needed(path, command))["provenance"]):
-                fields.setdefault(key, {}).setdefault(value, []).append(where)
-    return {
-        key: [
-            (value, f"{value[:12]}…" if HASH.fullmatch(value) else value, "; ".join(where) if len(values) > 1 else "")
-            for value, where in values.items()
-        ]
-        for key, values in fields.items()
-    }
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested fields as (dotted key, text)."""
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield prefix + key, ", ".join(map(str, value)) or "none"
-        else:
-            yield prefix + key, "none" if value is None else str(value)
+def _predictions(data: Path, method: Method) -> list[dict[str, Any]]:
+    """Those predictions of a method's first run that are drawn."""
+    return [each for each in read_json(_predicted(data, method)) if each["score"] >= pictures.MIN_SCORE]

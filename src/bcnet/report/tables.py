@@ -1,139 +1,144 @@
 """The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
 
-from bcnet.files import InputError, atomic_output, read_json
+from bcnet.files import atomic_output, write_json
 from bcnet.params import Params
 from bcnet.params.models import DETECTORS
-from bcnet.report import differences
-from bcnet.report.methods import Method, Row, evaluate_command, methods, why
+from bcnet.params.reference import REFERENCE
+from bcnet.report import differences, published
+from bcnet.report.measured import Measured, mean, measured, std
+from bcnet.report.methods import Method, Row, why
 
-REFERENCE = Path("reference/results.yaml")
-PUBLISHED_SPLIT = "test-dev"
 RECALLS = ("AR", "AR50", "AR75")
-METHOD = ("origin", "label", "detector", "backbone", "baseline_origin", "baseline")
-KEYS = (*METHOD, "split", "metric", "cover_from", "cover_to", "why", "source", "provenance")
+ABOUT = ["origin", "label", "detector", "backbone", "split"]
+TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "certainty", "schedule"]
+TEXTS += ["verdict", "why", "source", "provenance"]
 LONG = pa.schema(
     {
         "table": pa.string(),
-        **{key: pa.float64() if key.startswith("cover") else pa.string() for key in KEYS},
+        **dict.fromkeys(TEXTS, pa.string()),
+        **dict.fromkeys(("cover_from", "cover_to"), pa.float64()),
         "column": pa.string(),
         "value": pa.float64(),
     }
 )
 
 
-def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> None:
-    """Write the run's tables into `reports/D/tables`, D its dataset: three as CSV, and `tables.parquet` of all of them.
+@dataclass(frozen=True)
+class Table:
+    """A table: its rows, the columns of its CSV file, which of them are numbers, and these numbers' decimals there."""
+
+    rows: list[Row]
+    columns: list[str]
+    numbers: list[str]
+    decimals: Mapping[str, int]
+
+
+def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[str]:
+    """Write the run's tables into `reports/D/tables`, D its dataset: as CSV, and `tables.parquet` of all of them.
 
     Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files
     (`p` four), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number
-    has its reason in `why`.
+    has its reason in `why`, with the command that makes it where metrics are missing. `metrics/NAME/SPLIT.json`: the
+    numbers of each method, for `dvc metrics`.
 
     Args:
         params: whose variants, seeds, imported models, brought predictions and splits the rows are of, in this order.
         reports: the folder of all datasets' reports.
         reference: the published numbers.
 
+    Returns:
+        What metrics are missing, a line for each method and split.
+
     Raises:
-        InputError: metrics or the tables beside them are missing, are none, or those of two runs do not fit together.
+        InputError: no metrics are there; some, or the tables beside them, are none; or those of two runs do not fit.
     """
     folder = reports / params.dataset
+    found = measured(params, folder)
     kinds = ("", "_std") if len(params.seeds) > 1 else ("",)
     percent = [f"{metric}{kind}" for metric in params.tables.metrics for kind in kinds] + ["box_AP"]
     numbers = ["seeds", *percent, "objects", "images", "iterations"]
     comparison: list[Row] = []
     recall: list[Row] = []
-    measured: dict[tuple[Method, str], list[dict[str, Any]]] = {}
-    for method in methods(params):
-        for split in params.splits:
-            paths = [folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs]
-            runs = [_read(path, method, params.dataset) for path in paths]
-            _check_alike(paths, runs)
-            measured[method, split] = runs
-            detector, backbone = (runs[0]["provenance"].get(key) for key in ("detector", "backbone"))
-            about = {
-                "origin": method.origin,
-                "label": method.label,
-                "detector": method.detector or DETECTORS.get(detector),
-                "backbone": method.backbone or backbone,
-                "split": split,
-                "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in paths),
-                "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
-            }
-            comparison.append(about | _numbers(method, runs, params.tables.metrics, numbers))
-            recall.extend(about | row for row in _recall(runs, params.evaluate.cover_bins))
-    if params.tables.published:
-        comparison.extend(_published(reference, params.tables.published, numbers))
-    difference = differences.differences(params, folder, measured)
-    long = [*_long("comparison", comparison, numbers), *_long("recall", recall, ["objects", *RECALLS])]
-    long += _long("differences", difference, differences.NUMBERS)
-    with (
-        atomic_output(folder / "tables" / "comparison.csv") as comparison_file,
-        atomic_output(folder / "tables" / "recall.csv") as recall_file,
-        atomic_output(folder / "tables" / "differences.csv") as differences_file,
-        atomic_output(folder / "tables" / "tables.parquet") as long_file,
-    ):
-        keys = ["origin", "label", "detector", "backbone", "split", *numbers, "why", "source"]
-        _write_csv(comparison_file, comparison, keys, dict.fromkeys(percent, 2))
-        keys = ["origin", "label", "split", "cover_from", "cover_to", "objects", *RECALLS, "why"]
-        _write_csv(recall_file, recall, keys, dict.fromkeys(RECALLS, 2))
-        keys = [*differences.KEYS, *differences.NUMBERS, "why"]
-        _write_csv(differences_file, difference, keys, dict.fromkeys(differences.PERCENT, 2) | {"p": 4})
-        pq.write_table(pa.Table.from_pylist(long, schema=LONG), long_file)
+    scores: dict[Path, dict[str, float | None]] = {}
+    for (method, split), each in found.items():
+        about = _about(method, split, each, reports)
+        row, bins = _numbers(method, each, params.tables.metrics, numbers), _recall(each, params.evaluate.cover_bins)
+        comparison.append(about | row)
+        recall.extend(about | bin for bin in bins)
+        if each.runs:
+            own: dict[str, float | None] = {str(metric): row[metric] for metric in params.tables.metrics}
+            own |= {f"AR cover {bin['cover_from']:g}-{bin['cover_to']:g}": bin["AR"] for bin in bins}
+            scores[folder / "tables" / "metrics" / method.name / f"{split}.json"] = own
+    tables = {
+        "comparison": Table(comparison, [*ABOUT, *numbers, "why", "source"], numbers, dict.fromkeys(percent, 2)),
+        "recall": Table(
+            recall,
+            ["origin", "label", "split", "cover_from", "cover_to", "objects", *RECALLS, "why"],
+            ["objects", *RECALLS],
+            dict.fromkeys(RECALLS, 2),
+        ),
+        "differences": Table(
+            differences.differences(params, found),
+            [*differences.KEYS, *differences.NUMBERS, "why"],
+            differences.NUMBERS,
+            dict.fromkeys(differences.PERCENT, 2) | {"p": 4},
+        ),
+        "published": Table(
+            published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
+        ),
+    }
+    with ExitStack() as files:
+        for name, table in tables.items():
+            _write_csv(files.enter_context(atomic_output(folder / "tables" / f"{name}.csv")), table)
+        long = [row for name, table in tables.items() for row in _long(name, table)]
+        parquet = files.enter_context(atomic_output(folder / "tables" / "tables.parquet"))
+        pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
+    _write_scores(folder / "tables" / "metrics", scores)
+    return [each.missing for each in found.values() if each.missing]
 
 
-def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
-    """Metrics that `evaluate` wrote, of predictions of that origin."""
-    command = evaluate_command(path, method, dataset)
-    if not path.exists():
-        raise InputError(f"{path}: missing, `{command}` makes it")
-    metrics = read_json(path)
-    if not isinstance(metrics, dict) or not metrics.keys() >= {"provenance", "segm", "bbox", "recall"}:
-        raise InputError(f"{path}: expected metrics with provenance, segm, bbox and recall, `{command}` makes them")
-    if (origin := metrics["provenance"]["origin"]) != method.origin:
-        raise InputError(f"{path}: provenance.origin: {origin!r}: expected {method.origin!r}, `{command}` makes it")
-    return metrics
+def _about(method: Method, split: str, found: Measured, reports: Path) -> Row:
+    """Whose a row is, and where its numbers come from; nothing of that where they are missing."""
+    provenance = found.runs[0]["provenance"] if found.runs else {}
+    return {
+        "origin": method.origin,
+        "label": method.label,
+        "detector": method.detector or DETECTORS.get(provenance.get("detector", "")),
+        "backbone": method.backbone or provenance.get("backbone"),
+        "split": split,
+        "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in found.paths if found.runs),
+        "provenance": orjson.dumps([run["provenance"] for run in found.runs]).decode(),
+    }
 
 
-def _check_alike(paths: list[Path], runs: list[dict[str, Any]]) -> None:
-    """Seeds can be averaged when they were trained alike and evaluated on the same objects in the same bins."""
-    for path, run in zip(paths[1:], runs[1:], strict=True):
-        for key in ("objects", "images", "annotations_sha256", "train_on", "schedule", "iou_type"):
-            mine, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
-            if mine != first:
-                raise InputError(f"{path}: provenance.{key}: {mine!r}: expected {first!r} as in {paths[0]}")
-        if _bins(run) != _bins(runs[0]):
-            raise InputError(f"{path}: recall: bins {_bins(run)}: expected {_bins(runs[0])} as in {paths[0]}")
-
-
-def _bins(run: dict[str, Any]) -> list[tuple[float, float]] | None:
-    return run["recall"] and [(each["from"], each["to"]) for each in run["recall"]["box_cover"]]
-
-
-def _numbers(method: Method, runs: list[dict[str, Any]], metrics: Iterable[str], columns: list[str]) -> Row:
+def _numbers(method: Method, found: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
     """The numbers of a method on a split, over its runs, and why those that are not there are not."""
+    if found.missing:
+        row: Row = dict.fromkeys(columns)
+        return row | {"why": why(row, columns, dict.fromkeys(columns, found.missing))}
+    runs = found.runs
     provenance = runs[0]["provenance"]
-    row: Row = {
+    row = {
         "seeds": len(runs) if method.origin == "measured here" else None,
-        "box_AP": _mean([run["bbox"]["AP"] for run in runs]),
+        "box_AP": mean([run["bbox"]["AP"] for run in runs]),
         "objects": provenance["objects"],
         "images": provenance["images"],
         "iterations": provenance.get("schedule", {}).get("iterations"),
     }
     for metric in metrics:
         values = [run["segm"][metric] for run in runs]
-        row |= {metric: _mean(values), f"{metric}_std": _std(values)}
+        row |= {metric: mean(values), f"{metric}_std": std(values)}
     boxes = provenance["iou_type"] == "bbox"
     reasons = dict.fromkeys(columns, "the predictions are boxes" if boxes else "no object of this size in the split")
     unsaid = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
@@ -143,76 +148,47 @@ def _numbers(method: Method, runs: list[dict[str, Any]], metrics: Iterable[str],
     return row | {"why": why(row, columns, reasons)}
 
 
-def _recall(runs: list[dict[str, Any]], edges: Iterable[float]) -> list[Row]:
+def _recall(found: Measured, edges: Iterable[float]) -> list[Row]:
     """Recall of a method on a split, one row a bin."""
     rows: list[Row] = []
-    if runs[0]["recall"] is None:
-        reasons = dict.fromkeys(("objects", *RECALLS), "the ground truth has no occlusion, `bcnet convert` adds it")
+    if found.missing or found.runs[0]["recall"] is None:
+        reason = found.missing or "the ground truth has no occlusion, `bcnet convert` adds it"
+        reasons = dict.fromkeys(("objects", *RECALLS), reason)
         for low, high in pairwise(edges):
             row: Row = {"cover_from": low, "cover_to": high, "objects": None, **dict.fromkeys(RECALLS)}
             rows.append(row | {"why": why(row, list(reasons), reasons)})
         return rows
-    boxes = runs[0]["provenance"]["iou_type"] == "bbox"
+    boxes = found.runs[0]["provenance"]["iou_type"] == "bbox"
     reasons = dict.fromkeys(RECALLS, "the predictions are boxes" if boxes else "no object in this bin")
-    for bins in zip(*(run["recall"]["box_cover"] for run in runs), strict=True):
+    for bins in zip(*(run["recall"]["box_cover"] for run in found.runs), strict=True):
         row = {"cover_from": bins[0]["from"], "cover_to": bins[0]["to"], "objects": bins[0]["objects"]}
-        row |= {name: None if boxes else _mean([each[name] for each in bins]) for name in RECALLS}
+        row |= {name: None if boxes else mean([each[name] for each in bins]) for name in RECALLS}
         rows.append(row | {"why": why(row, list(reasons), reasons)})
     return rows
 
 
-def _published(path: Path, name: str, columns: list[str]) -> list[Row]:
-    """The rows of a table of published numbers."""
-    try:
-        tables = YAML(typ="safe", pure=True).load(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    legal = [key for key, table in tables.items() if isinstance(table, dict)]
-    if name not in legal:
-        raise InputError(f"{path}: no table {name!r} (params.yaml: tables.published), there are: {', '.join(legal)}")
-    rows = []
-    for entry in tables[name]["rows"]:
-        values = {"AP": entry.get("AP")} | dict(
-            zip(tables[name]["metric_order"], entry.get("values", ()), strict=False)
-        )
-        schedule = f", schedule {entry['schedule']}" if "schedule" in entry else ""
-        row: Row = {
-            "origin": "published",
-            "label": entry["method"],
-            "detector": entry["detector"],
-            "backbone": entry["backbone"],
-            "split": PUBLISHED_SPLIT,
-            **{column: values.get(column) for column in columns},
-            "source": f"{entry['source']} ({entry['sure']}{schedule})",
-            "provenance": orjson.dumps(entry).decode(),
-        }
-        rows.append(row | {"why": why(row, columns, dict.fromkeys(columns, "published without this number"))})
-    return rows
+def _write_csv(path: Path, table: Table) -> None:
+    content = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
+    for column, places in table.decimals.items():
+        content[column] = [None if value is None else f"{value:.{places}f}" for value in content[column]]
+    content.to_csv(path, index=False, lineterminator="\n")
 
 
-def _mean(shares: list[float | None]) -> float | None:
-    """Mean in percent; None if one is undefined."""
-    known = [share for share in shares if share is not None]
-    return 100 * float(np.mean(known)) if len(known) == len(shares) else None
-
-
-def _std(shares: list[float | None]) -> float | None:
-    """Sample standard deviation in percent; None if one is undefined or there is only one."""
-    known = [share for share in shares if share is not None]
-    return 100 * float(np.std(known, ddof=1)) if len(known) == len(shares) > 1 else None
-
-
-def _write_csv(path: Path, rows: list[Row], columns: list[str], decimals: Mapping[str, int]) -> None:
-    table = pd.DataFrame(rows, columns=columns, dtype=object)
-    for column, places in decimals.items():
-        table[column] = [None if value is None else f"{value:.{places}f}" for value in table[column]]
-    table.to_csv(path, index=False, lineterminator="\n")
-
-
-def _long(table: str, rows: list[Row], columns: list[str]) -> list[Row]:
+def _long(name: str, table: Table) -> list[Row]:
     """One row a value."""
+    rows = [row | ({"published_table": row["table"]} if "table" in row else {}) | {"table": name} for row in table.rows]
     return [
-        {"table": table, **{key: row.get(key) for key in KEYS}, "column": column, "value": row[column]}
+        {key: row.get(key) for key in LONG.names} | {"column": column, "value": row[column]}
         for row in rows
-        for column in columns
+        for column in table.numbers
     ]
+
+
+def _write_scores(folder: Path, scores: Mapping[Path, Mapping[str, float | None]]) -> None:
+    """Each file's numbers, to two decimals; what else lies in the folder, of methods that are no longer run, goes."""
+    for path in folder.rglob("*.json"):
+        if path not in scores:
+            path.unlink()
+    for path, numbers in scores.items():
+        rounded = {name: None if number is None else round(number, 2) for name, number in numbers.items()}
+        write_json(path, rounded, indent=True)
