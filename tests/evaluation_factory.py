@@ -142,8 +142,12 @@ def tables(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> 
     """What `evaluate` writes beside the metrics: of detections, of objects."""
     detections, objects, became = evaluated(truth, predictions, iou_type)
     ids = np.array(sorted(image["id"] for image in truth["images"]))
-    table = object_table(truth["annotations"], objects, became)
-    return detection_table(ids, detections, became, iou_type), table
+    return detection_table(ids, detections, became, iou_type), object_rows(truth, objects, became, iou_type)
+
+
+def object_rows(truth: dict, objects: Objects, became: Outcomes, iou_type: IouType = "segm") -> pa.Table:
+    """The table of objects, none of them separated."""
+    return object_table(truth["annotations"], [False] * len(truth["annotations"]), objects, became, iou_type)
 
 
 def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kind: str | None = None) -> Run:

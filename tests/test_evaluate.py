@@ -13,6 +13,7 @@ from bcnet.data.masks import run_lengths
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.occlusion_metrics import OCCLUSION
+from bcnet.evaluation.outcomes import KINDS
 from bcnet.files import InputError
 from bcnet.params.results import Evaluate
 
@@ -40,7 +41,16 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     truth["info"] = {"split": SPLIT}
     about = {"origin": "measured here", "name": "bcnet", "label": "BCNet", "seed": 3, "versions": {"torch": "2"}}
     metrics = run(truth, predictions, about)
-    assert list(metrics) == ["provenance", "segm", "bbox", "boundary", "recall"]
+    assert list(metrics) == [
+        "provenance",
+        *KINDS["segm"],
+        "recall",
+        "failures",
+        "leak",
+        "tide",
+        "calibration",
+        "categories",
+    ]
     assert list(metrics["segm"].values()) == pytest.approx(list(coco_api(truth, predictions, "segm").stats), abs=1e-12)
     by_box = coco_api(truth, boxes(predictions), "bbox").stats
     assert list(metrics["bbox"].values()) == pytest.approx(list(by_box), abs=1e-12)
@@ -56,7 +66,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     table = pq.read_table(tmp_path / "out.parquet")
     matched = [f"matched_{threshold}" for threshold in range(50, 100, 5)]
     first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score"]
-    assert table.column_names == [*first, *matched, "masks"]
+    assert table.column_names == [*first, *matched, "failure", "leak", "separated", "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
     assert set(table["masks"].to_pylist()) == {"visible"}
     detections = pq.read_table(tmp_path / "out.detections.parquet")

@@ -374,7 +374,7 @@ sys.exit(main(sys.argv[2:]))
 
 def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     """kill -9 while pictures come in, and while they are unpacked; only what was lacking is asked for again."""
-    (tmp_path / "project").mkdir()
+    shutil.copytree(Path(__file__).parents[1] / "reference", tmp_path / "project/reference")
     params = (Path(__file__).parents[1] / "presets/coco.yaml").read_text()
     address = 'url: "http://images.cocodataset.org"'
     assert address in params

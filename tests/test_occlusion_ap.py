@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bcnet.evaluation.occlusion_ap import FALSE, IGNORED, ap_by_bin
+from bcnet.evaluation.occlusion_ap import ap_by_bin
+from bcnet.evaluation.outcomes import CROWD, NOTHING
 
 
 def matched(truth, predictions):
@@ -23,7 +24,7 @@ def matched(truth, predictions):
         for index, score in enumerate(pairs["dtScores"]):
             ids, ignored = pairs["dtMatches"][:, index], pairs["dtIgnore"][:, index]
             places = [
-                IGNORED if ignored_ else place[int(id_)] if id_ else FALSE
+                CROWD if ignored_ else place[int(id_)] if id_ else NOTHING
                 for id_, ignored_ in zip(ids, ignored, strict=True)
             ]
             rows.append((categories.index(pairs["category_id"]), -score, pairs["image_id"], index, places))
@@ -40,7 +41,7 @@ def test_one_bin_is_cocos_ap(seed):
     assert found[0] == pytest.approx([ap], abs=1e-12)
     assert found[1] == pytest.approx([ap], abs=1e-12)
     assert 0.1 < ap < 0.9
-    assert {FALSE, IGNORED} < set(places.flat)
+    assert {NOTHING, CROWD} < set(places.flat)
 
 
 def slowly(category, places, object_category, object_bin, where):
@@ -72,12 +73,12 @@ def splits(draw):
     object_category = draw(arrays(int, count, elements=st.integers(0, 2)))
     object_bin = draw(arrays(int, count, elements=st.integers(-1, 2)))
     category = np.sort(draw(arrays(int, draw(st.integers(0, 14)), elements=st.integers(0, 3))))
-    places = np.full((len(category), 10), FALSE, np.int32)
+    places = np.full((len(category), 10), NOTHING, np.int32)
     for threshold in range(10):
         free = set(range(count))
         for index, each in enumerate(category):
             mine = [place for place in sorted(free) if object_category[place] == each]
-            places[index, threshold] = draw(st.sampled_from([FALSE, IGNORED, *mine]))
+            places[index, threshold] = draw(st.sampled_from([NOTHING, CROWD, *mine]))
             free.discard(int(places[index, threshold]))
     return category, places, object_category, object_bin
 
@@ -102,7 +103,7 @@ def test_perfect_and_nothing():
 
 def test_few_objects_cost_ap_but_not_normalised_ap():
     bins = [0] * 8 + [1] * 2
-    ap, normalised = one_category([FALSE, FALSE, *range(10)], bins)  # both bins found alike, after two false ones
+    ap, normalised = one_category([NOTHING, NOTHING, *range(10)], bins)  # both bins found alike, after two false ones
     assert ap == pytest.approx([8 / 10, 2 / 4])
     assert normalised == pytest.approx([10 / 12, 10 / 12])
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from evaluation_factory import CATEGORIES, boxes, coco_api, made, occlusion, rle, tables
+from evaluation_factory import CATEGORIES, boxes, coco_api, made, rle, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcnet.evaluation.occlusion_metrics import MATCHED, SCHEMA, recall_by_cover
+from bcnet.evaluation.occlusion_metrics import MATCHED, SCHEMA
 
 SIZE = (12, 12)
 BOX = st.tuples(*[st.integers(0, 7)] * 2, *[st.integers(1, 5)] * 2)
@@ -116,30 +116,3 @@ def test_occlusion_columns_are_the_annotations_own():
     for annotation in truth["annotations"]:
         del annotation["occlusion"]
     assert table_of(truth, predictions)["box_cover"].null_count == len(solid)
-
-
-def test_recall_by_cover_counts_every_object_once():
-    truth, predictions = made(2)
-    table = table_of(truth, predictions)
-    edges = (0.0, 0.1, 0.3, 1.0)
-    for index, row in enumerate(recall_by_cover(table, edges)):
-        low, high = edges[index : index + 2]
-        inside = [
-            each
-            for each in table.to_pylist()
-            if low <= each["box_cover"] < high or (high == 1 and each["box_cover"] == 1)
-        ]
-        assert (row["from"], row["to"], row["objects"]) == (low, high, len(inside))
-        shares = [sum(each[name] for each in inside) / len(inside) for name in MATCHED]
-        assert row["AR"] == pytest.approx(sum(shares) / 10)
-        assert (row["AR50"], row["AR75"]) == pytest.approx((shares[0], shares[5]))
-    covers = set(table["box_cover"].to_pylist())
-    assert {0.0, 0.1, 0.3, 1.0} <= covers  # every edge was there to be put into the right bin
-
-
-def test_a_bin_without_objects_has_no_recall():
-    truth, predictions = files([((0, 0, 5, 5), CATEGORIES[0], False)], [])
-    truth["annotations"][0]["occlusion"] = occlusion(1.0)
-    first, last = recall_by_cover(table_of(truth, predictions), (0.0, 0.5, 1.0))
-    assert first == {"from": 0.0, "to": 0.5, "objects": 0, "AR": None, "AR50": None, "AR75": None}
-    assert last == {"from": 0.5, "to": 1.0, "objects": 1, "AR": 0.0, "AR50": 0.0, "AR75": 0.0}

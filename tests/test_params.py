@@ -107,7 +107,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ),
             "only for detector: faster_rcnn",
         ),
-        (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate: cover_bins must rise from 0 to 1"),
+        (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate.cover_bins: must rise from 0 to 1"),
         (("dataset: demo", "dataset: ["), "not valid YAML"),
         (("seeds: [0]", ""), ": seeds: missing"),
         (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is given twice"),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from evaluation_factory import (
 from bcnet.data.results import IouType
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.detections import schema
-from bcnet.evaluation.occlusion_metrics import recall_by_cover
+from bcnet.evaluation.occlusion_metrics import MATCHED
 from bcnet.evaluation.resampling import Run, resampled, run_of
 
 
@@ -55,8 +56,12 @@ def expected(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -
     """The COCO API's numbers, and the recall in the bins by plain counting."""
     stats = coco_api(truth, predictions, iou_type).stats
     found = {name: None if value == -1 else value for name, value in zip(NAMES, stats, strict=True) if name in METRICS}
-    bins = recall_by_cover(tables(truth, predictions, iou_type)[1], EDGES)
-    return found | {each["from"]: each["AR"] for each in bins}
+    rows = tables(truth, predictions, iou_type)[1].to_pylist()
+    for low, high in pairwise(EDGES):
+        inside = [each for each in rows if low <= each["box_cover"] < high or each["box_cover"] == high == 1]
+        flags = [each[name] for each in inside for name in MATCHED]
+        found[low] = sum(flags) / len(flags) if flags else None
+    return found
 
 
 def without_ties_in_an_image(predictions: list[dict]) -> list[dict]:

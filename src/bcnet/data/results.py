@@ -5,16 +5,20 @@ Specification: https://cocodataset.org/#format-results.
 
 import json
 import math
+import mmap
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, overload
 
 import msgspec
 import numpy as np
 from numba import njit
 
+from bcnet.data.coco import LARGEST_ID
 from bcnet.data.masks import segmentation_problem, to_rle
 from bcnet.files import InputError
 from bcnet.progress import byte_progress
@@ -22,7 +26,7 @@ from bcnet.progress import byte_progress
 DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
 BLOCK = 16 << 20  # bytes of a file that are read at once
 LONGEST = 256 << 20  # bytes without the end of a prediction: this is no file of predictions
-BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")  # two predictions, or two objects within one
+BETWEEN = re.compile(rb"\}\s*(,)\s*\{")  # two predictions, or two objects within one
 EXPECTED = "expected COCO's result format, a list of predictions"
 IouType = Literal["segm", "bbox"]
 SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # where a prediction has its shape
@@ -57,6 +61,13 @@ class _Known(NamedTuple):
     categories: Set[int]
     left_out: Set[int]
 
+    def pixels(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) int64: of images."""
+        return np.array([self.images[i]["height"] * self.images[i]["width"] for i in ids.tolist()], np.int64)
+
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)]
+
 
 class _Rle(msgspec.Struct, gc=False):
     size: tuple[int, int]
@@ -64,16 +75,16 @@ class _Rle(msgspec.Struct, gc=False):
 
 
 class _Mask(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
+    image_id: Id
+    category_id: Id
     score: float
     segmentation: _Rle
     id: int | str | None = None
 
 
 class _Box(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
+    image_id: Id
+    category_id: Id
     score: float
     bbox: tuple[float, float, float, float]
     id: int | str | None = None
@@ -96,75 +107,100 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
         {image["id"]: image for image in truth["images"]}, {each["id"] for each in truth["categories"]}, left_out
     )
     try:
-        parts, iou_type = _parts(path, known, _blocks(path))
-    except json.JSONDecodeError:  # objects within predictions, so that one was cut in two; or no JSON
-        try:
-            parts, iou_type = _parts(path, known, [path.read_bytes()])
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("image", "category", "score", "texts", "boxes")
-    }
-    starts = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
-    ends = np.concatenate([start + part.ends for start, part in zip(starts, parts, strict=True)])
-    return Predictions(iou_type, ends=ends, ids=sum((part.ids for part in parts), ()), **columns)
+        return _of_blocks(path, known, _blocks(path)) or _of_blocks(path, known, _blocks(path), quick=False)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        pass  # no JSON; or objects within predictions, so that one was cut in two
+    try:
+        return _of_blocks(path, known, [memoryview(path.read_bytes())], quick=False)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
 
 
-def _parts(path: Path, known: _Known, blocks: Iterable[bytes]) -> tuple[list[Predictions], IouType]:
-    """The predictions of each block, and what their shapes are, as the first one of all tells."""
+@overload
+def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview]) -> Predictions | None: ...
+@overload
+def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview], quick: Literal[False]) -> Predictions: ...
+def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview], quick: bool = True) -> Predictions | None:
+    """The predictions of all blocks; what their shapes are, the first one of all tells.
+
+    `quick`: those that are as the COCO API writes them are not looked at one by one; None if a mask of these is broken,
+    which is found while the next blocks are read.
+    """
     parts: list[Predictions] = []
+    texts, starts = bytearray(), []
     iou_type: IouType = "segm"
     place = 0
-    for block in blocks:
-        part = _plain(block, known, iou_type)
-        if part is None:  # boxes, another way to write masks, or something wrong
-            entries = json.loads(block)
-            if not isinstance(entries, list):
-                raise InputError(f"{path}: {EXPECTED}")
-            if not parts and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
-                iou_type = "bbox"
-            part = _plain(block, known, iou_type) or _checked(path, entries, place, known, iou_type)
-        parts.append(part[0])
-        place += part[1]
-    return parts, iou_type
+    with ThreadPoolExecutor(1) as other:
+        sound: list[Future[bool]] = []
+        for block in blocks:
+            found = _plain(block, known, iou_type) if quick else None
+            if found is None:  # boxes, another way to write masks, or something wrong
+                entries = json.loads(bytes(block))
+                if not isinstance(entries, list):
+                    raise InputError(f"{path}: {EXPECTED}")
+                if not parts and entries and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
+                    iou_type = "bbox"
+                found = _checked(path, entries, place, known, iou_type)
+            part, count = found
+            place += count
+            if quick and iou_type == "segm":
+                sound.append(other.submit(_sound, part.texts, part.ends, known.pixels(part.image)))
+            starts.append(len(texts))
+            texts += part.texts.data
+            parts.append(replace(part, texts=part.texts[:0]))
+        if not all(each.result() for each in sound):
+            return None
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("image", "category", "score", "boxes")
+    }
+    return Predictions(
+        iou_type,
+        texts=np.frombuffer(texts, np.uint8),
+        ends=np.concatenate([start + part.ends for start, part in zip(starts, parts, strict=True)]),
+        ids=tuple(chain.from_iterable(part.ids for part in parts)),
+        **columns,
+    )
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The predictions of a file as JSON lists of some of them each, or the whole file where that cannot be.
+def _blocks(path: Path) -> Iterator[memoryview]:
+    """The predictions of a file as JSON lists of some of them each.
+
+    The lists are parts of the file in memory, in which the comma between two lists becomes their brackets; memory is
+    given back after each.
 
     Raises:
         InputError: it cannot be read, or is no list.
     """
-    rest, first = b"", True
     try:
-        with path.open("rb") as file, byte_progress(f"check {path.name}", path.stat().st_size) as bar:
-            while more := file.read(BLOCK):
-                bar.update(len(more))
-                rest += more
-                if first and not rest.lstrip().startswith(b"["):
-                    raise InputError(f"{path}: {EXPECTED}")
-                if len(rest) > LONGEST:
-                    raise InputError(f"{path}: no end of a prediction in {len(rest)} bytes: {EXPECTED}")
-                if (between := _last_between(rest)) and len(more) == BLOCK:
-                    yield (b"" if first else b"[") + rest[: between.start() + 1] + b"]"
-                    rest, first = rest[between.end() :], False
+        with path.open("rb") as file:
+            if not (size := path.stat().st_size):
+                raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
+            text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if not rest.strip():
-        raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
-    yield (b"" if first else b"[") + rest
+    if not text[:1000].lstrip().startswith(b"["):
+        raise InputError(f"{path}: {EXPECTED}")
+    start = 0
+    with byte_progress(f"check {path.name}", size) as bar:
+        while start + BLOCK < size:
+            if (between := BETWEEN.search(text, start + BLOCK, start + LONGEST)) is None:
+                if start + LONGEST < size:
+                    raise InputError(f"{path}: no end of a prediction in {LONGEST} bytes: {EXPECTED}")
+                break
+            comma = between.start(1)
+            text[comma] = ord("]")
+            yield memoryview(text)[start : comma + 1]
+            text[comma] = ord("[")
+            bar.update(comma - start)
+            read, start = start, comma
+            pages = [place // mmap.PAGESIZE * mmap.PAGESIZE for place in (read, start)]
+            text.madvise(mmap.MADV_DONTNEED, pages[0], pages[1] - pages[0])
+        yield memoryview(text)[start:]
+        bar.update(size - start)
 
 
-def _last_between(text: bytes) -> re.Match[bytes] | None:
-    """Where the last two predictions meet, as far as can be told without reading all of it."""
-    for size in (1 << 14, 1 << 18, len(text)):
-        if found := list(BETWEEN.finditer(text, max(0, len(text) - size))):
-            return found[-1]
-    return None
-
-
-def _plain(block: bytes, known: _Known, iou_type: IouType) -> tuple[Predictions, int] | None:
+def _plain(block: memoryview, known: _Known, iou_type: IouType) -> tuple[Predictions, int] | None:
     """The predictions of a block and how many entries it has; None if one is wrong or not as the COCO API writes it."""
     try:
         entries: list[Any] = msgspec.json.decode(block, type=list[_Mask] if iou_type == "segm" else list[_Box])
@@ -193,8 +229,7 @@ def _plain(block: bytes, known: _Known, iou_type: IouType) -> tuple[Predictions,
         joined = "".join([mask.counts for mask in masks]).encode()
         ends = np.cumsum([len(mask.counts) for mask in masks], dtype=np.int64)
         texts = np.frombuffer(joined, np.uint8)
-        pixels = np.array([height * width for height, width in sizes], np.int64)
-        if len(texts) != (ends[-1] if len(ends) else 0) or not _sound(texts, ends, pixels):
+        if len(texts) != (ends[-1] if len(ends) else 0):  # not ASCII
             return None
     ids = tuple(each.id for each in entries if each.id is not None)
     return Predictions(iou_type, image, category, score, texts, ends, boxes, ids), count

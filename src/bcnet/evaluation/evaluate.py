@@ -1,5 +1,7 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bcnet.data import coco, results
-from bcnet.evaluation.coco_ap import NAMES, coco_numbers
+from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
+from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.detections import detection_table
-from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table, recall_by_cover
+from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table
 from bcnet.evaluation.outcomes import KINDS, detections_of, objects_of, outcomes
-from bcnet.evaluation.resampling import run_of
+from bcnet.evaluation.resampling import Run, run_of
+from bcnet.evaluation.separated import separated
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
-from bcnet.params.results import Evaluate
-from bcnet.progress import note
+from bcnet.params.results import BINNED, Evaluate
+from bcnet.progress import note, progress
 
 
 def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> None:
@@ -48,23 +52,28 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     detections, objects = detections_of(found, ids), objects_of(content, ids)
     became = outcomes(detections, objects, sizes, found.iou_type)
     detection_rows = detection_table(ids, detections, became, found.iou_type)
-    table = object_table(content["annotations"], objects, became)
+    table = object_table(content["annotations"], _separated(content), objects, became, found.iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[found.iou_type]}
+    masks = found.iou_type == "segm"
     metrics = {
         "provenance": {
             **provenance,
             "split": {key: value for key, value in split.items() if key != "other_images"},
             "annotations_sha256": sha256(annotations),
             "predictions_sha256": sha256(predictions),
-            "images": len(content["images"]),
+            "images": len(images),
             "objects": table.num_rows,
             "iou_type": found.iou_type,
             "predictions": len(found),
             "remarks": remarks,
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
-        "recall": {"box_cover": recall_by_cover(table, settings.cover_bins)} if converted else None,
+        "recall": by_occlusion(table, settings.bins(), detections, objects, became) if converted else None,
+        "failures": failure_shares(table) if masks else None,
+        "leak": leak_rate(table) if masks and converted else None,
+        **errors(detections, objects, became),
+        "categories": _of_categories(content["categories"], table, runs),
     }
     with (
         atomic_output(out) as json_file,
@@ -74,6 +83,34 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         pyarrow.parquet.write_table(table, table_file)
         pyarrow.parquet.write_table(detection_rows, detections_file)
         write_json(json_file, metrics, indent=True)
+
+
+def _separated(content: dict[str, Any]) -> list[bool]:
+    """Whether each annotation of a file is separated."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    by_image: defaultdict[int, list[int]] = defaultdict(list)
+    for place, annotation in enumerate(content["annotations"]):
+        by_image[annotation["image_id"]].append(place)
+    result = [False] * len(content["annotations"])
+    for image, places in progress(by_image.items(), "separated objects"):
+        of_image = separated([content["annotations"][place] for place in places], *sizes[image])
+        for place, apart in zip(places, of_image, strict=True):
+            result[place] = apart
+    return result
+
+
+def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """Of each category that has objects: its id and name, how many, and the numbers of masks, boxes and boundaries."""
+    names = {category["id"]: category["name"] for category in categories}
+    ids, counts = np.unique(table["category_id"].to_numpy(), return_counts=True)
+    rows = [
+        {"id": category, "name": names[category], "objects": count}
+        for category, count in zip(ids.tolist(), counts.tolist(), strict=True)
+    ]
+    for kind, run in runs.items():
+        for row, numbers in zip(rows, category_numbers(run), strict=True):
+            row[kind] = numbers
+    return rows
 
 
 def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
@@ -87,8 +124,9 @@ def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
             raise InputError(
                 f"{where}: expected {', '.join(OCCLUSION)} (`bcnet convert` gives them to every annotation)"
             )
-        if type(cover := occlusion["box_cover"]) not in (int, float) or not 0 <= cover <= 1:
-            raise InputError(f"{where}.box_cover: {cover!r}: expected 0 to 1")
+        for measure in BINNED:
+            if type(share := occlusion[measure]) not in (int, float) or not 0 <= share <= 1:
+                raise InputError(f"{where}.{measure}: {share!r}: expected 0 to 1")
     return True
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 from numba import njit
 
-from bcnet.evaluation.resampling import RECALLS, _interpolated
-
-FALSE, IGNORED = -1, -2  # detections that COCO's matching gives no object; a crowd
+from bcnet.evaluation.outcomes import CROWD, NOTHING
+from bcnet.evaluation.resampling import RECALLS, interpolated
 
 
 def ap_by_bin(
@@ -27,7 +26,7 @@ def ap_by_bin(
 
     Args:
         category: (D,) int, 0 to C - 1; detections of a split by category, falling score, ties in the order of images.
-        object_place: (D, 10) int32, the object that COCO's matching gives it at each IoU threshold, FALSE or IGNORED.
+        object_place: (D, 10) int32, the object that COCO's matching gives it at each IoU threshold, NOTHING or CROWD.
         object_category: (G,) int, 0 to C - 1.
         object_bin: (G,) int, 0 to `bins` - 1; -1 for none.
         bins: how many.
@@ -73,15 +72,15 @@ def _average_precision(
                 count = wrong = 0
                 for index in range(starts[each], starts[each + 1]):
                     place = object_place[index, threshold]
-                    if place == FALSE:
+                    if place == NOTHING:
                         wrong += 1
-                    elif place != IGNORED and object_bin[place] == where:
+                    elif place != CROWD and object_bin[place] == where:
                         right[count] = count + 1
                         scaled = (count + 1) * total[each] / objects
                         precision[0, count] = (count + 1) / (count + 1 + wrong)
                         precision[1, count] = scaled / (scaled + wrong)
                         count += 1
                 for form in range(2):
-                    sums[form, where] += _interpolated(right[:count], precision[form, :count], objects, recalls)
+                    sums[form, where] += interpolated(right[:count], precision[form, :count], objects, recalls)
         sums[:, where] /= present * thresholds if present else np.nan
     return sums[0], sums[1]

@@ -11,11 +11,15 @@ from numba import njit
 
 from bcnet.data.masks import to_rle
 from bcnet.data.results import DETECTIONS, IouType, Predictions
+from bcnet.data.runs import decode
+from bcnet.evaluation.failures import failures
+from bcnet.evaluation.leak import leak
 from bcnet.evaluation.matching import AREAS, IOU_THRESHOLDS, match_by_area
 from bcnet.evaluation.overlap import areas, boundary_iou, boundary_widths, box_iou, boxes_around, decode_all, mask_iou
 from bcnet.progress import in_threads
 
 KINDS = {"segm": ("segm", "bbox", "boundary"), "bbox": ("bbox",)}  # of predictions: what they are matched by
+NOTHING, CROWD = -1, -2  # in the place of an object that a detection is given
 CHUNK = 64  # images that a thread takes at once
 
 
@@ -66,7 +70,8 @@ class Outcomes(NamedTuple):
     a crowd; `same_iou`, `same_object`: the highest IoU with an object of its category that is no crowd, and which,
     -1: none; `other_iou`, `other_object`: with one of another category.
     Of objects: `detection`: (G, 10) int32, to which it is given, -1: none; `iou`, `score`: the highest IoU with a
-    detection of its category, and that one's score, 0 and NaN if none overlaps it.
+    detection of its category, and that one's score, 0 and NaN if none overlaps it; of masks only `failure`: (G,) uint8,
+    as of `failures.failures`; `leak`: (G,) float64, as of `leak.leak`, NaN for one without occluder or not found at .5.
     """
 
     area: np.ndarray
@@ -80,6 +85,8 @@ class Outcomes(NamedTuple):
     detection: np.ndarray
     iou: np.ndarray
     score: np.ndarray
+    failure: np.ndarray
+    leak: np.ndarray
 
 
 def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
@@ -163,6 +170,8 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         detection=np.full((len(objects.place), len(IOU_THRESHOLDS)), -1, np.int32),
         iou=np.zeros(len(objects.place)),
         score=np.full(len(objects.place), np.nan),
+        failure=np.zeros(len(objects.place), np.uint8),
+        leak=np.full(len(objects.place), np.nan),
     )
     heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
     chunks = list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)]))
@@ -224,6 +233,32 @@ def _of_images(
                 if kind == 0:
                     _pairs(a, g0, mine, given, crowd, result)
             start = d
+        if masks:
+            solid = np.flatnonzero(~crowd)
+            found = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
+            result.failure[g0:g1][solid] = found
+            _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
+
+
+@njit(cache=True, nogil=True)
+def _leaks(
+    d0: int,
+    g0: int,
+    g1: int,
+    runs: np.ndarray,
+    ends: np.ndarray,
+    theirs: np.ndarray,
+    their_ends: np.ndarray,
+    objects: Objects,
+    result: Outcomes,
+) -> None:
+    """Note how much of each object's detection at IoU .5 is on its occluder."""
+    for g in range(g1 - g0):
+        d, start, stop = result.detection[g0 + g, 0] - d0, objects.occluder_start[g0 + g], objects.occluder_stop[g0 + g]
+        if d >= 0 and stop > start:
+            occluder = decode(objects.occluder_texts[start:stop])
+            target = theirs[their_ends[g - 1] if g else 0 : their_ends[g]]
+            result.leak[g0 + g] = leak(runs[ends[d - 1] if d else 0 : ends[d]], occluder, target)
 
 
 @njit(cache=True, nogil=True)
@@ -234,7 +269,7 @@ def _pairs(a: int, g0: int, mine: np.ndarray, given: np.ndarray, crowd: np.ndarr
             if given[d, t] < 0:
                 continue
             g = mine[given[d, t]]
-            result.object[a + d, t] = np.int32(-2) if crowd[g] else np.int32(g0 + g)
+            result.object[a + d, t] = np.int32(CROWD) if crowd[g] else np.int32(g0 + g)
             if not crowd[g]:
                 result.detection[g0 + g, t] = a + d
 

@@ -209,7 +209,7 @@ def _precision(
                         precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
                         length[threshold] += 1
             for threshold in range(len(bits)):
-                result[draw, category, threshold] = _interpolated(
+                result[draw, category, threshold] = interpolated(
                     right[threshold, : length[threshold]],
                     precision[threshold, : length[threshold]],
                     objects[draw, category],
@@ -219,7 +219,7 @@ def _precision(
 
 
 @njit(cache=True, nogil=True)
-def _interpolated(right: np.ndarray, precision: np.ndarray, objects: float, recalls: np.ndarray) -> float:
+def interpolated(right: np.ndarray, precision: np.ndarray, objects: float, recalls: np.ndarray) -> float:
     """Mean over `recalls` of the highest precision at this recall or more."""
     for index in range(len(precision) - 2, -1, -1):
         precision[index] = max(precision[index], precision[index + 1])

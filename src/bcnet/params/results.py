@@ -3,22 +3,31 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from bcnet.params.section import Name, Section
 
 
+def _rise(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or list(edges) != sorted(set(edges)):
+        raise ValueError("must rise from 0 to 1")
+    return edges
+
+
+Edges = Annotated[tuple[float, ...], AfterValidator(_rise)]
+BINNED = ("box_cover", "mask_cover", "max_box_iou")  # measures of occlusion that go from 0 to 1
+
+
 class Evaluate(Section):
-    """What the metrics are binned by."""
+    """What the metrics are binned by: the edges of the bins of each measure of occlusion."""
 
-    cover_bins: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)  # edges of `box_cover`
+    cover_bins: Edges = (0.0, 0.1, 0.3, 1.0)  # of `box_cover`
+    mask_cover_bins: Edges = (0.0, 0.02, 0.1, 1.0)
+    box_iou_bins: Edges = (0.0, 0.2, 0.5, 1.0)  # of `max_box_iou`
 
-    @model_validator(mode="after")
-    def _edges_rise(self) -> "Evaluate":
-        edges = self.cover_bins
-        if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or list(edges) != sorted(set(edges)):
-            raise ValueError("cover_bins must rise from 0 to 1")
-        return self
+    def bins(self) -> dict[str, tuple[float, ...]]:
+        """The edges by measure."""
+        return dict(zip(BINNED, (self.cover_bins, self.mask_cover_bins, self.box_iou_bins), strict=True))
 
 
 class Brought(Section):

@@ -1,0 +1,146 @@
+"""How long evaluation takes beside the COCO API, loading included, and how much memory: equal numbers, in one run.
+
+    python benchmarks/evaluation.py ANNOTATIONS PREDICTIONS [--images 5000]
+
+ANNOTATIONS, PREDICTIONS: a COCO file and predicted masks of it. Both are repeated to so many images, the scores varied
+so that copies differ. Each evaluation is a process of its own; what has to be compiled is compiled before.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def repeat(annotations: Path, predictions: Path, images: int, folder: Path) -> None:
+    """Write both files, repeated."""
+    truth, found = json.loads(annotations.read_text()), json.loads(predictions.read_text())
+    varied = random.Random(0)
+    copies = -(-images // len(truth["images"]))
+    step = 1 + max(image["id"] for image in truth["images"])
+    repeated = {**truth, "images": [], "annotations": []}
+    results = []
+    for copy in range(copies):
+        repeated["images"] += [{**image, "id": image["id"] + copy * step} for image in truth["images"]]
+        for annotation in truth["annotations"]:
+            place = {"id": len(repeated["annotations"]) + 1, "image_id": annotation["image_id"] + copy * step}
+            repeated["annotations"].append({**annotation, **place})
+        for prediction in found:  # no box beside a mask: the COCO API would take its area for the mask's
+            score = min(1.0, max(0.0001, prediction["score"] * varied.uniform(0.9, 1.1)))
+            place = {"image_id": prediction["image_id"] + copy * step, "category_id": prediction["category_id"]}
+            results.append({**place, "score": score, "segmentation": prediction["segmentation"]})
+    (folder / "truth.json").write_text(json.dumps(repeated))
+    (folder / "found.json").write_text(json.dumps(results))
+    print(f"{len(repeated['images'])} images, {len(repeated['annotations'])} objects, {len(results)} predictions")
+
+
+def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
+    """The COCO API's numbers."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbers = {}
+    with redirect_stdout(StringIO()):
+        truth = COCO(str(folder / "truth.json"))
+        found = truth.loadRes(str(folder / "found.json"))
+        for kind in kinds:
+            evaluator = COCOeval(truth, found, kind)
+            evaluator.evaluate()
+            evaluator.accumulate()
+            evaluator.summarize()
+            numbers[kind] = evaluator.stats.tolist()
+    return numbers
+
+
+def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
+    """This project's numbers, without the rest of `bcnet evaluate`."""
+    import numpy as np
+
+    from bcnet.data import coco, results
+    from bcnet.evaluation.coco_ap import coco_numbers
+    from bcnet.evaluation.detections import detection_table
+    from bcnet.evaluation.occlusion_metrics import object_table
+    from bcnet.evaluation.outcomes import detections_of, objects_of, outcomes
+    from bcnet.evaluation.resampling import run_of
+
+    content = coco.read(folder / "truth.json")
+    found = results.read(folder / "found.json", content)
+    images = sorted(content["images"], key=lambda image: image["id"])
+    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
+    detections, objects = detections_of(found, ids), objects_of(content, ids)
+    became = outcomes(detections, objects, sizes, "segm")
+    together = [False] * len(content["annotations"])
+    tables = (
+        detection_table(ids, detections, became, "segm"),
+        object_table(content["annotations"], together, objects, became, "segm"),
+    )
+    return {kind: list(coco_numbers(run_of(*tables, kind)).values()) for kind in kinds}
+
+
+def whole(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
+    """All of `bcnet evaluate`."""
+    from bcnet.evaluation.evaluate import evaluate
+    from bcnet.params.results import Evaluate
+
+    evaluate(folder / "truth.json", folder / "found.json", folder / "out.json", Evaluate())
+    metrics = json.loads((folder / "out.json").read_text())
+    return {kind: list(metrics[kind].values()) for kind in kinds}
+
+
+EVALUATIONS = {"pycocotools": coco_api, "bcnet, its numbers": ours, "bcnet evaluate": whole}
+
+
+def measure(name: str, folder: Path, kinds: list[str]) -> dict:
+    """Time, memory and numbers of an evaluation in a process of its own."""
+    command = [sys.executable, __file__, "--one", name, "--folder", str(folder), "--kinds", *kinds]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("files", nargs="*", type=Path, metavar="ANNOTATIONS PREDICTIONS")
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--one", choices=EVALUATIONS)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--kinds", nargs="+")
+    args = parser.parse_args()
+    if args.one:
+        start = time.perf_counter()
+        numbers = EVALUATIONS[args.one](args.folder, args.kinds)
+        seconds = time.perf_counter() - start
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "memory": memory, "numbers": numbers}))
+        return
+    annotations, predictions = args.files
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        repeat(annotations, predictions, 1, folder)
+        measure("bcnet evaluate", folder, ["segm"])  # compiles
+        repeat(annotations, predictions, args.images, folder)
+        for kinds in (["segm"],):
+            expected = measure("pycocotools", folder, kinds)
+            for each in EVALUATIONS:
+                found = expected if each == "pycocotools" else measure(each, folder, kinds)
+                pairs = [
+                    (-1 if mine is None else mine, theirs)
+                    for kind in kinds
+                    for mine, theirs in zip(found["numbers"][kind], expected["numbers"][kind], strict=True)
+                ]
+                apart = max(abs(mine - theirs) for mine, theirs in pairs)
+                faster = expected["seconds"] / found["seconds"]
+                print(
+                    f"  {each:20} {found['seconds']:6.2f} s {faster:5.1f} times as fast, {found['memory']:5.0f} MB,"
+                    f" {len(pairs)} numbers at most {apart:.1e} apart"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The numbers of how a method copes with occlusion, of one run on a split; their definitions: docs/benchmark.md."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.evaluation import failures
+from bcnet.evaluation.calibration import calibration
+from bcnet.evaluation.occlusion_ap import ap_by_bin
+from bcnet.evaluation.occlusion_metrics import MATCHED
+from bcnet.evaluation.outcomes import CROWD, Detections, Objects, Outcomes
+from bcnet.evaluation.tide import tide
+
+Numbers = dict[str, Any]
+OCCLUDERS = ("none", "other category", "same category")  # what an object's main occluder is of
+
+
+def by_occlusion(
+    table: pa.Table, bins: Mapping[str, Sequence[float]], detections: Detections, objects: Objects, outcomes: Outcomes
+) -> Numbers:
+    """Recall and AP of objects by each measure of occlusion, and by the category of the main occluder.
+
+    Args:
+        table: of objects (`occlusion_metrics.object_table`), converted.
+        bins: edges for measures, rising from 0 to 1; a bin holds its lower edge, the last one also its upper.
+
+    Returns:
+        For each measure a list of bins, and for "occluder" a list of OCCLUDERS: `from` and `to`, or `occluder`;
+        `objects`, `AR`, `AR50`, `AR75`, `AP`, `APn`, 0 to 1, None in a bin without objects.
+    """
+    numbers: Numbers = {}
+    for measure, edges in bins.items():
+        place = np.digitize(table[measure].to_numpy(), edges[1:-1])
+        names = [{"from": low, "to": high} for low, high in pairwise(edges)]
+        numbers[measure] = _by_bin(table, place, names, detections, objects, outcomes)
+    same = table["same_category"].to_numpy().astype(int)
+    place = np.where(table["n_occluders"].to_numpy() > 0, 1 + same, 0)
+    numbers["occluder"] = _by_bin(
+        table, place, [{"occluder": name} for name in OCCLUDERS], detections, objects, outcomes
+    )
+    return numbers
+
+
+def _by_bin(
+    table: pa.Table,
+    place: np.ndarray,
+    names: Sequence[Mapping[str, Any]],
+    detections: Detections,
+    objects: Objects,
+    outcomes: Outcomes,
+) -> list[Numbers]:
+    """Of each bin its name and numbers; `place`: (rows of the table,) the bin of each object."""
+    matched = np.column_stack([table[name].to_numpy() for name in MATCHED])
+    precision = _ap_by_bin(table, place, len(names), detections, objects, outcomes)
+    rows = []
+    for index, name in enumerate(names):
+        inside = matched[place == index]
+        shares = inside.mean(axis=0) if len(inside) else np.full(len(MATCHED), np.nan)
+        row = {
+            "AR": shares.mean(),
+            "AR50": shares[MATCHED.index("matched_50")],
+            "AR75": shares[MATCHED.index("matched_75")],
+        }
+        row |= {form: values[index] for form, values in zip(("AP", "APn"), precision, strict=True)}
+        rows.append({**name, "objects": len(inside), **{key: _defined(value) for key, value in row.items()}})
+    return rows
+
+
+def _ap_by_bin(
+    table: pa.Table, place: np.ndarray, bins: int, detections: Detections, objects: Objects, outcomes: Outcomes
+) -> tuple[np.ndarray, np.ndarray]:
+    """`ap_by_bin` of the run."""
+    categories, object_category = np.unique(table["category_id"].to_numpy(), return_inverse=True)
+    rows = np.full(len(objects.place) + 1, -1)  # of each of `objects`, the row of the table; the last: for none
+    solid = np.argsort(objects.place)
+    solid = solid[~objects.crowd[solid]]
+    rows[solid] = np.arange(len(solid))
+    image = np.repeat(np.arange(len(detections.ends)), np.diff(detections.ends, prepend=0))
+    order = np.lexsort((image, -detections.score, detections.category))
+    order = order[np.isin(detections.category[order], categories)]
+    given = outcomes.object[order]
+    given = np.where(given >= 0, rows[given], given).astype(np.int32)
+    category = np.searchsorted(categories, detections.category[order])
+    return ap_by_bin(category, given, object_category, place, bins)
+
+
+def failure_shares(table: pa.Table) -> Numbers:
+    """How all, occluded and separated objects fare: `objects`, and the share of each of `failures.NAMES`.
+
+    Args:
+        table: of objects, with `failure` and `separated`; `occluded` is None where it was not converted.
+    """
+    kind = table["failure"].to_numpy()
+    groups = {"all": np.ones(len(kind), bool), "separated": table["separated"].to_numpy()}
+    occluded = None if table["n_occluders"].null_count else table["n_occluders"].to_numpy() > 0
+    numbers: Numbers = {}
+    for name, inside in {"all": groups["all"], "occluded": occluded, "separated": groups["separated"]}.items():
+        if inside is None:
+            numbers[name] = None
+            continue
+        shares = np.bincount(kind[inside], minlength=len(failures.NAMES)) / max(1, inside.sum())
+        values = shares.tolist() if inside.any() else [None] * len(failures.NAMES)
+        numbers[name] = {"objects": int(inside.sum()), **dict(zip(failures.NAMES, values, strict=True))}
+    return numbers
+
+
+def leak_rate(table: pa.Table) -> Numbers:
+    """Mean `leak` of the matched objects that have an occluder, 0 to 1, and how many there are."""
+    leaks = table["leak"].drop_null().to_numpy()
+    return {"objects": len(leaks), "rate": _defined(leaks.mean()) if len(leaks) else None}
+
+
+def errors(detections: Detections, objects: Objects, outcomes: Outcomes) -> Numbers:
+    """TIDE's errors and the calibration of the scores, at IoU .5."""
+    given = outcomes.object[:, 0]
+    return {
+        "tide": tide(
+            detections.category,
+            detections.score,
+            given,
+            given == CROWD,
+            outcomes.same_iou,
+            outcomes.same_object,
+            outcomes.other_iou,
+            outcomes.other_object,
+            objects.category,
+            objects.crowd,
+        ),
+        "calibration": calibration(detections.score, given >= 0, given == CROWD),
+    }
+
+
+def _defined(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
