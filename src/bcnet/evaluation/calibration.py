@@ -39,13 +39,9 @@ def calibration(score: np.ndarray, matched: np.ndarray, ignored: np.ndarray) -> 
     score, matched = score[~ignored], matched[~ignored]
     if not len(score):
         return {"ECE": None, "MCE": None, "bins": None, "why": "no detections"}
-    if score.min() < 0 or score.max() > 1:
-        return {
-            "ECE": None,
-            "MCE": None,
-            "bins": None,
-            "why": f"scores of {score.min():g} to {score.max():g}, not 0 to 1",
-        }
+    low, high = score.min(), score.max()
+    if low < 0 or high > 1:
+        return {"ECE": None, "MCE": None, "bins": None, "why": f"scores of {low:g} to {high:g}, not 0 to 1"}
     place = np.minimum(np.floor(score * BINS), BINS - 1).astype(int)
     count = np.bincount(place, minlength=BINS)
     mean, right = (np.bincount(place, each, BINS) / np.maximum(count, 1) for each in (score, matched))
