@@ -3,13 +3,14 @@
 Images are taken one by one, so that only the arrays of one are in memory, beside some numbers of each detection.
 """
 
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from bcnet.data.masks import to_rle
+from bcnet.data.rasterise import rasterise
 from bcnet.data.results import DETECTIONS, IouType, Predictions
 from bcnet.data.runs import decode
 from bcnet.evaluation.failures import failures
@@ -45,7 +46,9 @@ class Objects(NamedTuple):
     """The annotations, by image and place in the file.
 
     `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
-    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, and those of the occluders, nothing for none.
+    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, or as the polygons `first_polygon` to
+    `last_polygon`, exclusive, of those that end at `polygon_ends` in `points`, x and y in turn; masks of the occluders,
+    nothing for none.
     """
 
     ends: np.ndarray
@@ -57,6 +60,10 @@ class Objects(NamedTuple):
     texts: np.ndarray
     start: np.ndarray
     stop: np.ndarray
+    points: np.ndarray
+    polygon_ends: np.ndarray
+    first_polygon: np.ndarray
+    last_polygon: np.ndarray
     occluder_texts: np.ndarray
     occluder_start: np.ndarray
     occluder_stop: np.ndarray
@@ -117,7 +124,11 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     image = np.array([each["image_id"] for each in annotations], np.int64)
     order = np.argsort(image, kind="stable")
-    masks = [to_rle(each["segmentation"], *sizes[each["image_id"]])["counts"] for each in annotations]
+    shapes = [(each["segmentation"], sizes[each["image_id"]]) for each in annotations]
+    masks = ["" if isinstance(shape, list) else to_rle(shape, *size)["counts"] for shape, size in shapes]
+    polygons = [shape if isinstance(shape, list) else [] for shape, _ in shapes]
+    lengths = [len(polygon) for each in polygons for polygon in each]
+    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
     occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
 
     def column(key: str, dtype: type) -> np.ndarray:
@@ -131,6 +142,10 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
         crowd=column("iscrowd", np.bool_),
         boxes=column("bbox", np.float64).reshape(-1, 4),
         **dict(zip(("texts", "start", "stop"), _joined(masks, order), strict=True)),
+        points=np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths)),
+        polygon_ends=np.cumsum(lengths, dtype=np.int64),
+        first_polygon=np.concatenate([[0], last_polygon[:-1]]).astype(np.int64)[order] if len(order) else order,
+        last_polygon=last_polygon[order],
         **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), _joined(occluders, order), strict=True)),
     )
 
@@ -173,13 +188,13 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         failure=np.zeros(len(objects.place), np.uint8),
         leak=np.full(len(objects.place), np.nan),
     )
-    heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
+    shapes, widths = np.array(sizes, np.int64), boundary_widths(sizes)
     chunks = list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)]))
     masks = iou_type == "segm"
 
     def of_images(chunk: tuple[int, int]) -> None:
         first, last = chunk
-        _of_images(first, last, masks, heights, widths, detections, objects, result)
+        _of_images(first, last, masks, shapes, widths, detections, objects, result)
 
     in_threads(of_images, chunks, "match")
     return result
@@ -190,7 +205,7 @@ def _of_images(
     first: int,
     last: int,
     masks: bool,
-    heights: np.ndarray,
+    shapes: np.ndarray,
     widths: np.ndarray,
     detections: Detections,
     objects: Objects,
@@ -198,20 +213,20 @@ def _of_images(
 ) -> None:
     """Fill in `result` for the images `first` to `last`, exclusive."""
     for image in range(first, last):
-        height = heights[image]
+        height = shapes[image, 0]
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
         g0, g1 = objects.ends[image - 1] if image else 0, objects.ends[image]
         category, crowd = detections.category[d0:d1], objects.crowd[g0:g1]
         object_category = objects.category[g0:g1]
         runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
-        theirs, their_ends = decode_all(objects.texts, objects.start[g0:g1], objects.stop[g0:g1])
+        theirs, their_ends = _masks(objects, g0, g1, height, shapes[image, 1])
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
         by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
         if masks:
             their_boxes = boxes_around(theirs, their_ends, height)
             same = category.reshape(-1, 1) == object_category.reshape(1, -1)
-            ious = mask_iou(runs, ends, boxes, theirs, their_ends, their_boxes, crowd, same)
             result.area[d0:d1] = areas(runs, ends)
+            ious = mask_iou(runs, ends, result.area[d0:d1], boxes, theirs, their_ends, their_boxes, crowd, same)
             wanted = same & (ious >= IOU_THRESHOLDS[0]) & ~crowd  # the lower of the two IoUs counts
             by_boundary = boundary_iou(runs, ends, theirs, their_ends, wanted, height, widths[image])
             by_boundary = np.where(crowd, ious, np.minimum(ious, by_boundary))
@@ -259,6 +274,31 @@ def _leaks(
             occluder = decode(objects.occluder_texts[start:stop])
             target = theirs[their_ends[g - 1] if g else 0 : their_ends[g]]
             result.leak[g0 + g] = leak(runs[ends[d - 1] if d else 0 : ends[d]], occluder, target)
+
+
+@njit(cache=True, nogil=True)
+def _masks(objects: Objects, g0: int, g1: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of the masks of the objects `g0` to `g1`, exclusive, and where each ends."""
+    masks = [np.empty(0, np.int64)]
+    ends = np.empty(g1 - g0, np.int64)
+    count = 0
+    for g in range(g0, g1):
+        first, last = objects.first_polygon[g], objects.last_polygon[g]
+        if first < last:
+            start = objects.polygon_ends[first - 1] if first else 0
+            points = objects.points[start : objects.polygon_ends[last - 1]]
+            mask = rasterise(points, objects.polygon_ends[first:last] - start, height, width)
+        else:
+            mask = decode(objects.texts[objects.start[g] : objects.stop[g]])
+        masks.append(mask)
+        count += len(mask)
+        ends[g - g0] = count
+    runs = np.empty(count, np.int64)
+    count = 0
+    for mask in masks:
+        runs[count : count + len(mask)] = mask
+        count += len(mask)
+    return runs, ends
 
 
 @njit(cache=True, nogil=True)

@@ -67,6 +67,7 @@ def areas(runs: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def mask_iou(
     ours: np.ndarray,
     our_ends: np.ndarray,
+    our_areas: np.ndarray,
     our_boxes: np.ndarray,
     theirs: np.ndarray,
     their_ends: np.ndarray,
@@ -74,12 +75,12 @@ def mask_iou(
     crowd: np.ndarray,
     same: np.ndarray,
 ) -> np.ndarray:
-    """(D, G) float64: IoU of pairs of masks, given the boxes around them.
+    """(D, G) float64: IoU of pairs of masks, given the boxes around them and our areas, (D,) float64.
 
     That of a pair that is not `same` (D, G), of one category, may be 0 where it is below LEAST: nothing asks for it.
     """
     shared = np.zeros(same.shape, np.int64)
-    our_areas, their_areas = areas(ours, our_ends), areas(theirs, their_ends)
+    their_areas = areas(theirs, their_ends)
     for d in range(len(our_ends)):
         mine, a = ours[our_ends[d - 1] if d else 0 : our_ends[d]], our_boxes[d]
         for g in range(len(their_ends)):
