@@ -165,7 +165,7 @@ def test_remarks_on_more_than_a_hundred():
     many = [{**predictions[0], "score": place / 200} for place in range(120)]
     rest = [each for each in predictions if each["image_id"] != predictions[0]["image_id"]]
     said = remarks(many + rest)
-    assert "1 images have more than 100 predictions, image 1 has 120: COCO's server takes no more" in said
+    assert "1 of 8 images have more than 100 predictions (image 1: 120): COCO's server takes no more" in said
     assert "20 predictions are not among the 100 best of a category in their image: COCO's evaluation does not" in said
     spread = [{**each, "category_id": (3, 7)[place % 2]} for place, each in enumerate(many)]
     assert "not among the 100 best" not in remarks(spread + rest)

@@ -310,8 +310,8 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
     of_image, counts = np.unique(image, return_counts=True)
     if (counts > DETECTIONS).any():
         found.append(
-            f"{(counts > DETECTIONS).sum()} images have more than {DETECTIONS} predictions, image"
-            f" {of_image[counts.argmax()]} has {counts.max()}: COCO's server takes no more of an image"
+            f"{(counts > DETECTIONS).sum()} of {images} images have more than {DETECTIONS} predictions (image"
+            f" {of_image[counts.argmax()]}: {counts.max()}): COCO's server takes no more of an image"
         )
     _, of_both = np.unique(np.column_stack([image, category]), axis=0, return_counts=True)
     if beyond := int(np.maximum(of_both - DETECTIONS, 0).sum()):
