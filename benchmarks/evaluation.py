@@ -14,7 +14,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bcnet.data import coco, results
+from bcnet.evaluation.coco_ap import coco_numbers
+from bcnet.evaluation.detections import detection_table
+from bcnet.evaluation.evaluate import evaluate
+from bcnet.evaluation.occlusion_metrics import object_table
+from bcnet.evaluation.outcomes import detections_of, objects_of, outcomes
+from bcnet.evaluation.resampling import run_of
+from bcnet.params.results import Evaluate
 
 
 def repeat(annotations: Path, predictions: Path, images: int, folder: Path) -> None:
@@ -41,17 +56,14 @@ def repeat(annotations: Path, predictions: Path, images: int, folder: Path) -> N
 
 def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """The COCO API's numbers."""
-    from contextlib import redirect_stdout
-    from io import StringIO
-
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     numbers = {}
     with redirect_stdout(StringIO()):
         truth = COCO(str(folder / "truth.json"))
         found = truth.loadRes(str(folder / "found.json"))
         for kind in kinds:
+            if kind == "bbox":  # sizes of objects by box, as ours
+                for each in found.anns.values():
+                    each["area"] = each["bbox"][2] * each["bbox"][3]
             evaluator = COCOeval(truth, found, kind)
             evaluator.evaluate()
             evaluator.accumulate()
@@ -62,15 +74,6 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
-    import numpy as np
-
-    from bcnet.data import coco, results
-    from bcnet.evaluation.coco_ap import coco_numbers
-    from bcnet.evaluation.detections import detection_table
-    from bcnet.evaluation.occlusion_metrics import object_table
-    from bcnet.evaluation.outcomes import detections_of, objects_of, outcomes
-    from bcnet.evaluation.resampling import run_of
-
     content = coco.read(folder / "truth.json")
     found = results.read(folder / "found.json", content)
     images = sorted(content["images"], key=lambda image: image["id"])
@@ -87,9 +90,6 @@ def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 
 def whole(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """All of `bcnet evaluate`."""
-    from bcnet.evaluation.evaluate import evaluate
-    from bcnet.params.results import Evaluate
-
     evaluate(folder / "truth.json", folder / "found.json", folder / "out.json", Evaluate())
     metrics = json.loads((folder / "out.json").read_text())
     return {kind: list(metrics[kind].values()) for kind in kinds}
@@ -125,7 +125,8 @@ def main() -> None:
         repeat(annotations, predictions, 1, folder)
         measure("bcnet evaluate", folder, ["segm"])  # compiles
         repeat(annotations, predictions, args.images, folder)
-        for kinds in (["segm"],):
+        for kinds in (["segm"], ["segm", "bbox"]):
+            print(" and ".join(kinds))
             expected = measure("pycocotools", folder, kinds)
             for each in EVALUATIONS:
                 found = expected if each == "pycocotools" else measure(each, folder, kinds)

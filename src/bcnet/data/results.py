@@ -63,7 +63,9 @@ class _Known(NamedTuple):
 
     def pixels(self, ids: np.ndarray) -> np.ndarray:
         """(N,) int64: of images."""
-        return np.array([self.images[i]["height"] * self.images[i]["width"] for i in ids.tolist()], np.int64)
+        images, place = np.unique(ids, return_inverse=True)
+        pixels = [self.images[i]["height"] * self.images[i]["width"] for i in images.tolist()]
+        return np.array(pixels, np.int64)[place]
 
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)]
@@ -207,13 +209,14 @@ def _plain(block: memoryview, known: _Known, iou_type: IouType) -> tuple[Predict
     except (msgspec.DecodeError, RecursionError):
         return None
     count = len(entries)
-    image = np.array([each.image_id for each in entries], np.int64)
-    if known.left_out and (out := np.isin(image, np.array(sorted(known.left_out)))).any():
-        entries = [each for each, beside in zip(entries, out, strict=True) if not beside]
-        image = image[~out]
-    category = np.array([each.category_id for each in entries], np.int64)
+    if known.left_out:
+        entries = [each for each in entries if each.image_id not in known.left_out]
+    # (a column at a time: tuples of all columns would keep the garbage collector busy)
+    image_ids = [each.image_id for each in entries]
+    category_ids = [each.category_id for each in entries]
+    image, category = np.array(image_ids, np.int64), np.array(category_ids, np.int64)
     score = np.array([each.score for each in entries], np.float64)
-    sound = known.images.keys() >= set(image.tolist()) and known.categories >= set(category.tolist())
+    sound = known.images.keys() >= set(image_ids) and known.categories >= set(category_ids)
     if not sound or not np.isfinite(score).all():
         return None
     texts, ends, boxes = np.empty(0, np.uint8), np.zeros(len(image), np.int64), np.zeros((len(image), 4))
@@ -222,13 +225,13 @@ def _plain(block: memoryview, known: _Known, iou_type: IouType) -> tuple[Predict
         if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
             return None
     else:
+        sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(image_ids)}
         masks = [each.segmentation for each in entries]
-        sizes = [(known.images[i]["height"], known.images[i]["width"]) for i in image.tolist()]
-        if [mask.size for mask in masks] != sizes:
+        if any(mask.size != sizes[i] for mask, i in zip(masks, image_ids, strict=True)):
             return None
-        joined = "".join([mask.counts for mask in masks]).encode()
-        ends = np.cumsum([len(mask.counts) for mask in masks], dtype=np.int64)
-        texts = np.frombuffer(joined, np.uint8)
+        counts = [mask.counts for mask in masks]
+        texts = np.frombuffer("".join(counts).encode(), np.uint8)
+        ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
         if len(texts) != (ends[-1] if len(ends) else 0):  # not ASCII
             return None
     ids = tuple(each.id for each in entries if each.id is not None)
