@@ -174,13 +174,14 @@ def write_run(root: Path) -> parameters.Params:
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser makes of a page: elements, attributes, text, list items, table rows, also by heading."""
+    """What a browser makes of a page: elements, attributes, text, scripts, list items, table rows, also by heading."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.items: list[str] = []  # of numbered lists
         self.rows: list[list[str]] = []
         self.groups: dict[str, list[list[str]]] = {}
@@ -208,6 +209,9 @@ class Page(html.parser.HTMLParser):
             list(self.groups.values())[-1].append(self.rows[-1])
 
     def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            self.scripts.append(data)
+            return
         self.text += data
         if {"th", "td"} & set(self._open):
             self.rows[-1][-1] += "|" * (self._heading and "span" in self._open) + data

@@ -1,5 +1,7 @@
 """The report page: everything of the run is on it, nothing is loaded from elsewhere, nothing can inject markup."""
 
+import base64
+import hashlib
 import html
 import re
 import shutil
@@ -9,10 +11,13 @@ import pytest
 import report_factory
 from report_factory import HASH, SCRIPT, Page, run_parameters, write_run
 
+import bcnet.report
 from bcnet.files import InputError
 from bcnet.report import rois, tables
 from bcnet.report.differences_section import beyond_chance, signed
 from bcnet.report.page import report
+
+SCRIPT_FILE = Path(bcnet.report.__file__).with_name("page.js")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,8 +53,8 @@ def copied(run, tmp_path) -> Path:
 
 
 def test_names_cannot_inject_markup(page):
-    """The script is a category, part of a file name and of a label; it is shown as text, never as an element."""
-    assert "script" not in page.tags
+    """The script is a category, part of a file name and of a label; it is text, and the page's own the only element."""
+    assert page.scripts == [SCRIPT_FILE.read_text()]
     assert f"{SCRIPT} 0.90" in page.text
     assert f"BCNet $x$ {SCRIPT}" in page.text
     assert "<script>alert(1)<10.png" in page.text
@@ -62,7 +67,15 @@ def test_nothing_is_loaded_from_elsewhere(page, text):
     assert all(re.match(r"#|data:image/(jpeg|png);base64,", link) for link in links)
     inside_css = re.findall(r"url\(([^)]*)\)|@import", text)
     assert all(link.startswith("#") for link in inside_css)
-    assert ("content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in page.attributes
+    script = base64.b64encode(hashlib.sha256(SCRIPT_FILE.read_bytes()).digest()).decode()
+    policy = f"default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; img-src data:"
+    assert ("content", policy) in page.attributes
+
+
+def test_the_contents_link_to_every_section_in_order(text):
+    contents = text[text.index("<nav") : text.index("</nav>")]
+    sections = re.findall(r'<section id="([^"]*)">\n<h2>([^<]*)</h2>', text)
+    assert re.findall(r'href="#([^"]*)">([^<]*)<', contents) == sections
 
 
 def test_ids_are_unique_and_every_reference_has_one(page, text):

@@ -31,6 +31,7 @@ STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
 }
+LONG = 28  # letters of a label that leave a chart room enough
 INK = re.compile("(stroke|fill): #000000")
 NOT_FOR_A_PAGE = re.compile(r'^.*?(?=<svg)|<style.*?</style>|(?<=<g) id="[^"]*"|(?<=<svg)[^>]*(?= viewBox)', re.DOTALL)
 
@@ -129,7 +130,8 @@ def intervals(name: str, bars: Sequence[Interval], x: str) -> Markup:
         for place, bar in enumerate(bars):
             axes.plot([bar.low, bar.high], [place, place], color=bar.look.colour)
             axes.plot(bar.value, place, color=bar.look.colour, marker=bar.look.marker)
-        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+        names = [bar.label if len(bar.label) <= LONG else bar.label[: LONG - 1] + "…" for bar in bars]
+        axes.set_yticks(range(len(bars)), names)
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)

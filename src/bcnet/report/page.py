@@ -1,6 +1,9 @@
 """`bcnet report`: one self-contained page of a run, from its tables, metrics, training logs and predictions."""
 
+import base64
 import csv
+import hashlib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from bcnet.report.figures import DASHES, Line, Look, chart, data_uri, look, thin
 from bcnet.report.maps import colour_bar
 from bcnet.report.methods import Method, evaluate_command, methods
 
+SCRIPT = resources.files("bcnet.report").joinpath("page.js").read_text(encoding="utf-8")
 PICTURES = 8
 POINTS = 200  # of a training curve
 LONGEST = 640  # side of a shown picture, pixels
@@ -88,6 +92,9 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         colour_bar=colour_bar(),
         provenance={method: provenance_section.section(method, params.splits, reports) for method in looks},
         missing=missing,
+        script=Markup(SCRIPT),
+        # of all scripts the browser runs this one only, whatever else may have got into the page
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
     with atomic_output(reports / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")

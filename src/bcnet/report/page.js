@@ -1,0 +1,218 @@
+"use strict";
+// The page is whole without this script. With it its tables can be sorted, filtered and copied, its colours chosen, and
+// what is folded is printed too. Nothing of the page's content is ever read as markup: only textContent is written.
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// A cell's texts as [text, bold], without the marks of footnotes.
+function parts(cell) {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim().replace(/\s+/g, " ");
+    const parent = walker.currentNode.parentElement;
+    if (text && !parent.closest("sup")) found.push([text, parent.closest("strong") !== null]);
+  }
+  return found;
+}
+
+const words = (cell, between = " ") => parts(cell).map(([text]) => text).join(between);
+const heading = (body) => body.querySelector('th[scope="rowgroup"]');
+const entries = (body) => [...body.rows].filter((row) => !row.querySelector('th[scope="rowgroup"]'));
+
+// For each column of a table the cells of the head above it, from top to bottom.
+function columns(table) {
+  const above = [];
+  [...table.tHead.rows].forEach((row, level) => {
+    let column = 0;
+    for (const cell of row.cells) {
+      while (above[column]?.[level]) column += 1;
+      for (let end = column + cell.colSpan; column < end; column += 1) {
+        above[column] ??= [];
+        for (let down = 0; down < cell.rowSpan; down += 1) above[column][level + down] = cell;
+      }
+    }
+  });
+  return above.map((cells) => [...new Set(cells)]);
+}
+
+// Sorting: the rows of each body by a column, so that what is kept apart stays apart; empty cells last.
+
+const NUMBER = /^[+\u2212-]?\d+(\.\d+)?(?![\w.-])/;
+const isEmpty = (text) => text === "" || text === "—";
+
+function byColumn(rows, column) {
+  const texts = new Map(rows.map((row) => [row, words(row.cells[column])]));
+  const filled = [...texts.values()].filter((text) => !isEmpty(text));
+  const numeric = filled.length > 0 && filled.every((text) => NUMBER.test(text));
+  const value = (text) => parseFloat(NUMBER.exec(text)[0].replace("\u2212", "-"));
+  const compare = numeric ? (a, b) => value(a) - value(b) : (a, b) => a.localeCompare(b, "en", { numeric: true });
+  const order = (sign) => (one, other) => {
+    const [a, b] = [texts.get(one), texts.get(other)];
+    return isEmpty(a) || isEmpty(b) ? isEmpty(a) - isEmpty(b) : sign * compare(a, b);
+  };
+  return { ways: numeric ? ["descending", "ascending", null] : ["ascending", "descending", null], order };
+}
+
+function sortable(table) {
+  const bodies = [...table.tBodies].map((body) => [body, entries(body)]);
+  if (bodies.every(([, rows]) => rows.length < 2)) return;
+  let sorted = null;
+  columns(table).forEach((cells, column) => {
+    const head = cells.at(-1);
+    const button = element("button", { type: "button", className: "sort" }, ...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const { ways, order } = byColumn(bodies.flatMap(([, rows]) => rows), column);
+      const way = ways[(ways.indexOf(head.getAttribute("aria-sort")) + 1) % ways.length];
+      sorted?.removeAttribute("aria-sort");
+      if (way) head.setAttribute("aria-sort", way);
+      sorted = way && head;
+      const sign = way === "descending" ? -1 : 1;
+      for (const [body, rows] of bodies) body.append(...(way ? rows.toSorted(order(sign)) : rows));
+    });
+  });
+}
+
+// Filtering: a row is shown when it or its group's heading has every word.
+
+const FEW_ROWS = 3; // are seen at a glance
+
+function filter(table, label, status) {
+  const all = [...table.tBodies].reduce((count, body) => count + entries(body).length, 0);
+  if (all <= FEW_ROWS) return [];
+  const input = element("input", { type: "search", placeholder: "Filter rows" });
+  input.setAttribute("aria-label", `Filter the rows of: ${label}`);
+  input.addEventListener("input", () => {
+    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const body of table.tBodies) {
+      const group = heading(body);
+      const rows = entries(body);
+      for (const row of rows) {
+        const text = `${group ? words(group) : ""} ${words(row)}`.toLowerCase();
+        row.hidden = !wanted.every((word) => text.includes(word));
+      }
+      const left = rows.filter((row) => !row.hidden).length;
+      if (group) group.parentElement.hidden = left === 0;
+      shown += left;
+    }
+    status.textContent = wanted.length ? `${shown} of ${all} rows` : "";
+  });
+  return [input];
+}
+
+// Copying: the rows shown, in their order; the heading of a body is a column of its own.
+
+function content(table) {
+  const grouped = [...table.tBodies].some(heading);
+  const heads = columns(table).map((cells) => [[cells.map((cell) => words(cell)).join(", "), false]]);
+  const isText = columns(table).map((cells, column) => column === 0 || cells.at(-1).classList.contains("text"));
+  const rows = [...table.tBodies].flatMap((body) =>
+    entries(body)
+      .filter((row) => !row.hidden)
+      .map((row) => [
+        ...(grouped ? [[[heading(body) ? words(heading(body), ", ") : "", false]]] : []),
+        ...[...row.cells].map(parts),
+      ]),
+  );
+  return {
+    heads: grouped ? [[["Group", false]], ...heads] : heads,
+    isText: grouped ? [true, ...isText] : isText,
+    rows,
+  };
+}
+
+const line = (cells, isText, write) => cells.map((cell, column) => write(cell, isText[column]));
+
+function csv({ heads, isText, rows }) {
+  const field = (cell, text) => {
+    const plain = cell.map(([part]) => part).join(" ").replaceAll("\u2212", "-");
+    // A spreadsheet would run a name that begins like a formula.
+    const safe = isEmpty(plain) ? "" : text && /^[=+\-@]/.test(plain) ? `'${plain}` : plain;
+    return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return [heads, ...rows].map((row) => line(row, isText, field).join(",") + "\r\n").join("");
+}
+
+const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$" };
+Object.assign(TEX, { "\u2212": "$-$", "—": "---", "≥": "$\\geq$", "×": "$\\times$", "<": "$<$", ">": "$>$", "|": "$|$" });
+
+function latex({ heads, isText, rows }) {
+  const escaped = (text) => text.replace(/[\\~^±\u2212—≥×<>|]|[&%$#_{}]/g, (sign) => TEX[sign] ?? `\\${sign}`);
+  const field = (cell) => cell.map(([part, bold]) => (bold ? `\\textbf{${escaped(part)}}` : escaped(part))).join(" ");
+  const [top, ...body] = [heads, ...rows].map((row) => `${line(row, isText, field).join(" & ")} \\\\\n`);
+  const places = isText.map((text) => (text ? "l" : "r")).join("");
+  return `\\begin{tabular}{${places}}\n\\toprule\n${top}\\midrule\n${body.join("")}\\bottomrule\n\\end{tabular}\n`;
+}
+
+function markdown({ heads, isText, rows }) {
+  const escaped = (text) => text.replace(/[\\`*_[\]<>|#~]/g, "\\$&");
+  const field = (cell) => cell.map(([part, bold]) => (bold ? `**${escaped(part)}**` : escaped(part))).join(" ");
+  const [top, ...body] = [heads, ...rows].map((row) => `| ${line(row, isText, field).join(" | ")} |\n`);
+  return `${top}|${isText.map((text) => (text ? " --- |" : " ---: |")).join("")}\n${body.join("")}`;
+}
+
+const FORMATS = { CSV: csv, LaTeX: latex, Markdown: markdown };
+
+// Where the browser keeps the clipboard from a page that was opened from disk, the reader copies by hand.
+async function copy(text, name, status) {
+  try {
+    await navigator.clipboard.writeText(text);
+    status.textContent = `Copied as ${name}`;
+  } catch {
+    const area = element("textarea", { value: text, readOnly: true, rows: 12 });
+    area.setAttribute("aria-label", `The table as ${name}`);
+    const close = element("button", { type: "button", textContent: "Close" });
+    const dialog = element("dialog", {}, element("p", { textContent: `${name}, to be copied` }), area, close);
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+    area.select();
+  }
+}
+
+function tools(table, label) {
+  const status = element("span", { className: "soft" });
+  status.setAttribute("role", "status");
+  const buttons = Object.entries(FORMATS).map(([name, write]) => {
+    const button = element("button", { type: "button", textContent: name });
+    button.setAttribute("aria-label", `Copy as ${name}: ${label}`);
+    button.addEventListener("click", () => copy(write(content(table)), name, status));
+    return button;
+  });
+  const bar = element("div", { className: "tools" }, ...filter(table, label, status));
+  bar.append(element("span", { className: "soft", textContent: "Copy" }), ...buttons, status);
+  return bar;
+}
+
+for (const box of document.querySelectorAll(".table")) {
+  const table = box.querySelector("table");
+  box.prepend(tools(table, box.querySelector(".scroll").getAttribute("aria-label")));
+  sortable(table);
+}
+
+// Colours: as the system has them, or light, or dark.
+
+const themes = element("select", {}, ...["system", "light", "dark"].map((name) => new Option(name)));
+themes.addEventListener("change", () => (document.documentElement.dataset.theme = themes.value));
+document.querySelector("header").prepend(element("label", { className: "theme" }, "Colours ", themes));
+
+// What is folded is printed as well.
+
+const opened = new Set();
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open])")) {
+    opened.add(folded);
+    folded.open = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const folded of opened) folded.open = false;
+  opened.clear();
+});
