@@ -127,6 +127,7 @@ def evaluated(truth: dict, predictions: list[dict], iou_type: IouType = "segm") 
 def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
     """Predictions as `results.read` gives them."""
     texts = [each["segmentation"]["counts"] if iou_type == "segm" else "" for each in predictions]
+    occluders = [each["occluder"]["counts"] if each.get("occluder") else "" for each in predictions]
     return Predictions(
         iou_type,
         image=np.array([each["image_id"] for each in predictions], np.int64),
@@ -135,6 +136,8 @@ def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
         texts=np.frombuffer("".join(texts).encode(), np.uint8),
         ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
         boxes=np.reshape([each.get("bbox", [0] * 4) for each in predictions], (-1, 4)).astype(float),
+        occluder_texts=np.frombuffer("".join(occluders).encode(), np.uint8),
+        occluder_ends=np.cumsum([len(text) for text in occluders], dtype=np.int64),
     )
 
 

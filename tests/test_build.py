@@ -9,12 +9,14 @@ import pytest
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
+from bcnet.data.masks import decode
 from bcnet.files import InputError
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import DETECTORS, MAPS, MASK_HEADS, ModelFile, build, detect, load_model, losses_of, save_model
 from bcnet.models.mask_branch import RoIMaskBranch
 from bcnet.models.weights import write_weights
 from bcnet.params.models import Model, Predict, Variant
+from bcnet.predict import results
 from bcnet.training.loop import load_backbone
 
 SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
@@ -215,6 +217,41 @@ def test_the_mask_is_the_target_map_in_its_box_of_the_picture(mask_head: str) ->
         unsure = abs(expected - 0.5) < 1e-3
         assert (mask == (expected >= 0.5))[~unsure].all()
     assert 0.05 < found.masks.mean() < 0.95
+
+
+def test_occluder_masks_are_the_occluder_map_in_the_box_where_they_are_asked_for() -> None:
+    torch.manual_seed(0)
+    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet")
+    predict = Predict(short_side=64, max_side=90, score_threshold=0, occluders=True)
+    model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [{"id": i} for i in range(3)], {})
+    torch.nn.init.normal_(model.module.roi_heads.mask_head.head.predictors["occluder_mask"].predict.weight, std=3)
+    picture = np.random.default_rng(0).integers(0, 255, (30, 57, 3)).astype(np.uint8)
+    found = detect(model, picture, predict)
+    assert found.occluders is not None
+    for box, occluder, probabilities in zip(found.boxes, found.occluders, found.maps["occluder_mask"], strict=True):
+        expected = pasted(probabilities, box, 30, 57)
+        unsure = abs(expected - 0.5) < 1e-3
+        assert (occluder == (expected >= 0.5))[~unsure].all()
+    assert 0.05 < found.occluders.mean() < 0.95
+    entries = results(model, predict, picture, 4)
+    assert [decode(each["occluder"], 30, 57).tolist() for each in entries] == found.occluders.tolist()
+    silent = results(model, Predict(short_side=64, max_side=90), picture, 4)
+    assert silent == [{key: value for key, value in each.items() if key != "occluder"} for each in entries]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{"mask_head": "mask_rcnn"}, {"mask_head": "bcnet", "structure": "single"}, {"occluder": {"mask": False}}],
+)
+def test_a_head_without_an_occluder_mask_gives_none(head: dict) -> None:
+    variant = Variant.model_validate(
+        {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"} | head
+    )
+    predict = Predict(short_side=64, max_side=64, score_threshold=0, occluders=True)
+    model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [{"id": i} for i in range(3)], {})
+    entries = results(model, predict, np.zeros((30, 57, 3), np.uint8), 4)
+    assert entries
+    assert all("occluder" not in each for each in entries)
 
 
 def test_a_picture_without_detections_has_empty_arrays(model_file: Path) -> None:

@@ -222,6 +222,7 @@ def test_amodal_masks_are_checked_and_their_box_filled_in(tmp_path):
             {"amodal_segmentation": None},
             "annotation 7: amodal_segmentation: segmentation is None, expected polygons or RLE",
         ),
+        ({"visible_segmentation": [[1, 2]]}, "annotation 7: visible_segmentation: a polygon has 2 numbers"),
         ({"amodal_segmentation": [SQUARE], "amodal_bbox": [1, 2]}, r"annotation 7: amodal_bbox is \[1, 2\], expected"),
     ):
         with pytest.raises(InputError, match=expected):

@@ -26,7 +26,7 @@ def read(tmp_path):
 
 
 def assert_same(one: results.Predictions, other: results.Predictions) -> None:
-    for name in ("image", "category", "score", "texts", "ends", "boxes"):
+    for name in ("image", "category", "score", "texts", "ends", "boxes", "occluder_texts", "occluder_ends"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.iou_type, one.ids) == (other.iou_type, other.ids)
 
@@ -40,6 +40,48 @@ def test_blocks_of_any_size_give_the_same(read, monkeypatch, block, space):
     assert_same(read(text), columns(predictions))
     by_box = boxes(predictions)
     assert_same(read("[" + space.join(json.dumps(each) for each in by_box) + "]"), columns(by_box, "bbox"))
+
+
+def with_occluders(predictions: list[dict]) -> list[dict]:
+    """Each third prediction has the mask of another one in its image as occluder, some have none as null."""
+    first = {each["image_id"]: each["segmentation"] for each in reversed(predictions)}
+    for place, each in enumerate(predictions):
+        if place % 3 < 2:
+            each["occluder"] = dict(first[each["image_id"]]) if place % 3 else None
+    return predictions
+
+
+@pytest.mark.parametrize("block", [50, 700, 1 << 24])
+def test_predictions_may_have_an_occluder(read, monkeypatch, block):
+    truth, predictions = made(0)
+    predictions = with_occluders(predictions)
+    monkeypatch.setattr(results, "BLOCK", block)
+    found = read(predictions)
+    assert_same(found, columns(predictions))
+    assert 0 < len(found.occluder_texts) < len(found.texts)
+    order = sorted(predictions, key=lambda each: (each["image_id"], -each["score"]))
+    expected = [{key: value for key, value in each.items() if value is not None} for each in order]
+    assert results.entries(found, truth["images"]) == expected
+    whole = next(each for each in predictions if each.get("occluder"))
+    whole["occluder"]["counts"] = run_lengths(whole["occluder"]["counts"]).tolist()
+    assert_same(read(predictions), found)
+    by_box = [{**each, "occluder": "not read"} for each in boxes(predictions)]
+    assert not len(read(by_box).occluder_texts)
+
+
+@pytest.mark.parametrize(
+    ("occluder", "line"),
+    [
+        ({"size": [9, 9], "counts": "1"}, r"occluder: RLE size is \[9, 9\], expected the image's"),
+        ("RLE", "occluder: segmentation is 'RLE', expected polygons or RLE"),
+        ([], r"occluder: segmentation is \[\], expected polygons or RLE"),
+    ],
+)
+def test_a_wrong_occluder(read, occluder, line):
+    _, predictions = made(0)
+    predictions[2]["occluder"] = occluder
+    with pytest.raises(InputError, match=f"mine.json: prediction at place 2: {line}"):
+        read(predictions)
 
 
 def test_another_way_to_write_masks_gives_the_same(read, monkeypatch):

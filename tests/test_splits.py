@@ -209,6 +209,7 @@ def test_amodal_ground_truth_stands_in_place_of_the_visible(converted):
         one
         | {
             "segmentation": one["amodal_segmentation"],
+            "visible_segmentation": one["segmentation"],
             "bbox": one["amodal_bbox"],
             "area": one["bbox"][2] * one["bbox"][3] + 5,
         }

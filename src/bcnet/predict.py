@@ -32,11 +32,12 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
         image_id: for the results' `image_id`.
 
     Returns:
-        Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE). No `bbox`: pycocotools would
-        take its area for the mask's.
+        Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE), and `occluder` (the same, empty
+        where the model sees none) if `predict.occluders` asks for it and the head has such a map. No `bbox`:
+        pycocotools would take its area for the mask's.
     """
     found = detect(model, picture, predict)
-    return [
+    entries = [
         {
             "image_id": image_id,
             "category_id": model.categories[label]["id"],
@@ -45,6 +46,10 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
         }
         for label, score, mask in zip(found.classes, found.scores, found.masks, strict=True)
     ]
+    if found.occluders is not None:
+        for entry, occluder in zip(entries, found.occluders, strict=True):
+            entry["occluder"] = encode(occluder)
+    return entries
 
 
 def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:

@@ -220,6 +220,9 @@ def annotation_problems(
         yield f"bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
     if image and "amodal_segmentation" in annotation:
         yield from _amodal_problems(annotation, height, width)
+    if image and "visible_segmentation" in annotation:
+        wrong = list(segmentation_problems(annotation["visible_segmentation"], height, width))
+        yield from (f"visible_segmentation: {problem}" for problem in wrong)
 
 
 def _amodal_problems(annotation: dict, height: int, width: int) -> Iterator[str]:

@@ -38,7 +38,9 @@ class Predictions:
 
     `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `texts`: (bytes,) uint8, compressed RLE of masks, one
     after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and
-    height in pixels, zeros in one of masks; `ids`: what they have as `id`, if anything, which nothing reads.
+    height in pixels, zeros in one of masks; `occluder_texts`, `occluder_ends`: as `texts` and `ends`, of the masks that
+    they have as `occluder`, no bytes for one that has none; `ids`: what they have as `id`, if anything, which nothing
+    reads.
     """
 
     iou_type: IouType
@@ -48,6 +50,8 @@ class Predictions:
     texts: np.ndarray
     ends: np.ndarray
     boxes: np.ndarray
+    occluder_texts: np.ndarray
+    occluder_ends: np.ndarray
     ids: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
@@ -81,6 +85,7 @@ class _Mask(msgspec.Struct, gc=False):
     category_id: Id
     score: float
     segmentation: _Rle
+    occluder: _Rle | None = None
     id: int | str | None = None
 
 
@@ -130,6 +135,7 @@ def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview], quick: b
     """
     parts: list[Predictions] = []
     texts, starts = bytearray(), []
+    occluder_texts, occluder_starts = bytearray(), []
     iou_type: IouType = "segm"
     place = 0
     with ThreadPoolExecutor(1) as other:
@@ -149,7 +155,9 @@ def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview], quick: b
                 sound.append(other.submit(_sound, part.texts, part.ends, known.pixels(part.image)))
             starts.append(len(texts))
             texts += part.texts.data
-            parts.append(replace(part, texts=part.texts[:0]))
+            occluder_starts.append(len(occluder_texts))
+            occluder_texts += part.occluder_texts.data
+            parts.append(replace(part, texts=part.texts[:0], occluder_texts=part.texts[:0]))
         if not all(each.result() for each in sound):
             return None
     columns = {
@@ -160,6 +168,10 @@ def _of_blocks(path: Path, known: _Known, blocks: Iterable[memoryview], quick: b
         iou_type,
         texts=np.frombuffer(texts, np.uint8),
         ends=np.concatenate([start + part.ends for start, part in zip(starts, parts, strict=True)]),
+        occluder_texts=np.frombuffer(occluder_texts, np.uint8),
+        occluder_ends=np.concatenate(
+            [start + part.occluder_ends for start, part in zip(occluder_starts, parts, strict=True)]
+        ),
         ids=tuple(chain.from_iterable(part.ids for part in parts)),
         **columns,
     )
@@ -219,23 +231,36 @@ def _plain(block: memoryview, known: _Known, iou_type: IouType) -> tuple[Predict
     sound = known.images.keys() >= set(image_ids) and known.categories >= set(category_ids)
     if not sound or not np.isfinite(score).all():
         return None
-    texts, ends, boxes = np.empty(0, np.uint8), np.zeros(len(image), np.int64), np.zeros((len(image), 4))
+    masks = occluders = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
+    boxes = np.zeros((len(image), 4))
     if iou_type == "bbox":
         boxes = np.array([each.bbox for each in entries], np.float64).reshape(-1, 4)
         if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
             return None
     else:
         sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(image_ids)}
-        masks = [each.segmentation for each in entries]
-        if any(mask.size != sizes[i] for mask, i in zip(masks, image_ids, strict=True)):
+        shapes = _joined([each.segmentation for each in entries], image_ids, sizes)
+        there = [place for place, each in enumerate(entries) if each.occluder is not None]
+        in_front = _joined([entries[place].occluder for place in there], [image_ids[place] for place in there], sizes)
+        if shapes is None or in_front is None or not _sound(*in_front, known.pixels(image[there])):
             return None
-        counts = [mask.counts for mask in masks]
-        texts = np.frombuffer("".join(counts).encode(), np.uint8)
-        ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
-        if len(texts) != (ends[-1] if len(ends) else 0):  # not ASCII
-            return None
+        masks, lengths = shapes, occluders[1].copy()
+        lengths[there] = np.diff(in_front[1], prepend=0)
+        occluders = in_front[0], lengths.cumsum()
     ids = tuple(each.id for each in entries if each.id is not None)
-    return Predictions(iou_type, image, category, score, texts, ends, boxes, ids), count
+    return Predictions(iou_type, image, category, score, *masks, boxes, *occluders, ids), count
+
+
+def _joined(
+    masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The strings of masks as bytes and where each ends; None if one is not ASCII or not of its image's size."""
+    if any(mask.size != sizes[i] for mask, i in zip(masks, images, strict=True)):
+        return None
+    counts = [mask.counts for mask in masks]
+    texts = np.frombuffer("".join(counts).encode(), np.uint8)
+    ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
+    return (texts, ends) if len(texts) == ends.max(initial=0) else None
 
 
 @njit(cache=True, nogil=True)
@@ -280,10 +305,14 @@ def _checked(path: Path, entries: list[Any], place: int, known: _Known, iou_type
         if wrong := problem(entry, known.images, known.categories, iou_type):
             raise InputError(f"{path}: prediction at place {index}: {wrong}")
     sound = [entry for _, entry in kept]
-    texts = [""] * len(sound)
+    texts = occluders = [""] * len(sound)
     if iou_type == "segm":
         sizes = [(image["height"], image["width"]) for image in (known.images[each["image_id"]] for each in sound)]
         texts = [to_rle(each["segmentation"], *size)["counts"] for each, size in zip(sound, sizes, strict=True)]
+        occluders = [
+            to_rle(occluder, *size)["counts"] if (occluder := each.get("occluder")) is not None else ""
+            for each, size in zip(sound, sizes, strict=True)
+        ]
     return Predictions(
         iou_type,
         image=np.array([each["image_id"] for each in sound], np.int64),
@@ -292,6 +321,8 @@ def _checked(path: Path, entries: list[Any], place: int, known: _Known, iou_type
         texts=np.frombuffer("".join(texts).encode(), np.uint8),
         ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
         boxes=np.array([each["bbox"] if iou_type == "bbox" else [0] * 4 for each in sound], np.float64).reshape(-1, 4),
+        occluder_texts=np.frombuffer("".join(occluders).encode(), np.uint8),
+        occluder_ends=np.cumsum([len(text) for text in occluders], dtype=np.int64),
         ids=tuple(str(each["id"]) for each in sound if each.get("id") is not None),
     ), len(entries)
 
@@ -363,7 +394,12 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     if iou_type == "segm":
         image = images[entry["image_id"]]
         size, shape = (image["height"], image["width"]), entry.get("segmentation")
-        return None if _is_plain_mask(shape, size) else segmentation_problem(shape, *size)
+        if not _is_plain_mask(shape, size) and (wrong := segmentation_problem(shape, *size)):
+            return wrong
+        occluder = entry.get("occluder")
+        if occluder is None or _is_plain_mask(occluder, size):
+            return None
+        return f"occluder: {wrong}" if (wrong := segmentation_problem(occluder, *size)) else None
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
@@ -389,14 +425,20 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
         images: entries of the ground truth, with `height` and `width`.
     """
     sizes = {image["id"]: [image["height"], image["width"]] for image in images}
-    found = []
+    found: list[dict[str, Any]] = []
+
+    def rle(texts: np.ndarray, ends: np.ndarray, place: int) -> dict[str, Any]:
+        counts = texts[ends[place - 1] if place else 0 : ends[place]].tobytes().decode()
+        return {"size": sizes[int(predictions.image[place])], "counts": counts}
+
     for place in np.lexsort((-predictions.score, predictions.image)).tolist():
-        image = int(predictions.image[place])
+        entry: dict[str, Any] = {"image_id": int(predictions.image[place]), "category_id": int(predictions.category[place])}
+        entry["score"] = float(predictions.score[place])
         if predictions.iou_type == "bbox":
-            shape: Any = predictions.boxes[place].tolist()
+            entry["bbox"] = predictions.boxes[place].tolist()
         else:
-            text = predictions.texts[predictions.ends[place - 1] if place else 0 : predictions.ends[place]]
-            shape = {"size": sizes[image], "counts": text.tobytes().decode()}
-        about = {"image_id": image, "category_id": int(predictions.category[place])}
-        found.append(about | {"score": float(predictions.score[place]), SHAPE[predictions.iou_type]: shape})
+            entry["segmentation"] = rle(predictions.texts, predictions.ends, place)
+            occluder = rle(predictions.occluder_texts, predictions.occluder_ends, place)
+            entry |= {"occluder": occluder} if occluder["counts"] else {}
+        found.append(entry)
     return found

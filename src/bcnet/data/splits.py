@@ -26,9 +26,10 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     """Write the COCO file, and the occlusion table, of the images whose value (`image_value`) reaches the threshold.
 
     Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
-    `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones; the choice is made, and
-    `occlusion` stays, of what is visible. With `masks: visible` objects that are visible nowhere are left out: no
-    prediction could find them. `info.split` tells all of this (docs/architecture.md, "Split").
+    `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones, and the visible masks as
+    `visible_segmentation`; the choice is made, and `occlusion` stays, of what is visible. With `masks: visible` objects
+    that are visible nowhere are left out: no prediction could find them. `info.split` tells all of this
+    (docs/architecture.md, "Split").
 
     Args:
         annotations: a file that `convert` wrote.
@@ -139,6 +140,7 @@ def _amodal(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
         if annotation.get("amodal_segmentation") is None:
             raise InputError(f"{where} has no 'amodal_segmentation', which masks: amodal needs of every annotation")
         amodal = {"segmentation": annotation["amodal_segmentation"], "bbox": annotation.get("amodal_bbox")}
+        amodal["visible_segmentation"] = annotation["segmentation"]
         swapped.append(annotation | amodal | {"area": None})  # None: the mask's, filled in by the check
         if problem := coco.annotation_problem(swapped[-1], images, categories):
             raise InputError(f"{where}: amodal: {problem}")

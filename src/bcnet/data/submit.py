@@ -77,7 +77,7 @@ def _problem(entry: Any, images: Mapping[int, dict], found: Counter[int]) -> str
     """What the server would refuse or count wrongly, None if nothing; the prediction is counted in `found`."""
     if problem := results.problem(entry, images, CATEGORY_IDS, "segm"):
         return problem
-    if other := entry.keys() - set(KEYS):
+    if other := entry.keys() - {*KEYS, "occluder"}:  # which is left out
         return f"{min(other)}: expected exactly {', '.join(KEYS)}"
     if not isinstance(entry["segmentation"], dict) or not isinstance(entry["segmentation"]["counts"], str):
         return "segmentation: expected compressed RLE, whose counts are a string"

@@ -69,6 +69,14 @@ class Objects(NamedTuple):
     occluder_stop: np.ndarray
 
 
+class Masks(NamedTuple):
+    """Compressed RLE of masks: (bytes,) uint8, those of a mask from `start` to `stop`."""
+
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+
 class Outcomes(NamedTuple):
     """What became of D detections and G objects. By mask where the predictions are masks, else by box.
 
@@ -141,16 +149,16 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
         area=column("area", np.float64),
         crowd=column("iscrowd", np.bool_),
         boxes=column("bbox", np.float64).reshape(-1, 4),
-        **dict(zip(("texts", "start", "stop"), _joined(masks, order), strict=True)),
+        **dict(zip(("texts", "start", "stop"), joined(masks, order), strict=True)),
         points=np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths)),
         polygon_ends=np.cumsum(lengths, dtype=np.int64),
         first_polygon=np.concatenate([[0], last_polygon[:-1]]).astype(np.int64)[order] if len(order) else order,
         last_polygon=last_polygon[order],
-        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), _joined(occluders, order), strict=True)),
+        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), joined(occluders, order), strict=True)),
     )
 
 
-def _joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Texts as bytes in one array, and where each starts and stops, in that order."""
     stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
     starts = np.concatenate([[0], stops[:-1]]).astype(np.int64) if len(stops) else stops

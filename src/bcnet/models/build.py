@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.layers import ShapeSpec
+from detectron2.layers import ShapeSpec, paste_masks_in_image
 from detectron2.modeling import FPN, GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
@@ -169,6 +169,7 @@ class Detections:
     boxes: np.ndarray  # (N, 4) float32: left, top, right, bottom of the RoI, in pixels of the picture
     masks: np.ndarray  # (N, H, W) bool
     maps: dict[str, np.ndarray]  # (N, S, S) float32 each: probabilities in the RoI, by the names of the head's maps
+    occluders: np.ndarray | None = None  # (N, H, W) bool, `occluder_mask` in the picture, where it was asked for
 
 
 def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detections:
@@ -177,7 +178,7 @@ def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detection
     Args:
         model: the model; its module is on the device that computes.
         picture: (H, W, 3) uint8, RGB.
-        predict: the views that the picture is shown in.
+        predict: the views that the picture is shown in, and whether occluder masks are wanted.
 
     Returns:
         Detections whose maps are those that the head has; `target_mask` is always among them, and is the one whose
@@ -194,8 +195,12 @@ def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detection
         found.target_mask = found.pred_masks  # which the next line replaces by masks of the picture's size
         found = detector_postprocess(found, height, width).to("cpu")
     maps = {name: found.get(name)[:, 0].numpy() for name in MAPS if found.has(name)}
+    occluders = None
+    if predict.occluders and found.has("occluder_mask"):
+        occluders = paste_masks_in_image(found.occluder_mask[:, 0], found.pred_boxes, (height, width), 0.5).numpy()
     boxes = found.pred_boxes.tensor.numpy()
-    return Detections(found.pred_classes.tolist(), found.scores.tolist(), boxes, found.pred_masks.numpy(), maps)
+    masks = found.pred_masks.numpy()
+    return Detections(found.pred_classes.tolist(), found.scores.tolist(), boxes, masks, maps, occluders)
 
 
 def pick_device() -> torch.device:

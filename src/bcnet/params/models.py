@@ -76,6 +76,7 @@ class Predict(Section):
     score_threshold: Share = 0.05
     nms: Share = 0.5
     detections: int = Field(100, ge=1, le=100)
+    occluders: bool = False  # the occluder mask of each detection is written, too, where the head predicts one
     fcos: FcosPredict = FcosPredict()  # in the place of score_threshold and nms
 
     @model_validator(mode="after")
