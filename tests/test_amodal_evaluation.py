@@ -63,9 +63,38 @@ def test_exact_masks_are_worth_one_where_they_count(made, tmp_path, truth, predi
         assert metrics["segm"]["AP"] == metrics["bbox"]["AP"] == pytest.approx(1)
     else:
         assert 0.2 < metrics["segm"]["AP"] < 0.98
+    if truth == "visible":
+        assert metrics["amodal"] is None
+    else:
+        invisible = metrics["amodal"]["invisible"]
+        exact = float(predicted == "amodal")
+        assert [invisible[name] for name in ("AP", "AP50", "AP75", "IoU")] == pytest.approx([exact] * 4)
+        assert 0 < invisible["matched"] <= invisible["objects"] < objects
+    assert metrics["order"] is None
     assert metrics["provenance"]["split"]["masks"] == truth
     assert set(table["masks"].to_pylist()) == {truth}
     assert metrics["provenance"]["objects"] == (objects if truth == "amodal" else objects - 1)
+
+
+@pytest.mark.parametrize("truth", KEY)
+@pytest.mark.parametrize("in_front", [True, False])
+def test_exact_occluders_tell_the_order_if_they_know_it(made, tmp_path, truth, in_front):
+    """Those of `convert.in_front` are right wherever they decide, those of the default are not."""
+    folder, _ = made
+    convert(folder / "all.json", tmp_path / "ordered.json", Convert(in_front=in_front), 1)
+    keys = ("image_id", "category_id", "segmentation", "occluder")
+    predictions = [
+        {key: one[key] for key in keys} | {"score": 0.9}
+        for one in coco.read(tmp_path / "ordered.json")["annotations"]
+        if one["id"] != 999
+    ]
+    write_json(tmp_path / "predicted.json", predictions)
+    evaluate(folder / f"{truth}.json", tmp_path / "predicted.json", tmp_path / "out.json", Evaluate())
+    order = json.loads((tmp_path / "out.json").read_text())["order"]
+    assert order["known"] >= order["pairs"] > 10
+    assert (order["accuracy_decided"] == 1) == in_front
+    assert order["accuracy_decided"] > 0.5
+    assert 0.5 < order["masks_alone"]["accuracy_decided"] < 1
 
 
 def test_amodal_training_sees_whole_objects_and_whole_occluders(made):

@@ -47,6 +47,8 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "recall",
         "failures",
         "leak",
+        "amodal",
+        "order",
         "tide",
         "calibration",
         "categories",

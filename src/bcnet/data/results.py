@@ -432,7 +432,10 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
         return {"size": sizes[int(predictions.image[place])], "counts": counts}
 
     for place in np.lexsort((-predictions.score, predictions.image)).tolist():
-        entry: dict[str, Any] = {"image_id": int(predictions.image[place]), "category_id": int(predictions.category[place])}
+        entry: dict[str, Any] = {
+            "image_id": int(predictions.image[place]),
+            "category_id": int(predictions.category[place]),
+        }
         entry["score"] = float(predictions.score[place])
         if predictions.iou_type == "bbox":
             entry["bbox"] = predictions.boxes[place].tolist()

@@ -13,7 +13,9 @@ from bcnet.data import coco, results
 from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.detections import detection_table
+from bcnet.evaluation.invisible import invisible, is_amodal
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table
+from bcnet.evaluation.order import has_order, order
 from bcnet.evaluation.outcomes import KINDS, detections_of, objects_of, outcomes
 from bcnet.evaluation.resampling import Run, run_of
 from bcnet.evaluation.separated import separated
@@ -26,7 +28,8 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/architecture.md).
 
     Masks are evaluated as masks and by the boxes around them. A file of boxes has no mask numbers, and its objects are
-    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it.
+    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it. Invisible
+    parts are evaluated where the ground truth is amodal, the order where it has `depth` and predictions an `occluder`.
 
     Args:
         annotations: a split or any COCO-format file.
@@ -41,8 +44,10 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
     content = coco.read(annotations)
     converted = _is_converted(annotations, content["annotations"])
+    amodal = is_amodal(annotations, content["annotations"])
     split = _split_of(annotations, content)
     found = results.read(predictions, content, set(split.get("other_images", ())))
+    ordered = len(found.occluder_texts) > 0 and has_order(annotations, content["annotations"])
     provenance = _provenance_of(predictions)
     remarks = results.remarks(found, len(content["images"]))
     for remark in remarks:
@@ -72,6 +77,8 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         "recall": by_occlusion(table, settings.bins(), detections, objects, became) if converted else None,
         "failures": failure_shares(table) if masks else None,
         "leak": leak_rate(table) if masks and converted else None,
+        "amodal": {"invisible": invisible(content, detections, objects, became, sizes)} if masks and amodal else None,
+        "order": order(content, found, detections, objects, became, sizes) if ordered else None,
         **errors(detections, objects, became),
         "categories": _of_categories(content["categories"], table, runs),
     }

@@ -11,8 +11,8 @@ from numba import njit
 from bcnet.data.masks import to_rle
 from bcnet.data.runs import area, difference, shared_area
 from bcnet.evaluation.matching import IOU_THRESHOLDS, match
-from bcnet.evaluation.occlusion_ap import FALSE, IGNORED, ap_by_bin
-from bcnet.evaluation.outcomes import CHUNK, Detections, Masks, Objects, Outcomes, joined
+from bcnet.evaluation.occlusion_ap import ap_by_bin
+from bcnet.evaluation.outcomes import CHUNK, CROWD, NOTHING, Detections, Masks, Objects, Outcomes, joined
 from bcnet.evaluation.overlap import boxes_around, decode_all, mask_iou
 from bcnet.files import InputError
 from bcnet.progress import in_threads
@@ -63,7 +63,7 @@ def invisible(
     of_image = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     masks = [to_rle(each["visible_segmentation"], *of_image[each["image_id"]]) for each in content["annotations"]]
     visible = Masks(*joined([mask["counts"] for mask in masks], objects.place))
-    given = np.full((len(detections.place), len(IOU_THRESHOLDS)), FALSE, np.int32)
+    given = np.full((len(detections.place), len(IOU_THRESHOLDS)), NOTHING, np.int32)
     hides, iou = np.zeros(len(objects.place), np.bool_), np.full(len(objects.place), np.nan)
     heights = np.array([height for height, _ in sizes], np.int64)
 
@@ -123,8 +123,8 @@ def _of_images(
         taken = match(overlap, crowd, ~counted)
         for d in range(d1 - d0):
             for t in range(taken.shape[1]):
-                if taken[d, t] >= 0:
-                    given[d0 + d, t] = g0 + taken[d, t] if counted[taken[d, t]] else IGNORED
+                if taken[d, t] >= 0:  # one without an invisible part is left out as a crowd is
+                    given[d0 + d, t] = np.int32(g0 + taken[d, t] if counted[taken[d, t]] else CROWD)
         for g in range(g1 - g0):
             hides[g0 + g] = counted[g]
             if found[g0 + g] >= 0:
