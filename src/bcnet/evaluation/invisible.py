@@ -151,18 +151,13 @@ def invisible_iou(
     Returns:
         (D, G) float64 and (G,) int64.
     """
-    shared, beyond = np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, np.int64)
-    pixels = np.zeros(len(their_ends), np.int64)
+    ious, pixels = np.zeros(wanted.shape), np.zeros(len(their_ends), np.int64)
     for g in range(len(their_ends)):
         view = seen[seen_ends[g - 1] if g else 0 : seen_ends[g]]
         part = difference(theirs[their_ends[g - 1] if g else 0 : their_ends[g]], view)
         pixels[g] = area(part)
         for d in np.flatnonzero(wanted[:, g]):
             mask = ours[our_ends[d - 1] if d else 0 : our_ends[d]]
-            shared[d, g], beyond[d, g] = shared_area(mask, part), area(mask) - shared_area(mask, view)
-    ious = np.zeros(wanted.shape)
-    for d in range(len(our_ends)):
-        for g in range(len(their_ends)):
-            if shared[d, g] > 0:
-                ious[d, g] = shared[d, g] / (beyond[d, g] + pixels[g] - shared[d, g])
+            if shared := shared_area(mask, part):
+                ious[d, g] = shared / (area(mask) - shared_area(mask, view) + pixels[g] - shared)
     return ious, pixels
