@@ -13,7 +13,7 @@ from bcnet.data.runs import area, difference, shared_area
 from bcnet.evaluation.matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.occlusion_ap import ap_by_bin
 from bcnet.evaluation.outcomes import CHUNK, CROWD, NOTHING, Detections, Masks, Objects, Outcomes, joined
-from bcnet.evaluation.overlap import boxes_around, decode_all, mask_iou
+from bcnet.evaluation.overlap import areas, boxes_around, decode_all, mask_iou
 from bcnet.files import InputError
 from bcnet.progress import in_threads
 
@@ -60,15 +60,13 @@ def invisible(
         matching by amodal masks gives a detection at IoU .5; `IoU`: its mean with their invisible part. 0 to 1, None
         without such objects.
     """
-    of_image = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    masks = [to_rle(each["visible_segmentation"], *of_image[each["image_id"]]) for each in content["annotations"]]
-    visible = Masks(*joined([mask["counts"] for mask in masks], objects.place))
+    amodal, visible = (_masks(content, key, objects) for key in ("segmentation", "visible_segmentation"))
     given = np.full((len(detections.place), len(IOU_THRESHOLDS)), NOTHING, np.int32)
     hides, iou = np.zeros(len(objects.place), np.bool_), np.full(len(objects.place), np.nan)
     heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(chunk: tuple[int, int]) -> None:
-        _of_images(*chunk, heights, detections, objects, outcomes.detection[:, 0], visible, given, hides, iou)
+        _of_images(*chunk, heights, detections, objects, outcomes.detection[:, 0], amodal, visible, given, hides, iou)
 
     in_threads(of_images, list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)])), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
@@ -86,6 +84,13 @@ def invisible(
     return numbers
 
 
+def _masks(content: dict[str, Any], key: str, objects: Objects) -> Masks:
+    """The masks that the annotations of `objects` have under that key."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    masks = [to_rle(each[key], *sizes[each["image_id"]])["counts"] for each in content["annotations"]]
+    return Masks(*joined(masks, objects.place))
+
+
 @njit(cache=True, nogil=True)
 def _of_images(
     first: int,
@@ -94,6 +99,7 @@ def _of_images(
     detections: Detections,
     objects: Objects,
     found: np.ndarray,
+    amodal: Masks,
     visible: Masks,
     given: np.ndarray,
     hides: np.ndarray,
@@ -108,13 +114,14 @@ def _of_images(
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
         g0, g1 = objects.ends[image - 1] if image else 0, objects.ends[image]
         ours, our_ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
-        theirs, their_ends = decode_all(objects.texts, objects.start[g0:g1], objects.stop[g0:g1])
+        theirs, their_ends = decode_all(amodal.texts, amodal.start[g0:g1], amodal.stop[g0:g1])
         seen, seen_ends = decode_all(visible.texts, visible.start[g0:g1], visible.stop[g0:g1])
         our_boxes = boxes_around(ours, our_ends, heights[image])
         their_boxes = boxes_around(theirs, their_ends, heights[image])
         crowd = objects.crowd[g0:g1]
         same = detections.category[d0:d1].reshape(-1, 1) == objects.category[g0:g1].reshape(1, -1)
-        ious = mask_iou(ours, our_ends, our_boxes, theirs, their_ends, their_boxes, crowd, same)
+        our_areas = areas(ours, our_ends).astype(np.float64)
+        ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
         of_object = same & (ious >= LEAST)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)
         counted = ~crowd & (pixels >= MIN_PIXELS)
@@ -158,6 +165,7 @@ def invisible_iou(
         pixels[g] = area(part)
         for d in np.flatnonzero(wanted[:, g]):
             mask = ours[our_ends[d - 1] if d else 0 : our_ends[d]]
-            if shared := shared_area(mask, part):
+            shared = shared_area(mask, part)
+            if shared > 0:
                 ious[d, g] = shared / (area(mask) - shared_area(mask, view) + pixels[g] - shared)
     return ious, pixels
