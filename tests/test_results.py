@@ -84,6 +84,14 @@ def test_a_wrong_occluder(read, occluder, line):
         read(predictions)
 
 
+@pytest.mark.parametrize("change", [lambda counts: counts[:-1], lambda counts: counts + "1", lambda counts: "é"])
+def test_an_occluder_whose_counts_are_broken(read, change):
+    predictions = with_occluders(made(0)[1])
+    predictions[1]["occluder"]["counts"] = change(predictions[1]["occluder"]["counts"])
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 1: occluder: RLE counts"):
+        read(predictions)
+
+
 def test_another_way_to_write_masks_gives_the_same(read, monkeypatch):
     """Block by block, one of them not as the COCO API writes it."""
     truth, predictions = made(0)
