@@ -22,7 +22,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bcnet.data import coco, results
+from bcnet.data import coco, results_file
 from bcnet.evaluation.coco_ap import coco_numbers
 from bcnet.evaluation.detections import detection_table
 from bcnet.evaluation.evaluate import evaluate
@@ -75,7 +75,7 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
     content = coco.read(folder / "truth.json")
-    found = results.read(folder / "found.json", content)
+    found = results_file.read(folder / "found.json", content)
     images = sorted(content["images"], key=lambda image: image["id"])
     ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
     detections, objects = detections_of(found, ids), objects_of(content, ids)

@@ -125,7 +125,7 @@ def evaluated(truth: dict, predictions: list[dict], iou_type: IouType = "segm") 
 
 
 def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
-    """Predictions as `results.read` gives them."""
+    """Predictions as `results_file.read` gives them."""
     texts = [each["segmentation"]["counts"] if iou_type == "segm" else "" for each in predictions]
     occluders = [each["occluder"]["counts"] if each.get("occluder") else "" for each in predictions]
     return Predictions(

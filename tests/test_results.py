@@ -8,7 +8,7 @@ from evaluation_factory import boxes, columns, made
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcnet.data import results
+from bcnet.data import results, results_file
 from bcnet.data.masks import run_lengths, segmentation_problem, to_rle
 from bcnet.files import InputError
 
@@ -20,7 +20,7 @@ def read(tmp_path):
     def read(content: object, left_out: frozenset[int] = frozenset()) -> results.Predictions:
         path = tmp_path / "mine.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return results.read(path, made(0)[0], left_out)
+        return results_file.read(path, made(0)[0], left_out)
 
     return read
 
@@ -35,7 +35,7 @@ def assert_same(one: results.Predictions, other: results.Predictions) -> None:
 @pytest.mark.parametrize("space", [", ", ",", ",\n  "])
 def test_blocks_of_any_size_give_the_same(read, monkeypatch, block, space):
     _, predictions = made(0)
-    monkeypatch.setattr(results, "BLOCK", block)
+    monkeypatch.setattr(results_file, "BLOCK", block)
     text = "[" + space.join(json.dumps(each) for each in predictions) + "]\n"
     assert_same(read(text), columns(predictions))
     by_box = boxes(predictions)
@@ -55,7 +55,7 @@ def with_occluders(predictions: list[dict]) -> list[dict]:
 def test_predictions_may_have_an_occluder(read, monkeypatch, block):
     truth, predictions = made(0)
     predictions = with_occluders(predictions)
-    monkeypatch.setattr(results, "BLOCK", block)
+    monkeypatch.setattr(results_file, "BLOCK", block)
     found = read(predictions)
     assert_same(found, columns(predictions))
     assert 0 < len(found.occluder_texts) < len(found.texts)
@@ -99,7 +99,7 @@ def test_another_way_to_write_masks_gives_the_same(read, monkeypatch):
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     rle = predictions[4]["segmentation"]
     rle["counts"] = run_lengths(rle["counts"]).tolist()
-    monkeypatch.setattr(results, "BLOCK", 400)
+    monkeypatch.setattr(results_file, "BLOCK", 400)
     assert_same(read(predictions), expected)
     polygon = next(each for each in truth["annotations"] if isinstance(each["segmentation"], list))
     size = sizes[polygon["image_id"]]
@@ -109,14 +109,14 @@ def test_another_way_to_write_masks_gives_the_same(read, monkeypatch):
 
 def test_objects_within_predictions_are_no_border(read, monkeypatch):
     _, predictions = made(0)
-    monkeypatch.setattr(results, "BLOCK", 90)
+    monkeypatch.setattr(results_file, "BLOCK", 90)
     more = [{"parts": [{"a": 1}, {"b": "}, {"}], **each} for each in predictions]
     assert_same(read(more), columns(predictions))
 
 
 def test_predictions_of_images_that_are_left_out(read, monkeypatch):
     _, predictions = made(0)
-    monkeypatch.setattr(results, "BLOCK", 500)
+    monkeypatch.setattr(results_file, "BLOCK", 500)
     strays = [{**predictions[0], "image_id": 7000, "category_id": 99}]
     assert_same(read([*strays, *predictions, *strays], frozenset({7000})), columns(predictions))
     odd = {**predictions[0], "segmentation": {"size": [1, 1], "counts": [1]}}
@@ -145,12 +145,12 @@ def test_what_is_no_list_of_predictions(read, content, line):
 def test_bytes_that_are_no_text(read, tmp_path):
     (tmp_path / "bytes.json").write_bytes(b'[{"image_id": "\xff\xfe"}]')
     with pytest.raises(InputError, match=r"bytes\.json: not valid JSON"):
-        results.read(tmp_path / "bytes.json", made(0)[0])
+        results_file.read(tmp_path / "bytes.json", made(0)[0])
 
 
 def test_a_list_without_end_is_not_read_to_its_end(read, monkeypatch):
-    monkeypatch.setattr(results, "BLOCK", 1000)
-    monkeypatch.setattr(results, "LONGEST", 5000)
+    monkeypatch.setattr(results_file, "BLOCK", 1000)
+    monkeypatch.setattr(results_file, "LONGEST", 5000)
     with pytest.raises(InputError, match="no end of a prediction in 5000 bytes: expected COCO's result format"):
         read("[" + "0," * 50_000 + "0]")
 

@@ -125,6 +125,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     content["predict"] |= {"short_side": 64, "max_side": 64, "score_threshold": 0.0, "detections": 3}
     variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
     content["variants"] = {"bcnet": variant}
+    content["tables"]["reproduces"] = {}
+    content["tables"]["published"] = []
     content["model"] |= {"fpn_channels": 32, "box_channels": 32}
     yaml.dump(content, tmp_path / "params.yaml")
     (folder / "images/test").mkdir(parents=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bcnet.data import coco, coco2017, cocoa, kins, results, shapes
+from bcnet.data import coco, coco2017, cocoa, kins, results, results_file, shapes
 from bcnet.data.picture_folders import link_pictures, own_folder
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
@@ -108,7 +108,7 @@ def bring(brought: Brought, name: str, folder: Path) -> None:
         InputError: not COCO's result format, or not of this dataset's val images and categories.
     """
     truth = coco.read(_annotations(folder, "val"))
-    found = results.read(brought.file, truth)
+    found = results_file.read(brought.file, truth)
     out = folder / "predictions" / name / "brought"
     about = {"origin": "brought", "name": name, "label": brought.label, "dataset": folder.name}
     write_json(out / "val.provenance.json", {**about, "file_sha256": sha256(brought.file)}, indent=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from bcnet.data import coco, results
+from bcnet.data import coco, results, results_file
 from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.detections import detection_table
@@ -46,7 +46,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     converted = _is_converted(annotations, content["annotations"])
     amodal = is_amodal(annotations, content["annotations"])
     split = _split_of(annotations, content)
-    found = results.read(predictions, content, set(split.get("other_images", ())))
+    found = results_file.read(predictions, content, set(split.get("other_images", ())))
     ordered = len(found.occluder_texts) > 0 and has_order(annotations, content["annotations"])
     provenance = _provenance_of(predictions)
     remarks = results.remarks(found, len(content["images"]))
