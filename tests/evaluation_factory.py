@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from bcnet.data.results import IouType, Predictions
 from bcnet.evaluation.detections import detection_table, schema
 from bcnet.evaluation.occlusion_metrics import MATCHED, object_table
-from bcnet.evaluation.outcomes import Detections, Objects, Outcomes, detections_of, objects_of, outcomes
+from bcnet.evaluation.outcomes import KINDS, Detections, Objects, Outcomes, detections_of, objects_of, outcomes
 from bcnet.evaluation.resampling import PRECISION, RECALL, Run, run_of
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -95,6 +95,19 @@ def occlusion(cover: float) -> dict[str, Any]:
     return {"box_cover": cover, "mask_cover": 0.0, "max_box_iou": 0.5, "n_occluders": 1, "same_category": False}
 
 
+def vary_occlusion(truth: dict) -> None:
+    """Give objects none, one or two occluders, of either category, and let some be separated."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    for place, annotation in enumerate(truth["annotations"]):
+        x, y, width, height = annotation["bbox"]
+        annotation["occlusion"] |= {"n_occluders": place % 3, "same_category": place % 3 > 0 and place % 2 == 0}
+        annotation["occlusion"] |= {"mask_cover": place % 7 / 6, "max_box_iou": place % 5 / 4}
+        annotation["separated"] = place % 4 == 1
+        if place % 3:
+            left = max(0, x - width // 2)
+            annotation["occluder"] = rle((left, y, x + width - left, height), sizes[annotation["image_id"]])
+
+
 def boxes(predictions: list[dict]) -> list[dict]:
     """The same predictions as boxes around the masks."""
     keys = ("image_id", "category_id", "score")
@@ -149,8 +162,9 @@ def tables(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> 
 
 
 def object_rows(truth: dict, objects: Objects, became: Outcomes, iou_type: IouType = "segm") -> pa.Table:
-    """The table of objects, none of them separated."""
-    return object_table(truth["annotations"], [False] * len(truth["annotations"]), objects, became, iou_type)
+    """The table of objects; separated are those that say so."""
+    separated = [each.get("separated", False) for each in truth["annotations"]]
+    return object_table(truth["annotations"], separated, objects, became, iou_type)
 
 
 def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kind: str | None = None) -> Run:
@@ -158,21 +172,36 @@ def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kin
     return run_of(*tables(truth, predictions, iou_type), kind or iou_type)
 
 
-def write_tables(metrics: Path, images: int, levels: list[int], covers: list[float]) -> None:
+def write_tables(
+    metrics: Path, images: int, levels: list[int], covers: list[float], iou_type: IouType = "segm"
+) -> None:
     """The tables beside made metrics: objects in turn on the images, each found at its first so many IoU thresholds.
 
-    There is nothing else, so that AP and recall of objects of one level are a tenth of it. All objects are medium.
+    There is nothing else, so that AP and recall of objects of one level are a tenth of it; by boxes at twice as many
+    thresholds, by boundaries at half as many. All objects are medium. A covered one has an occluder of its category, on
+    which a tenth of its mask is for each level that it is not found at; every fifth is separated; below level 6 it is
+    badly localised.
     """
-    place = np.arange(len(levels)) % images
-    objects = {"image_id": place + 1, "category_id": np.full(len(levels), 1), "area": np.full(len(levels), 2000.0)}
-    objects |= {"box_cover": np.array(covers)}
-    objects |= {name: np.array(levels) > step for step, name in enumerate(MATCHED)}
+    place, level, cover = np.arange(len(levels)) % images, np.array(levels), np.array(covers)
+    known, occluded, masks = ~np.isnan(cover), cover > 0, iou_type == "segm"
+    objects: dict[str, Any] = {"image_id": place + 1}
+    objects |= {"category_id": np.full(len(level), 1), "area": np.full(len(level), 2000.0)}
+    objects |= {name: pa.array(cover, mask=~known) for name in ("box_cover", "mask_cover", "max_box_iou")}
+    objects |= {name: pa.array(occluded, mask=~known) for name in ("same_category", "n_occluders")}
+    objects["n_occluders"] = objects["n_occluders"].cast(pa.int64())
+    objects |= {name: level > step for step, name in enumerate(MATCHED)}
+    objects["failure"] = pa.array(np.where(level > 5, 0, 2), pa.uint8(), mask=np.full(len(level), not masks))
+    objects["leak"] = pa.array((10 - level) / 10, mask=~(occluded & masks & (level > 0)))
+    objects["separated"] = np.arange(len(level)) % 5 == 0
     pq.write_table(pa.table(objects), metrics.with_suffix(".parquet"))
     rows = []
     for image in range(images):
-        mine = [(1 << level) - 1 for level, where in zip(levels, place, strict=True) if where == image]
-        row = {"image_id": image + 1, "category_id": [1] * len(mine), "score": [0.5] * len(mine)}
-        row |= {name: [0] * len(mine) for name in schema("segm").names[3:]}
-        row |= {"segm_matched_all": mine, "segm_matched_medium": mine}
+        mine = level[place == image].tolist()
+        row: dict[str, Any] = {"image_id": image + 1, "category_id": [1] * len(mine), "score": [0.5] * len(mine)}
+        row |= {name: [0] * len(mine) for name in schema(iou_type).names[3:]}
+        for kind in KINDS[iou_type]:
+            times = {"segm": 1, "bbox": 2, "boundary": 0.5}[kind]
+            bits = [(1 << min(10, int(times * each))) - 1 for each in mine]
+            row |= {f"{kind}_matched_all": bits, f"{kind}_matched_medium": bits}
         rows.append(row)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema("segm")), metrics.with_suffix(".detections.parquet"))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema(iou_type)), metrics.with_suffix(".detections.parquet"))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bcnet import params as parameters
 from bcnet.data.masks import encode
+from bcnet.evaluation.occlusion_bins import bin_names
 from bcnet.files import write_json
 from bcnet.models.build import MAPS, Detections, ModelFile
 from bcnet.params.models import Predict
@@ -125,6 +126,37 @@ def write_training(data: Path) -> None:
                     file.write(json.dumps(line) + "\n")
 
 
+def occlusion(params: parameters.Params, index: int) -> dict:
+    """Numbers of occlusion that tell methods apart; the last bin of every measure is empty."""
+    shares = [(20, 0.8), (10, 0.605 - 0.1 * index), (0, None)]
+    recall = {
+        measure: [
+            {**name, "objects": n, **dict.fromkeys(("AR", "AR50", "AR75", "AP"), share), "APn": share and share / 2}
+            for name, (n, share) in zip(names, shares, strict=True)
+        ]
+        for measure, names in bin_names(params.evaluate.bins()).items()
+    }
+    kinds = {"found": 0.5 + 0.1 * index, "wrong_class": 0.01, "badly_localised": 0.1, "both": 0.02, "missed": 0.03}
+    names = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FP", "FN")
+    return {
+        "recall": recall,
+        "failures": {
+            "all": {"objects": 30, **kinds},
+            "occluded": {"objects": 20, **kinds},
+            "separated": {"objects": 0, **dict.fromkeys(kinds)},
+        },
+        "leak": {"objects": 15, "rate": 0.07 - 0.01 * index},
+        "amodal": {"invisible": {"objects": 9, "AP": 0.05 * index, "matched": 5, "IoU": 0.06}},
+        "order": None,
+        "tide": {"AP50": 0.6, "gain": {name: 0.01 * k for k, name in enumerate(names)}, "count": {}},
+        "calibration": {"ECE": 0.25, "MCE": 0.4, "bins": [], "why": None},
+        "categories": [
+            {"id": id_, "name": name, "objects": 10 * id_, **{kind: {"AP": 0.2 * id_} for kind in ("segm", "bbox")}}
+            for id_, name in ((1, SCRIPT), (2, "ring"))
+        ],
+    }
+
+
 def write_metrics(params: parameters.Params, reports: Path) -> None:
     """Metrics of every method, run and split, and `compare`'s tables of them, with published rows added."""
     for index, method in enumerate(methods(params)):
@@ -135,16 +167,12 @@ def write_metrics(params: parameters.Params, reports: Path) -> None:
                 about |= {"detector": "fcos", "backbone": "resnet50"} if method.origin == "imported" else {}
                 about |= {"versions": {"torch": "2.14.1"}, "predictions_sha256": HASH, "iou_type": "segm"}
                 ap = 0.415 + 0.01 * index + 0.002 * (run == "1")
-                bins = [(0.0, 0.1, 20, 0.8), (0.1, 0.3, 10, 0.605 - 0.1 * index), (0.3, 1.0, 0, None)]
-                recall = [
-                    {"from": low, "to": high, "objects": n, "AR": share, "AR50": share, "AR75": share}
-                    for low, high, n, share in bins
-                ]
                 metrics = {
                     "provenance": {**about, "split": {"name": split}, "images": 10, "objects": 30},
                     "segm": {"AP": ap, "AP50": ap + 0.2, "APs": None},
                     "bbox": {"AP": 0.45},
-                    "recall": {"box_cover": recall},
+                    "boundary": {"AP": ap - 0.1},
+                    **occlusion(params, index),
                 }
                 path = reports / "demo" / "metrics" / method.name / run / f"{split}.json"
                 write_json(path, metrics)

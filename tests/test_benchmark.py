@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 from bcnet.data.convert import convert
 from bcnet.evaluation import benchmark
 from bcnet.evaluation.evaluate import evaluate
+from bcnet.evaluation.occlusion_bins import OCCLUDERS
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 
@@ -122,7 +123,7 @@ def test_wrong_classes_and_masks(run):
 def test_occluders_of_another_category(run):
     metrics = run({"front": VISIBLE["front"]}, kinds={"front": 2, "behind": 1, "apart": 1})
     none, other, same = metrics["recall"]["occluder"]
-    assert (none["occluder"], other["occluder"], same["occluder"]) == benchmark.OCCLUDERS
+    assert (none["occluder"], other["occluder"], same["occluder"]) == OCCLUDERS
     assert (none["objects"], other["objects"], same["objects"]) == (2, 1, 0)
     assert (none["AR"], other["AR"], same["AR"]) == (0.5, 0, None)
 

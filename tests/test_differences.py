@@ -24,21 +24,30 @@ def reports(tmp_path):
     return write_reports(tmp_path)
 
 
-def found(reports, label: str, split: str = "val", baseline: str = "Mask R-CNN") -> dict[tuple[str, str], dict]:
-    """Rows of one pair by metric and lower end of its bin."""
+def found(reports, label: str, split: str = "val", baseline: str = "Mask R-CNN") -> dict[tuple[str, ...], dict]:
+    """Rows of one pair by metric and what tells its bin: the lower end (of `box_cover`), or the measure and that."""
     return {
-        (row["metric"], row["cover_from"]): row
+        (row["metric"], *([row["measure"]] if row["measure"] not in ("", "box_cover") else []), *bin_of(row)): row
         for row in rows(reports, "differences.csv")
         if (row["label"], row["split"], row["baseline"]) == (label, split, baseline)
     }
 
 
+def bin_of(row: dict[str, str]) -> list[str]:
+    return [row["occluder"] or row["from"]]
+
+
 def test_each_method_is_set_against_the_first_variant(reports):
     compare(parameters(), reports)
     table = rows(reports, "differences.csv")
-    about = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "cover_from", "cover_to"]
+    about = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
     assert list(table[0]) == [*about, "difference", "std", "low", "high", "p", "seeds", "draws", "why"]
-    metrics = [("AP", "", ""), ("AP50", "", ""), ("APs", "", ""), ("AR", "0.0", "0.125"), ("AR", "0.125", "1.0")]
+    names = ("AP", "AP50", "APs", "box_AP", "boundary_AP", "found", "found_occluded", "found_separated", "leak")
+    metrics = [(name, "", "", "", "") for name in names]
+    metrics += [("AR", "box_cover", "0.0", "0.125", ""), ("AR", "box_cover", "0.125", "1.0", "")]
+    metrics += [("AR", "mask_cover", "0.0", "1.0", "")]
+    metrics += [("AR", "max_box_iou", "0.0", "0.5", ""), ("AR", "max_box_iou", "0.5", "1.0", "")]
+    metrics += [("AR", "occluder", "", "", name) for name in ("none", "other category", "same category")]
     assert [tuple(row[key] for key in about) for row in table] == [
         (origin, label, "measured here", "Mask R-CNN", split, *metric)
         for split in ("val", "occluded")
@@ -56,13 +65,18 @@ def test_the_difference_is_of_the_means_over_seeds(reports):
     """70 - 40, 50 - 40, 80 - 50; images are all alike, so that it is the paired t-test."""
     compare(parameters(tables=TABLES), reports)
     ours = found(reports, "BCNet")
-    for key in (("AP", ""), ("AR", "0.0"), ("AR", "0.125")):
+    alike = [("AP", ""), ("AR", "0.0"), ("AR", "0.125")]
+    alike += [("AR", "mask_cover", "0.0"), ("AR", "max_box_iou", "0.5"), ("AR", "occluder", "same category")]
+    for key in alike:
         row = ours[key]
         assert (row["difference"], row["std"]) == ("23.33", "11.55")
         test = stats.ttest_1samp([30, 10, 30], 0)
         assert [float(row["low"]), float(row["high"])] == pytest.approx(list(test.confidence_interval()), abs=2)
         assert float(row["p"]) == pytest.approx(test.pvalue, abs=0.01)
         assert (row["seeds"], row["draws"], row["why"]) == ("3", "200", "")
+    boxes, boundaries = ours["box_AP", ""], ours["boundary_AP", ""]  # 100 - 80, 100 - 80, 100 - 100; 30, 20, 40 - 20
+    assert (boxes["difference"], boxes["std"]) == ("13.33", "11.55")
+    assert (boundaries["difference"], boundaries["std"]) == ("10.00", "10.00")
     same = ours["AP50", ""]
     assert [same[key] for key in ("difference", "std", "low", "high", "p")] == [
         "0.00",
@@ -71,6 +85,36 @@ def test_the_difference_is_of_the_means_over_seeds(reports):
         "0.00",
         "1.0000",
     ]
+
+
+def test_what_is_found_and_what_leaks_is_of_its_own_objects(reports):
+    """Found from level 6 on: two of three seeds against none. Leak of level l is 10 - l tenths: 3, 5, 2 to 6, 6, 5."""
+    compare(parameters(tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == ["66.67"] * 3
+    assert (ours["leak", ""]["difference"], ours["leak", ""]["std"]) == ("-23.33", "11.55")
+    path = reports / "demo" / "metrics" / "bcnet" / "0" / "val.json"
+    levels = [4] * 905  # of those that are separated every second found, of those occluded a fifth of these
+    levels[::10] = [10] * len(levels[::10])
+    write_tables(path, 150, levels, [0.0] * 700 + [0.5] * 205)
+    compare(parameters(seeds=[0], tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == [
+        f"{100 * 91 / 905:.2f}",
+        f"{100 * 21 / 205:.2f}",
+        f"{100 * 91 / 181:.2f}",
+    ]
+    assert ours["leak", ""]["difference"] == f"{-100 * 0.6 * 21 / 205:.2f}"
+
+
+def test_boxes_differ_in_box_ap_only(reports):
+    """40 - 80, 40 - 80, 40 - 100."""
+    compare(parameters(tables=TABLES), reports)
+    boxes = found(reports, "A detector")
+    assert (boxes["box_AP", ""]["difference"], boxes["box_AP", ""]["std"]) == ("-46.67", "11.55")
+    for key, row in boxes.items():
+        assert (row["why"] == "") is (key == ("box_AP", ""))
+        assert row["why"] in ("", "difference, std, low, high, p, draws: the predictions are boxes")
 
 
 def test_brought_predictions_are_compared_with_each_seed(reports):
@@ -91,7 +135,7 @@ def test_one_seed_has_no_spread(reports):
 def test_several_baselines_each_have_their_rows(reports):
     compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
     table = rows(reports, "differences.csv")
-    assert len(table) == 2 * 2 * 4 * 5
+    assert len(table) == 2 * 2 * 4 * 17
     assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
     turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
     ours = found(reports, "BCNet")["AP", ""]
@@ -130,14 +174,19 @@ def test_an_empty_number_says_why(reports):
     everything = "difference, std, low, high, p, draws: "
     assert found(reports, "BCNet")["APs", ""]["why"] == everything + "no object of this size in the split"
     assert found(reports, "BCNet", "occluded")["AR", "0.125"]["why"] == everything + "no object in this bin"
+    assert found(reports, "BCNet", "occluded")["AR", "occluder", "same category"]["why"].endswith("in this bin")
+    assert found(reports, "BCNet", "occluded")["leak", ""]["why"].endswith(": no object that has an occluder is found")
+    assert found(reports, "BCNet", "occluded")["found_occluded", ""]["why"].endswith(": no such object in the split")
     assert found(reports, "A detector")["AP", ""]["why"] == everything + "the predictions are boxes"
     for name in ("yolo/brought", "mask-rcnn/0", "mask-rcnn/1", "mask-rcnn/2"):
         path = reports / "demo" / "metrics" / name / "val.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": None}))
         write_tables(path, 150, [4] * 905, [float("nan")] * 905)
     compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "yolo", "boxes"]}), reports)
-    row = found(reports, "YOLOv8n")["AR", "0.0"]
-    assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
+    ours = found(reports, "YOLOv8n")
+    assert ours["found_separated", ""]["why"] == ""
+    for row in (ours["AR", "0.0"], ours["AR", "occluder", "none"], ours["leak", ""], ours["found_occluded", ""]):
+        assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
     row = found(reports, "A detector", baseline="YOLOv8n")["AP", ""]
     assert row["why"] == everything + "the predictions are boxes; seeds: brought predictions do not say"
     assert found(reports, "The zoo's", baseline="YOLOv8n")["AP", ""]["why"] == "std: one run; seeds: trained elsewhere"

@@ -1,22 +1,29 @@
 """The report page: everything of the run is on it, nothing is loaded from elsewhere, nothing can inject markup."""
 
 import base64
+import csv
 import hashlib
 import html
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 import report_factory
+from evaluation_factory import write_tables
 from report_factory import HASH, SCRIPT, Page, run_parameters, write_run
 
 import bcnet.report
 from bcnet.files import InputError
+from bcnet.params.results import BINNED
 from bcnet.report import rois, tables
 from bcnet.report.differences_section import beyond_chance, signed
+from bcnet.report.methods import Method, methods
+from bcnet.report.occlusion_tables import BENCHMARK, IN_BINS
 from bcnet.report.page import report
 
+TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "published")
 SCRIPT_FILE = Path(bcnet.report.__file__).with_name("page.js")
 
 
@@ -96,7 +103,7 @@ def test_origins_are_told_apart_in_the_main_table(page):
     assert list(page.groups)[:6] == groups
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
-    assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00"]
+    assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00 ± 0.00"]
     assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
     assert page.groups["val|imported"][0][:3] == ["The zoo's", "43.50", "63.50"]
     assert page.groups["val|brought"][0][1:3] == ["44.50", "64.50"]
@@ -108,7 +115,7 @@ def test_an_empty_cell_says_why(page):
     assert page.groups["val|brought"][0][5:9] == ["—3", "—3", "—4", "—4"]
     reasons = ["no object of this size in the split", "trained elsewhere", "not stated"]
     reasons.append("brought predictions do not say")
-    assert page.items[-4:] == reasons
+    assert page.items[:4] == reasons
     assert {("title", reason) for reason in reasons} <= set(page.attributes)
 
 
@@ -119,13 +126,19 @@ def cells(text: str, section: str) -> list[str]:
     return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in found]
 
 
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of every table row, as they are read."""
+    rows = [re.findall(r"<t[dh]\b.*?</t[dh]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", text, re.DOTALL)]
+    return [[html.unescape(re.sub("<[^>]*>", "", cell)) for cell in row] for row in rows]
+
+
 def test_published_numbers_are_shown_beside_ours_with_the_verdict(text):
     escaped = html.escape(SCRIPT)
     assert cells(text, "published") == [
         *("Published", "Here", "AP", "AP50", "Source"),
         *("BCNet Faster R-CNN, R50-FPN", "mask-rcnn on val", "38.40 41.60 ± 0.14 +3.20 not reproduced"),
         *("61.70 61.60 ± 0.14 \N{MINUS SIGN}0.10 reproduced", f"README {escaped}, primary, schedule 3x"),
-        *("Other FCOS, R50-FPN", "no method of this run is to reproduce it", "30.00 not run", "—"),
+        *("Other FCOS, R50-FPN", "not run no method of this run is to reproduce it", "30.00 not run", "— 1"),
         "a survey, secondary",
     ]
     assert "test-dev: 1 not reproduced, 1 reproduced, 1 not run" in text
@@ -137,30 +150,34 @@ def test_without_published_numbers_there_is_no_section_of_them(copied):
     assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text()
 
 
-def test_differences_are_shown_with_interval_and_p(text, page):
-    """10 points against the first variant in every draw; 20 and 10 of the imported model, by seed; brought: 10 more."""
-    section = text[text.index('<section id="differences">') : text.index('<section id="recall">')]
-    cells = [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in re.findall(r"<td.*?</td>", section, re.DOTALL)]
-    assert cells[:6] == [
-        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
-        "0.00 ± 0.00 0.00 to 0.00 p 1.0000",
-        "—",
-        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
-        "+10.00 ± 0.00 +10.00 to +10.00 p 0.0198",
-        "—",
-    ]
-    assert cells[6] == "+15.00 ± 7.07 +10.00 to +20.00 p 0.0198"
-    assert cells[12] == "+25.00 ± 7.07 +20.00 to +30.00 p 0.0198"
-    assert len(cells) == 2 * 3 * 6
-    assert set(re.findall("<strong>(.*?)</strong>", section)) == {"+10.00", "+15.00", "+25.00"}
+def test_differences_are_shown_with_interval_and_p(run, text):
+    """Every cell has what its row of differences.csv says; recall by `box_cover` is in the first table."""
+    section = text[text.index('<section id="differences">') : text.index('<section id="occlusion">')]
+    main, others = (re.findall(r"<td.*?</td>", part, re.DOTALL) for part in section.split("<details>"))
+    with (run / "reports/demo/tables/differences.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        cell = "".join(f"{row[key]:>9}" for key in ("difference", "std", "low", "high", "p"))
+        expected[row["measure"] in ("", "box_cover")].append(cell)
+
+    def plain(cell: str) -> str:
+        words = " ".join(re.sub("<[^>]*>", " ", cell.replace("\N{MINUS SIGN}", "-").replace("+", "")).split())
+        found = re.fullmatch(r"(\S+) ± (\S+) (\S+) to (\S+) p (\S+)", words)
+        return "".join(f"{text:>9}" for text in found.groups()) if found else f"{'':45}"
+
+    assert [plain(cell) for cell in main] == expected[True]
+    assert [plain(cell) for cell in others] == expected[False]
+    assert (len(main), len(others)) == (2 * 3 * 12, 2 * 3 * 9)
+    assert "<strong>+10.00</strong><small> ± 0.00</small>" in main[0]  # BCNet finds each object at one threshold more
+    assert "<strong>\N{MINUS SIGN}10.00</strong>" in main[8]  # and leaks a tenth less
+    sure = [row for row in rows if row["difference"] and (float(row["low"]) > 0 or float(row["high"]) < 0)]
+    assert 0 < section.count("<strong>") == len(sure) < len(rows)
     assert "against mask-rcnn" in section
-    assert "pictures and seeds (100 draws)" in section
-    empty = "difference, std, low, high, p, draws: no object in this bin"
-    assert ("title", empty) in page.attributes
-    labels = [
-        value for name, value in page.attributes if name == "aria-label" and value.startswith("Point and interval")
-    ]
-    assert [label.split(" on ")[1].split(";")[0] for label in labels] == ["val", "occluded"]
+    assert "pictures and seeds (100 draws)" in " ".join(section.split())
+    assert "<li>no object in this bin</li>" in section
+    labels = re.findall(r'aria-label="Point and interval of each method\'s difference to mask-rcnn on (\S+);', text)
+    assert labels == ["val", "occluded"]
 
 
 @pytest.mark.parametrize(
@@ -195,12 +212,91 @@ def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
     assert "The interval is of other pictures, not of training again with other seeds: there is one." in text
 
 
-def test_recall_is_shown_as_in_the_table(page):
-    rows = [row for row in page.rows if len(row) == 10]
-    assert rows[1] == [f"BCNet $x$ {SCRIPT}", *3 * ["80.00"], *3 * ["50.50"], *3 * ["—"]]
-    assert len(rows) == 8
-    assert ("title", "AR, AR50, AR75: no object in this bin") in page.attributes
+def test_recall_is_shown_as_in_the_table(text, page):
+    section = text[text.index("<h3>Recall and AP by occlusion</h3>") : text.index("<summary>AP of each category")]
+    rows = rows_of(section)
+    places = [index for index, row in enumerate(rows) if row[0] == "box_cover: 0.1 to 0.3, 10 objects"]
+    assert len(places) == 2
+    assert [row[0] for row in rows[places[0] + 1 : places[0] + 5]] == [*map(label, methods(run_parameters()))]
+    assert rows[places[0] + 2] == [f"BCNet $x$ {SCRIPT}", *4 * ["50.50"], "25.25"]
+    assert rows[places[0] + 7] == [f"BCNet $x$ {SCRIPT}", *5 * ["—1"]]
+    assert ("title", "no object in this bin") in page.attributes
+    heads = [row[0] for row in rows if len(row) == 1]
+    assert [heads.count(f"occluder: {name} objects") for name in ("none, 20", "other category, 10")] == [2, 2]
+    assert [heads.count(f"mask_cover: 0.02 to 0.1, {n} objects") for n in (10, 20)] == [2, 0]
     assert "n = 20" in page.text
+    charts = re.findall(r"Line chart: AR against (\S+) on (\S+),", text)
+    measures = ("box_cover", "mask_cover", "max_box_iou", "occluder")
+    assert charts == [(measure, split) for measure in measures for split in ("val", "occluded")]
+
+
+def label(method: Method) -> str:
+    return method.label + ("" if method.origin == "measured here" else method.origin)
+
+
+def test_the_benchmark_and_the_kinds_of_errors_are_tables(text):
+    section = text[text.index('<section id="occlusion">') :]
+    main, errors = map(rows_of, section.split("<h3>")[:2])
+    heads = ["boundary AP", "found", "found\noccluded", "found\nseparated", "leak (less is better)"]
+    heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (less is better)"]
+    assert main[0] == ["Method", *heads, "occluded", "separated"]
+    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00", "—1", "6.00 ± 0.00", "80.00 ± 0.00"]
+    assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers, "50.50 ± 0.00", "—2", "25.00 ± 0.00", "20", "0"]
+    assert [row[0] for row in main if len(row) == 1] == ["val", "occluded"]
+    kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
+    assert errors[0][1:6] == kinds
+    assert errors[4][:3] == ["The zoo'simported", "1.00", "10.00"]
+    assert errors[4][-1] == "7.00"
+
+
+def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied):
+    part = text[text.index("<h3>Invisible parts") : text.index("<h3>Recall and AP by occlusion</h3>")]
+    rows = rows_of(part)
+    heads = ["invisible AP", "invisible IoU", "order decided", "order right of decided", "order right"]
+    assert rows[0] == ["Method", *heads, "order right by masks alone"]
+    assert rows[3] == [f"BCNet $x$ {SCRIPT}", "5.00 ± 0.00", "6.00 ± 0.00", *4 * ["—1"]]
+    assert "<dt>order</dt>" in text
+    for path in (copied / "reports/demo/metrics").glob("*/*/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"amodal": None}))
+    tables.compare(run_parameters(), copied / "reports")
+    report(run_parameters(), copied / "data", copied / "reports")
+    without = (copied / "reports/demo/index.html").read_text()
+    assert "Invisible parts" not in without
+    assert "<dt>order</dt>" not in without
+
+
+def test_categories_are_a_column_a_method(text):
+    section = text[text.index("<summary>AP of each category") : text.index('<section id="training">')]
+    rows = rows_of(section)
+    labels = [method.label for method in methods(run_parameters())]
+    assert rows[0] == ["Category", "objects", *labels]
+    assert rows[2] == [SCRIPT, "10", *2 * ["20.00 ± 0.00"], *2 * ["20.00"]]
+    assert rows[3][:2] == ["ring", "20"]
+
+
+TERMS = {  # how a number's name begins: where it is defined
+    **{name: name for name in (*BINNED, "occluder", "found", "leak", "ECE")},
+    "AP": "AP",
+    "AR": "recall in a bin",
+    "APn": "AP, APn in a bin",
+    "box_AP": "box AP",
+    "boundary": "boundary AP",
+    **dict.fromkeys(("wrong_class", "badly_localised", "both", "missed"), "wrong class, badly localised, both, missed"),
+    "tide_": "TIDE",
+    "invisible_": "invisible AP, IoU",
+    "order_": "order",
+}
+
+
+def test_every_number_of_the_tables_is_defined_with_its_formula(text):
+    section = text[text.index('<section id="metrics">') : text.index('<section id="provenance">')]
+    entries = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", section, re.DOTALL)
+    defined = {term.replace("<br>", " "): entry for term, entry in entries}
+    for name in (*run_parameters().tables.metrics, "box_AP", *BENCHMARK, *BINNED, *IN_BINS, "occluder"):
+        term = TERMS[max((start for start in TERMS if name.startswith(start)), key=len)]
+        in_words = term in ("AP", "occluder", "box AP", TERMS["both"])
+        assert ("<math" in defined[term]) is not in_words, name
+    assert "<math" in section[: section.index("<dl>")]  # IoU, before all
 
 
 def test_every_loss_has_a_chart(page):
@@ -217,6 +313,45 @@ def test_pictures_have_a_panel_for_the_truth_and_each_method(page):
     assert page.text.count("ground truth: 3 objects") == 8
     assert page.text.index("<10.png") < page.text.index("<9.png") < page.text.index("<3.png")
     assert "<2.png" not in page.text
+
+
+def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied):
+    path = copied / "data/demo/predictions/theirs/brought/val.json"
+    boxes = [{key: each[key] for key in ("image_id", "category_id", "score")} for each in json.loads(path.read_text())]
+    path.write_text(json.dumps([each | {"bbox": [1, 2, 30, 40]} for each in boxes]))
+    for split in ("val", "occluded"):
+        path = copied / f"reports/demo/metrics/theirs/brought/{split}.json"
+        metrics = json.loads(path.read_text())
+        metrics["provenance"]["iou_type"] = "bbox"
+        metrics |= dict.fromkeys(("segm", "boundary"), dict.fromkeys(metrics["segm"]))
+        metrics |= dict.fromkeys(("failures", "leak", "amodal", "order"))
+        metrics["categories"] = [
+            {key: each[key] for key in ("id", "name", "objects", "bbox")} for each in metrics["categories"]
+        ]
+        path.write_text(json.dumps(metrics))
+        write_tables(path, 10, [3] * 30, [0.0] * 20 + [0.2] * 10, "bbox")
+    tables.compare(run_parameters(), copied / "reports")
+    report(run_parameters(), copied / "data", copied / "reports")
+    text = (copied / "reports/demo/index.html").read_text()
+    page = Page(text)
+    assert page.text.count("_Theirs: the predictions are boxes, none is drawn") == 8
+    assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
+    places = ("comparison", "differences", "occlusion")
+    found = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
+    # of two splits: main table; AP and AR; the benchmark, errors, invisible parts, four measures of three bins
+    assert {place: len(rows) for place, rows in found.items()} == {"comparison": 2, "differences": 4, "occlusion": 30}
+    assert [row[1:5] for row in found["comparison"]] == 2 * [["—3", "—3", "—3", "45.00"]]
+    assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in found["differences"]] == [
+        *([4], [4]),  # box AP
+        *([], []),
+    ]
+    assert {cell[0] for row in found["occlusion"] for cell in row[1:]} == {"—"}
+    for place in places:
+        assert "<li>the predictions are boxes</li>" in section(text, place)
+
+
+def section(text: str, name: str) -> str:
+    return text[text.index(f'<section id="{name}">') :].partition("</section>")[0]
 
 
 def test_the_most_covered_objects_found_are_shown_with_their_maps(page):
@@ -263,7 +398,7 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
     assert "occluded: pictures with two boxes of IoU 0.2 or more" in text
 
 
-@pytest.mark.parametrize("name", ["comparison.csv", "recall.csv", "differences.csv", "published.csv"])
+@pytest.mark.parametrize("name", [f"{table}.csv" for table in TABLES])
 def test_without_a_table_there_is_no_page(copied, name):
     path = copied / "reports" / "demo" / "tables" / name
     path.unlink()
@@ -342,7 +477,7 @@ def test_tables_of_another_run_are_refused(copied):
     (copied / "reports" / "demo" / "tables" / "differences.csv").write_text(
         (copied / "reports" / "demo" / "tables" / "differences.csv").read_text().replace("mask-rcnn", "renamed")
     )
-    with pytest.raises(InputError, match=r"recall\.csv: no row of 'renamed', split 'val': `bcnet compare`"):
+    with pytest.raises(InputError, match=r"benchmark\.csv: no row of 'renamed', split 'val': `bcnet compare`"):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
     with pytest.raises(InputError, match=r"differences\.csv: no row of 'another': `bcnet compare`"):
         report(

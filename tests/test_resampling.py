@@ -16,26 +16,36 @@ from evaluation_factory import (
     made,
     occlusion,
     rle,
-    run_on,
     shared,
     tables,
+    vary_occlusion,
 )
 
 from bcnet.data.results import IouType
 from bcnet.evaluation.coco_ap import NAMES
 from bcnet.evaluation.detections import schema
+from bcnet.evaluation.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.occlusion_metrics import MATCHED
-from bcnet.evaluation.resampling import Run, resampled, run_of
+from bcnet.evaluation.resampling import Run, resampled, resampled_means, run_of
+
+BINS = {"box_cover": EDGES, "mask_cover": (0.0, 0.5, 1.0), "max_box_iou": (0.0, 0.2, 1.0)}
+LOW, HIGH = (Metric("AR", "box_cover", *ends) for ends in (EDGES[:2], EDGES[2:]))
 
 
-def numbers(measured: Run, times: np.ndarray) -> list[dict]:
-    """Of each row of `times`, the metrics by name, and recall in the bins; None: undefined."""
-    found = resampled(measured, np.array(times, np.uint16), METRICS, EDGES)
+def measure(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[Run, dict]:
+    """The run of predictions, and of masks the numbers of objects."""
+    detections, objects = tables(truth, predictions, iou_type)
+    of_objects = object_numbers(objects, BINS) if iou_type == "segm" else {}
+    return run_of(detections, objects, iou_type), of_objects
+
+
+def numbers(measured: tuple[Run, dict], times: np.ndarray) -> list[dict]:
+    """Of each row of `times`, COCO's metrics by name, and those of objects; None: undefined."""
+    run, of_objects = measured
+    times = np.array(times, np.uint16)
+    found = resampled(run, times, METRICS) | (resampled_means(run, times, of_objects) if of_objects else {})
     return [
-        {
-            name if low is None else low: None if np.isnan(row) else row
-            for (name, low, _), row in zip(found, rows, strict=True)
-        }
+        {key: None if np.isnan(row) else row for key, row in zip(found, rows, strict=True)}
         for rows in zip(*found.values(), strict=True)
     ]
 
@@ -53,15 +63,36 @@ def repeated(truth: dict, predictions: list[dict], times: np.ndarray) -> tuple[d
 
 
 def expected(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> dict:
-    """The COCO API's numbers, and the recall in the bins by plain counting."""
+    """The COCO API's numbers, and those of objects by plain counting."""
     stats = coco_api(truth, predictions, iou_type).stats
     found = {name: None if value == -1 else value for name, value in zip(NAMES, stats, strict=True) if name in METRICS}
-    rows = tables(truth, predictions, iou_type)[1].to_pylist()
-    for low, high in pairwise(EDGES):
-        inside = [each for each in rows if low <= each["box_cover"] < high or each["box_cover"] == high == 1]
-        flags = [each[name] for each in inside for name in MATCHED]
-        found[low] = sum(flags) / len(flags) if flags else None
-    return found
+    return found | (of_objects(truth, predictions) if iou_type == "segm" else {})
+
+
+def of_objects(truth: dict, predictions: list[dict]) -> dict:
+    rows = tables(truth, predictions)[1].to_pylist()
+    groups: dict[Metric, list[float]] = {}
+    for metric, inside in {
+        "found": lambda row: True,
+        "found_occluded": lambda row: (row["n_occluders"] or 0) > 0,
+        "found_separated": lambda row: row["separated"],
+    }.items():
+        groups[Metric(metric)] = [float(row["failure"] == 0) for row in rows if inside(row)]
+    groups[Metric("leak")] = [row["leak"] for row in rows if row["leak"] is not None]
+
+    def recall(rows: list[dict]) -> list[float]:
+        return [float(row[name]) for row in rows for name in MATCHED]
+
+    for measure, edges in BINS.items():
+        for low, high in pairwise(edges):
+            inside = [row for row in rows if row[measure] is not None]
+            inside = [row for row in inside if low <= row[measure] < high or row[measure] == high == 1]
+            groups[Metric("AR", measure, low, high)] = recall(inside)
+    for kind, same in (("none", None), ("other category", False), ("same category", True)):
+        inside = [row for row in rows if row["n_occluders"] is not None]
+        inside = [row for row in inside if (row["same_category"] if row["n_occluders"] else None) is same]
+        groups[Metric("AR", "occluder", occluder=kind)] = recall(inside)
+    return {metric: sum(values) / len(values) if values else None for metric, values in groups.items()}
 
 
 def without_ties_in_an_image(predictions: list[dict]) -> list[dict]:
@@ -93,8 +124,9 @@ def at_the_edges_of_the_areas(truth: dict, predictions: list[dict]) -> None:
 @pytest.mark.parametrize("iou_type", ["segm", "bbox"])
 def test_all_images_once_is_the_evaluation(seed, iou_type):
     truth, predictions = made(seed, images=12)  # crowds, and equal scores within an image
+    vary_occlusion(truth)
     predictions = boxes(predictions) if iou_type == "bbox" else predictions
-    (found,) = numbers(run_on(truth, predictions, iou_type), np.ones((1, 12)))
+    (found,) = numbers(measure(truth, predictions, iou_type), np.ones((1, 12)))
     assert found == pytest.approx(expected(truth, predictions, iou_type), abs=1e-12)
     assert found["APs"] != found["APl"]
 
@@ -109,7 +141,7 @@ def test_real_detections_in_total_and_drawn():
         annotation["occlusion"] = occlusion(place % 11 / 10)
     images = len(truth["images"])
     times = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images))
-    whole, drawn = numbers(run_on(truth, predictions), np.array([np.ones(images), times]))
+    whole, drawn = numbers(measure(truth, predictions), np.array([np.ones(images), times]))
     assert whole == pytest.approx(expected(truth, predictions), abs=1e-12)
     assert drawn == pytest.approx(expected(*repeated(truth, predictions, times)), abs=1e-12)
     assert abs(whole["AP"] - drawn["AP"]) > 1e-3
@@ -118,11 +150,12 @@ def test_real_detections_in_total_and_drawn():
 @pytest.mark.parametrize("seed", range(6))
 def test_drawn_images_are_images_that_are_there_several_times(seed):
     truth, predictions = made(seed, images=9)
+    vary_occlusion(truth)
     predictions = without_ties_in_an_image(predictions)
     at_the_edges_of_the_areas(truth, predictions)
     times = np.random.default_rng(seed).multinomial(9, np.full(9, 1 / 9), size=4)
     times[0, :3] = (5, 0, 0)
-    for found, row in zip(numbers(run_on(truth, predictions), times), times, strict=True):
+    for found, row in zip(numbers(measure(truth, predictions), times), times, strict=True):
         assert found == pytest.approx(expected(*repeated(truth, predictions, row)), abs=1e-12)
 
 
@@ -139,11 +172,11 @@ def test_a_category_and_a_bin_that_a_draw_lacks():
     ]
     right = {"image_id": 1, "category_id": CATEGORIES[0], "score": 0.5, "segmentation": rle(box, size)}
     stray = {**right, "image_id": 21, "category_id": CATEGORIES[2]}
-    measured = run_on(truth, [right, stray])
+    measured = measure(truth, [right, stray])
     both, first, second, neither = numbers(measured, np.array([[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 0, 3]]))
     assert (both["AP"], first["AP"], second["AP"], neither["AP"]) == (pytest.approx(0.5), pytest.approx(1), 0, None)
     assert (both["AR100"], first["AR100"], second["AR100"], neither["AR100"]) == (0.5, 1, 0, None)
-    assert (first[0.0], first[0.3], second[0.0], second[0.3]) == (1, None, None, 0)
+    assert (first[LOW], first[HIGH], second[LOW], second[HIGH]) == (1, None, None, 0)
     assert both["APl"] is both["APm"] is None
 
 
@@ -175,16 +208,19 @@ def test_only_the_hundred_best_of_a_category_and_image_count(tmp_path):
     table, objects = tables(truth, many + flooded)
     assert len(table["score"][0]) < sum(each["image_id"] == 1 for each in many + flooded)
     pq.write_table(table, tmp_path / "detections.parquet")
-    (found,) = numbers(run_of(pq.read_table(tmp_path / "detections.parquet"), objects), np.ones((1, 2)))
+    run = run_of(pq.read_table(tmp_path / "detections.parquet"), objects)
+    (found,) = numbers((run, object_numbers(objects, BINS)), np.ones((1, 2)))
     assert found == pytest.approx(expected(truth, many + flooded), abs=1e-12)
 
 
 def test_no_prediction_is_zero_and_no_object_is_nothing():
     truth, predictions = made(0)
-    (found,) = numbers(run_on(truth, []), np.ones((1, 8)))
-    assert set(found.values()) == {0}
+    (found,) = numbers(measure(truth, []), np.ones((1, 8)))
+    assert found.pop(Metric("leak")) is None  # nothing is matched
+    assert {value for key, value in found.items() if isinstance(key, str)} == {0}
+    assert {value for key, value in found.items() if key not in METRICS} <= {0, None}
     truth["annotations"] = []
-    (found,) = numbers(run_on(truth, predictions), np.ones((1, 8)))
+    (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
     assert set(found.values()) == {None}
 
 
@@ -192,6 +228,7 @@ def test_objects_that_were_not_converted_are_in_no_bin():
     truth, predictions = made(0)
     for annotation in truth["annotations"]:
         del annotation["occlusion"]
-    (found,) = numbers(run_on(truth, predictions), np.ones((1, 8)))
-    assert [found[low] for low in EDGES[:-1]] == [None, None, None]
+    (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
+    undefined = {metric for metric, value in found.items() if value is None}
+    assert undefined == {metric for metric in found if metric not in METRICS} - {Metric("found")}
     assert found["AP"] > 0

@@ -3,7 +3,7 @@
 import bootstrap_coverage
 import numpy as np
 import pytest
-from evaluation_factory import EDGES, METRICS, made, run_on
+from evaluation_factory import METRICS, made, run_on
 from scipy import stats
 
 from bcnet.evaluation.resampling import resampled
@@ -53,7 +53,7 @@ def test_p_is_never_zero():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_predictions_do_not_differ(seeds):
     times = draw_images(8, 100)
-    runs = [resampled(run_on(*made(seed)), times, METRICS, EDGES) for seed in range(seeds)]
+    runs = [resampled(run_on(*made(seed)), times, METRICS) for seed in range(seeds)]
     for metric in runs[0]:
         values = np.stack([each[metric] for each in runs])
         found = difference(values, values.copy())
@@ -63,8 +63,8 @@ def test_equal_predictions_do_not_differ(seeds):
 def test_one_image_has_an_interval_of_no_width():
     truth, predictions = made(0, images=1)
     times = draw_images(1, 20)
-    ours, theirs = (resampled(run_on(truth, each), times, METRICS, EDGES) for each in (predictions, predictions[::2]))
-    found = difference(ours["AP", None, None][None], theirs["AP", None, None][None])
+    ours, theirs = (resampled(run_on(truth, each), times, METRICS) for each in (predictions, predictions[::2]))
+    found = difference(ours["AP"][None], theirs["AP"][None])
     assert found.low == found.high == pytest.approx(found.value)
     assert found.value > 0
 

@@ -77,8 +77,18 @@ rule compare:
             category="Tables",
         ),
         report(
+            f"{REPORTS}/tables/benchmark.csv",
+            caption="../report/benchmark.rst",
+            category="Tables",
+        ),
+        report(
             f"{REPORTS}/tables/recall.csv",
             caption="../report/recall.rst",
+            category="Tables",
+        ),
+        report(
+            f"{REPORTS}/tables/categories.csv",
+            caption="../report/categories.rst",
             category="Tables",
         ),
         report(

@@ -1,7 +1,6 @@
 """The numbers of how a method copes with occlusion, of one run on a split; their definitions: docs/benchmark.md."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,12 @@ import pyarrow as pa
 from bcnet.evaluation import failures
 from bcnet.evaluation.calibration import calibration
 from bcnet.evaluation.occlusion_ap import ap_by_bin
+from bcnet.evaluation.occlusion_bins import bins_of
 from bcnet.evaluation.occlusion_metrics import MATCHED
 from bcnet.evaluation.outcomes import CROWD, Detections, Objects, Outcomes
 from bcnet.evaluation.tide import tide
 
 Numbers = dict[str, Any]
-OCCLUDERS = ("none", "other category", "same category")  # what an object's main occluder is of
 
 
 def by_occlusion(
@@ -28,20 +27,13 @@ def by_occlusion(
         bins: edges for measures, rising from 0 to 1; a bin holds its lower edge, the last one also its upper.
 
     Returns:
-        For each measure a list of bins, and for "occluder" a list of OCCLUDERS: `from` and `to`, or `occluder`;
-        `objects`, `AR`, `AR50`, `AR75`, `AP`, `APn`, 0 to 1, None in a bin without objects.
+        For each measure, and "occluder", a list of bins: `from` and `to`, or `occluder` (of OCCLUDERS); `objects`,
+        `AR`, `AR50`, `AR75`, `AP`, `APn`, 0 to 1, None in a bin without objects.
     """
-    numbers: Numbers = {}
-    for measure, edges in bins.items():
-        place = np.digitize(table[measure].to_numpy(), edges[1:-1])
-        names = [{"from": low, "to": high} for low, high in pairwise(edges)]
-        numbers[measure] = _by_bin(table, place, names, detections, objects, outcomes)
-    same = table["same_category"].to_numpy().astype(int)
-    place = np.where(table["n_occluders"].to_numpy() > 0, 1 + same, 0)
-    numbers["occluder"] = _by_bin(
-        table, place, [{"occluder": name} for name in OCCLUDERS], detections, objects, outcomes
-    )
-    return numbers
+    return {
+        measure: _by_bin(table, place, names, detections, objects, outcomes)
+        for measure, (names, place) in bins_of(table, bins).items()
+    }
 
 
 def _by_bin(

@@ -15,8 +15,8 @@ def coco_numbers(run: Run) -> dict[str, float | None]:
 
     Source: cocoapi, cocoeval.py, `accumulate` and `summarize`.
     """
-    numbers = resampled(run, _once(run), NAMES, (0.0, 1.0))
-    return {name: _defined(numbers[name, None, None][0]) for name in NAMES}
+    numbers = resampled(run, _once(run), NAMES)
+    return {name: _defined(numbers[name][0]) for name in NAMES}
 
 
 def category_numbers(run: Run) -> list[dict[str, float | None]]:

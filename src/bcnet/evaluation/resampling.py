@@ -1,8 +1,8 @@
 """COCO's numbers of any choice of a split's images, from the tables that `evaluate` writes, compiled."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,6 @@ from numba import njit
 
 from bcnet.evaluation.detections import flag
 from bcnet.evaluation.matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
-from bcnet.evaluation.occlusion_metrics import MATCHED
 from bcnet.evaluation.outcomes import rank
 
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
@@ -30,7 +29,8 @@ RECALL = {  # metric -> area of objects, detections of a category in an image
     "ARm": ("medium", 100),
     "ARl": ("large", 100),
 }
-Metric = tuple[str, float | None, float | None]  # name, and of recall by occlusion the ends of its bin
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Run:
 
     `images`: (I,) ids, rising. Of detections, by category, then falling score, then image, as COCO sorts them: `image`
     (place in `images`), `category` (0 to C - 1), `rank` (0 for the best of its category in its image), and of each area
-    `matched` and `ignored` as in the table of detections. Of objects: `object_image`, `object_category`, `area`,
-    `cover` (NaN: not converted) and `found` (at how many of the ten IoU thresholds it is matched).
+    `matched` and `ignored` as in the table of detections. Of objects: `object_image`, `object_category`, `area`.
     """
 
     images: np.ndarray
@@ -52,8 +51,6 @@ class Run:
     object_image: np.ndarray
     object_category: np.ndarray
     area: np.ndarray
-    cover: np.ndarray
-    found: np.ndarray
 
 
 def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
@@ -80,13 +77,11 @@ def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
         object_image=np.searchsorted(images, objects["image_id"].to_numpy()),
         object_category=object_category,
         area=objects["area"].to_numpy(),
-        cover=objects["box_cover"].to_numpy(),
-        found=np.sum([objects[name].to_numpy() for name in MATCHED], axis=0),
     )
 
 
-def resampled(run: Run, times: np.ndarray, metrics: Iterable[str], edges: Sequence[float]) -> dict[Metric, np.ndarray]:
-    """COCO's numbers of a run, and its recall by occlusion, if each image were in the split so many times.
+def resampled(run: Run, times: np.ndarray, metrics: Iterable[str]) -> dict[str, np.ndarray]:
+    """COCO's numbers of a run, if each image were in the split so many times.
 
     Copies of an image stand beside each other. Copies of a detection do so too, which differs from copies of the image
     only where two detections of an image and category have the same score, whose order says nothing.
@@ -95,32 +90,41 @@ def resampled(run: Run, times: np.ndarray, metrics: Iterable[str], edges: Sequen
         run: of I images.
         times: (N, I) uint16; N choices of images, how often each has each image.
         metrics: keys of PRECISION or RECALL.
-        edges: of the bins of `box_cover`, as of `occlusion_metrics.recall_by_cover`.
 
     Returns:
-        For each metric and each bin's "AR" (N,) float64, 0 to 1; NaN: no object of this size or in this bin. Source of
-        the numbers: cocoapi, cocoeval.py, `accumulate`.
+        For each metric (N,) float64, 0 to 1; NaN: no object of this size. Source of the numbers: cocoapi, cocoeval.py,
+        `accumulate`.
     """
     weights = times.astype(np.float32)  # sums of whole numbers, exact below 2^24
-    numbers: dict[Metric, np.ndarray] = {}
+    numbers: dict[str, np.ndarray] = {}
     precisions: dict[str, np.ndarray] = {}
     for metric in metrics:
         if metric in RECALL:
-            numbers[metric, None, None] = _average_recall(run, weights, *RECALL[metric])
+            numbers[metric] = _average_recall(run, weights, *RECALL[metric])
             continue
         area, thresholds = PRECISION[metric]
         if area not in precisions:
             precisions[area] = average_precision(run, times, area)
         chosen = precisions[area][:, :, np.isin(IOU_THRESHOLDS, thresholds)]
-        numbers[metric, None, None] = _mean(chosen.mean(axis=2))
-    bins = np.digitize(run.cover, edges[1:-1])  # of NaN: the last, but it is left out below
-    for index, (low, high) in enumerate(pairwise(edges)):
-        inside = (bins == index) & ~np.isnan(run.cover)
-        there, found = np.zeros((2, len(run.images)), np.float32)
-        np.add.at(there, run.object_image[inside], 1)
-        np.add.at(found, run.object_image[inside], run.found[inside])
-        numbers["AR", low, high] = _share(weights @ found, len(IOU_THRESHOLDS) * (weights @ there))
+        numbers[metric] = _mean(chosen.mean(axis=2))
     return numbers
+
+
+def resampled_means(run: Run, times: np.ndarray, numbers: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
+    """Means over objects, if each image were in the split so many times.
+
+    Args:
+        run, times: as of `resampled`.
+        numbers: (G,) float64 each, of the objects of the table that `run` is of; NaN for those it is not about.
+
+    Returns:
+        For each (N,) float64; NaN: about no object.
+    """
+    about = [~np.isnan(each) for each in numbers.values()]
+    values = [np.nan_to_num(each) for each in numbers.values()]
+    by_image = [np.bincount(run.object_image, each, len(run.images)) for each in (*values, *about)]
+    sums = times.astype(np.float64) @ np.column_stack(by_image)
+    return dict(zip(numbers, _share(sums[:, : len(values)], sums[:, len(values) :]).T, strict=True))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -2,37 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.evaluation import detections
-from bcnet.evaluation.occlusion_metrics import MATCHED
-from bcnet.evaluation.resampling import Metric, resampled, run_of
+from bcnet.evaluation import detections, occlusion_bins
+from bcnet.evaluation.occlusion_bins import Metric, object_metrics, object_numbers
+from bcnet.evaluation.resampling import resampled, resampled_means, run_of
 from bcnet.evaluation.significance import difference, draw_images
 from bcnet.files import InputError
 from bcnet.params import Params
+from bcnet.params.results import BINNED
 from bcnet.progress import in_threads
+from bcnet.report.comparison import BOXES
 from bcnet.report.measured import Found, Measured, missing_line
 from bcnet.report.methods import Method, Row, evaluate_command, why
+from bcnet.report.occlusion_tables import NOT_CONVERTED
 
 NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
-KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "cover_from", "cover_to"]
-TABLES = {  # beside metrics: which columns of them are needed, and what they have a row of
-    ".detections.parquet": (detections.schema("segm").names, "images"),
-    ".parquet": (["image_id", "category_id", "area", "box_cover", *MATCHED], "objects"),
-}
+KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
+TABLES = {".detections.parquet": "images", ".parquet": "objects"}  # beside metrics, and what they have a row of
+OBJECTS = ["image_id", "category_id", "area", *BINNED, *occlusion_bins.COLUMNS]  # columns that are needed
+OTHER_AP = {"box_AP": "bbox", "boundary_AP": "boundary"}  # what detections and objects are matched by
 Numbers = dict[Metric, np.ndarray]
 
 
 def differences(params: Params, found: Found) -> list[Row]:
-    """A row for each baseline, each other method, split and metric, and recall (AR) in each bin of `box_cover`.
+    """A row for each baseline, each other method, split and metric that has an interval.
+
+    These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
+    of all, occluded and separated ones, leak, and recall (AR) in the bins of every measure of occlusion.
 
     Args:
         params: whose `tables` names baselines, metrics and the number of draws.
@@ -60,7 +63,7 @@ def differences(params: Params, found: Found) -> list[Row]:
 
 def _missing(params: Params, method: Method, measured: Measured) -> str:
     """What is missing of the metrics of a method on a split and the tables beside them; nothing: an empty string."""
-    if measured.missing or measured.runs[0]["provenance"]["iou_type"] == "bbox":
+    if measured.missing:
         return measured.missing
     tables = {path.with_suffix(suffix): path for path in measured.paths for suffix in TABLES}
     return missing_line({table: path for table, path in tables.items() if not table.exists()}, method, params.dataset)
@@ -91,19 +94,19 @@ def _resampled(params: Params, there: Mapping[Method, Measured], split: str) -> 
 
 
 def _metrics(params: Params) -> list[Metric]:
-    """Each metric, then recall in each bin, with its ends."""
-    bins: list[Metric] = [("AR", low, high) for low, high in pairwise(params.evaluate.cover_bins)]
-    return [*((metric, None, None) for metric in params.tables.metrics), *bins]
+    """What differences are of, in the order of the rows."""
+    return [*map(Metric, (*params.tables.metrics, *OTHER_AP)), *object_metrics(params.evaluate.bins())]
 
 
 def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, dict]], path: Path) -> Numbers:
-    """The metrics of one run in each draw; NaN: not of masks, or undefined."""
+    """The metrics of one run in each draw; NaN: undefined, as all but `box_AP` for boxes."""
     method, provenance = runs[path]
-    if provenance["iou_type"] == "bbox":
-        return dict.fromkeys(_metrics(params), np.full(len(times), np.nan))
+    boxes = provenance["iou_type"] == "bbox"
     command = evaluate_command(path, method, params.dataset)
     tables = []
-    for suffix, (columns, count) in TABLES.items():
+    for (suffix, count), columns in zip(
+        TABLES.items(), (detections.schema(provenance["iou_type"]).names, OBJECTS), strict=True
+    ):
         table = path.with_suffix(suffix)
         try:
             tables.append(pq.read_table(table, columns=columns))
@@ -111,7 +114,16 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
             raise InputError(f"{table}: {str(error).splitlines()[0]}: expected what `{command}` makes") from error
         if tables[-1].num_rows != provenance[count]:
             raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")
-    return resampled(run_of(*tables), times, params.tables.metrics, params.evaluate.cover_bins)
+    shots, objects = tables
+    numbers = dict.fromkeys(_metrics(params), np.full(len(times), np.nan))
+    for name, kind in OTHER_AP.items():
+        if not boxes or kind == "bbox":
+            numbers[Metric(name)] = resampled(run_of(shots, objects, kind), times, ("AP",))["AP"]
+    if boxes:
+        return numbers
+    run = run_of(shots, objects)
+    numbers |= {Metric(name): drawn for name, drawn in resampled(run, times, params.tables.metrics).items()}
+    return numbers | resampled_means(run, times, object_numbers(objects, params.evaluate.bins()))
 
 
 def _rows(
@@ -124,44 +136,47 @@ def _rows(
 ) -> list[Row]:
     """The rows of a baseline and another method."""
     baseline, method = pair
-    runs = [*found[method, split].runs, *found[baseline, split].runs]
+    of_both = found[method, split], found[baseline, split]
     lacking = " and ".join(missing[each] for each in (method, baseline) if missing[each])
     origins = {each.origin for each in pair}
     seeds = max(len(each.runs) for each in pair) if "measured here" in origins and not lacking else None
     rows = []
-    for metric, low, high in _metrics(params):
+    for metric in _metrics(params):
         row: Row = {
             "origin": method.origin,
             "label": method.label,
             "baseline_origin": baseline.origin,
             "baseline": baseline.label,
             "split": split,
-            "metric": metric,
-            "cover_from": low,
-            "cover_to": high,
+            **dict(zip(KEYS[-len(metric) :], metric, strict=True)),
             **dict.fromkeys(NUMBERS),
             "seeds": seeds,
-            "provenance": orjson.dumps([run["provenance"] for run in runs]).decode(),
+            "provenance": orjson.dumps([run["provenance"] for each in of_both for run in each.runs]).decode(),
         }
         if lacking:
             rows.append(row | {"why": why(row, NUMBERS, dict.fromkeys(NUMBERS, lacking))})
             continue
-        tested = difference(numbers[method][metric, low, high], numbers[baseline][metric, low, high])
+        tested = difference(numbers[method][metric], numbers[baseline][metric])
         if tested:
             shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
             row |= {key: 100 * share for key, share in shares.items() if share is not None}
             row |= {"p": tested.p, "draws": tested.draws}
-        reasons = dict.fromkeys(NUMBERS, _undefined(low is not None, runs))
+        reasons = dict.fromkeys(NUMBERS, _undefined(metric, of_both))
         reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
         reasons |= {"std": "one run"} if tested else {}
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 
 
-def _undefined(in_a_bin: bool, runs: Sequence[dict[str, Any]]) -> str:
+def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
     """Why a metric of two methods is undefined."""
-    if any(run["provenance"]["iou_type"] == "bbox" for run in runs):
-        return "the predictions are boxes"
-    if in_a_bin and any(run["recall"] is None for run in runs):
-        return "the ground truth has no occlusion, `bcnet convert` adds it"
-    return "no object in this bin" if in_a_bin else "no object of this size in the split"
+    name = metric.metric
+    if any(each.boxes for each in of_both) and name != "box_AP":
+        return BOXES
+    if (metric.measure or name in ("found_occluded", "leak")) and not all(each.converted for each in of_both):
+        return NOT_CONVERTED
+    if name == "leak":
+        return "no object that has an occluder is found"
+    if metric.measure:
+        return "no object in this bin"
+    return "no such object in the split" if name.startswith("found") else "no object of this size in the split"

@@ -1,28 +1,44 @@
-"""The page's section about differences: a table and charts for each baseline."""
+"""The page's section about differences: tables and charts for each baseline."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from markupsafe import Markup
 
 from bcnet.files import InputError
+from bcnet.report.differences import KEYS, NUMBERS
 from bcnet.report.figures import Interval, Look, intervals
+from bcnet.report.grid import Cell, Grid, Group, Row, named, read_table, reasons, splits
 from bcnet.report.methods import Method
+from bcnet.report.occlusion_section import bin_name, head
 
-COLUMNS = {"origin", "label", "baseline_origin", "baseline", "split", "metric", "cover_from", "cover_to"}
-COLUMNS |= {"difference", "std", "low", "high", "p", "seeds", "draws", "why"}
-Row = dict[str, str]
+COLUMNS = {*KEYS, *NUMBERS, "why"}
+MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
+Looks = Mapping[Method, Look]
 
 
-def section(rows: list[Row], looks: dict[Method, Look], path: Path) -> list[dict[str, Any]]:
-    """For each baseline its name, its table's heads, each split's and method's cells, and charts of the first metric.
+@dataclass(frozen=True)
+class Against:
+    """A baseline, its origin, of each split a chart of the first metric, and the tables: the main one, the others."""
+
+    baseline: str
+    origin: str
+    charts: list[tuple[str, Markup]]
+    grids: list[Grid]
+
+
+def section(path: Path, looks: Looks) -> list[Against]:
+    """For each baseline how all other methods differ from it.
 
     Args:
-        rows: of differences.csv.
+        path: of differences.csv.
         looks: of the methods.
-        path: of differences.csv, for errors.
 
     Raises:
-        InputError: the rows are those of other methods.
+        InputError: the table is missing, or its rows are those of other methods.
     """
+    rows = read_table(path, COLUMNS)
     by_label = {(method.origin, method.label): look for method, look in looks.items()}
     there = {(row["origin"], row["label"]) for row in rows}
     there |= {(row["baseline_origin"], row["baseline"]) for row in rows}
@@ -30,35 +46,63 @@ def section(rows: list[Row], looks: dict[Method, Look], path: Path) -> list[dict
         what = "no row" if strange[0] in by_label else "rows"
         raise InputError(f"{path}: {what} of {strange[0][1]!r}: `bcnet compare` makes those of this run")
     parts = []
-    for baseline in dict.fromkeys((row["baseline_origin"], row["baseline"]) for row in rows):
-        mine = [row for row in rows if (row["baseline_origin"], row["baseline"]) == baseline]
-        groups: dict[str, dict[tuple[str, str], list[Row]]] = {}
-        for row in mine:
-            groups.setdefault(row["split"], {}).setdefault((row["origin"], row["label"]), []).append(row)
-        first = mine[0]["metric"]
-        charts = []
-        for split, methods in groups.items():
-            bars = [
-                Interval(
-                    label, by_label[origin, label], *(float(cells[0][key]) for key in ("difference", "low", "high"))
-                )
-                for (origin, label), cells in methods.items()
-                if cells[0]["difference"]
-            ]
-            if bars:
-                name = f"differences {split} {' '.join(baseline)}"
-                charts.append((split, intervals(name, bars, f"{first} minus that of {baseline[1]} (points)")))
-        heads = [_head(row) for row in next(iter(next(iter(groups.values())).values()))]
-        parts.append(
-            {"origin": baseline[0], "baseline": baseline[1], "heads": heads, "groups": groups, "charts": charts}
-        )
+    for origin, baseline in dict.fromkeys((row["baseline_origin"], row["baseline"]) for row in rows):
+        mine = [row for row in rows if (row["baseline_origin"], row["baseline"]) == (origin, baseline)]
+        charts = [
+            (
+                split,
+                intervals(
+                    f"differences {split} {origin} {baseline}",
+                    bars,
+                    f"{mine[0]['metric']} minus that of {baseline} (points)",
+                ),
+            )
+            for split in splits(mine)
+            if (bars := _bars([row for row in mine if row["split"] == split], by_label))
+        ]
+        kinds = [[row for row in mine if row["measure"] in MAIN], [row for row in mine if row["measure"] not in MAIN]]
+        labels = (f"differences to {baseline}", f"differences to {baseline}, other measures of occlusion")
+        grids = [_grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]
+        parts.append(Against(baseline, origin, charts, grids))
     return parts
 
 
+def _bars(rows: list[Row], looks: Mapping[tuple[str, str], Look]) -> list[Interval]:
+    """Of the first metric the interval of each method that has one."""
+    first = [row for row in rows if row["metric"] == rows[0]["metric"] and row["difference"]]
+    return [
+        Interval(
+            row["label"],
+            looks[row["origin"], row["label"]],
+            *(float(row[key]) for key in ("difference", "low", "high")),
+        )
+        for row in first
+    ]
+
+
+def _grid(label: str, rows: list[Row]) -> Grid:
+    groups = []
+    for split in splits(rows):
+        by_method: dict[tuple[str, str], list[Row]] = {}
+        for row in rows:
+            if row["split"] == split:
+                by_method.setdefault((row["origin"], row["label"]), []).append(row)
+        lines = (named(mine[0], tuple(map(_cell, mine))) for mine in by_method.values())
+        groups.append(Group(split, tuple(lines)))
+        heads = [_head(row) for row in next(iter(by_method.values()))]
+    return Grid(label, ("Method", *heads), tuple(groups))
+
+
 def _head(row: Row) -> str:
-    return (
-        f"{row['metric']}, box_cover {row['cover_from']} to {row['cover_to']}" if row["cover_from"] else row["metric"]
-    )
+    return f"{row['metric']}, {row['measure']} {bin_name(row)}" if row["measure"] else head(row["metric"])
+
+
+def _cell(row: Row) -> Cell:
+    if not row["difference"]:
+        return Cell("", why=reasons(row)["difference"])
+    spread = f"± {row['std']}" if row["std"] else ""
+    below = (f"{signed(row['low'])} to {signed(row['high'])}", f"p {row['p']}")
+    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row))
 
 
 def signed(number: str) -> str:

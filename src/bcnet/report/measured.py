@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from bcnet.evaluation.occlusion_bins import bin_names
 from bcnet.files import InputError, read_json
 from bcnet.params import Params
 from bcnet.report.methods import Method, evaluate_command, methods
 
-KEYS = {"provenance", "segm", "bbox", "recall"}
+KEYS = (
+    *("provenance", "segm", "bbox", "boundary", "recall", "failures", "leak", "amodal", "order", "tide"),
+    *("calibration", "categories"),
+)
 STATED = {"origin", "images", "objects", "iou_type"}
 
 
@@ -22,6 +26,16 @@ class Measured:
     paths: tuple[Path, ...]
     runs: tuple[dict[str, Any], ...]
     missing: str
+
+    @property
+    def boxes(self) -> bool:
+        """Whether the predictions are boxes."""
+        return any(run["provenance"]["iou_type"] == "bbox" for run in self.runs)
+
+    @property
+    def converted(self) -> bool:
+        """Whether the ground truth says how occluded its objects are."""
+        return all(run["recall"] is not None for run in self.runs)
 
 
 Found = Mapping[tuple[Method, str], Measured]
@@ -37,19 +51,28 @@ def measured(params: Params, folder: Path) -> Found:
     Raises:
         InputError: there are none at all; a file is none of metrics; or those of two runs do not fit together.
     """
-    found = {(method, split): _of(method, split, folder) for method in methods(params) for split in params.splits}
+    found = {
+        (method, split): _of(method, split, params, folder) for method in methods(params) for split in params.splits
+    }
     if all(each.missing for each in found.values()):
         first = next(iter(found.values())).missing
         raise InputError(f"{folder / 'metrics'}: none of this run's metrics are there: {first}")
     return found
 
 
-def _of(method: Method, split: str, folder: Path) -> Measured:
+def _of(method: Method, split: str, params: Params, folder: Path) -> Measured:
     paths = tuple(folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs)
-    missing = missing_line({path: path for path in paths if not path.exists()}, method, folder.name)
-    runs = tuple(_read(path, method, folder.name) for path in paths if path.exists())
+    missing = missing_line({path: path for path in paths if not path.exists()}, method, params.dataset)
+    runs = tuple(_read(path, method, params) for path in paths if path.exists())
     _check_alike([path for path in paths if path.exists()], runs)
     return Measured(paths, () if missing else runs, missing)
+
+
+def is_there(path: Path, command: str, missing: list[str]) -> bool:
+    """Whether a file is there; if not, `missing` gets a line about it."""
+    if not path.exists():
+        missing.append(f"{path}: missing, `{command}` makes it")
+    return path.exists()
 
 
 def missing_line(files: Mapping[Path, Path], method: Method, dataset: str) -> str:
@@ -65,33 +88,33 @@ def missing_line(files: Mapping[Path, Path], method: Method, dataset: str) -> st
     )
 
 
-def _read(path: Path, method: Method, dataset: str) -> dict[str, Any]:
-    """Metrics that `evaluate` wrote, of predictions of that origin."""
-    command = evaluate_command(path, method, dataset)
+def _read(path: Path, method: Method, params: Params) -> dict[str, Any]:
+    """Metrics that `evaluate` wrote, of predictions of that origin, in the bins of `params`."""
+    command = evaluate_command(path, method, params.dataset)
     metrics = read_json(path)
-    if not isinstance(metrics, dict) or not metrics.keys() >= KEYS:
-        raise InputError(f"{path}: expected metrics with provenance, segm, bbox and recall, `{command}` makes them")
+    if not isinstance(metrics, dict) or not metrics.keys() >= set(KEYS):
+        raise InputError(f"{path}: expected metrics with {', '.join(KEYS)}, `{command}` makes them")
     provenance = metrics["provenance"]
     if not isinstance(provenance, dict) or not provenance.keys() >= STATED:
         raise InputError(f"{path}: provenance: expected {', '.join(sorted(STATED))}, `{command}` makes them")
     if (origin := provenance["origin"]) != method.origin:
         raise InputError(f"{path}: provenance.origin: {origin!r}: expected {method.origin!r}, `{command}` makes it")
+    for measure, names in bin_names(params.evaluate.bins()).items() if metrics["recall"] is not None else ():
+        bins = [[each.get(key) for key in names[0]] for each in metrics["recall"].get(measure, ())]
+        if bins != (expected := [list(name.values()) for name in names]):
+            raise InputError(
+                f"{path}: recall.{measure}: bins {bins}: expected {expected} as in params.yaml, `{command}` makes them"
+            )
     return metrics
 
 
 def _check_alike(paths: Sequence[Path], runs: Sequence[dict[str, Any]]) -> None:
-    """Seeds can be averaged when they were trained alike and evaluated on the same objects in the same bins."""
+    """Seeds can be averaged when they were trained alike and evaluated on the same objects."""
     for path, run in zip(paths[1:], runs[1:], strict=True):
         for key in ("objects", "images", "annotations_sha256", "train_on", "schedule", "iou_type"):
             mine, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
             if mine != first:
                 raise InputError(f"{path}: provenance.{key}: {mine!r}: expected {first!r} as in {paths[0]}")
-        if _bins(run) != _bins(runs[0]):
-            raise InputError(f"{path}: recall: bins {_bins(run)}: expected {_bins(runs[0])} as in {paths[0]}")
-
-
-def _bins(run: dict[str, Any]) -> list[tuple[float, float]] | None:
-    return run["recall"] and [(each["from"], each["to"]) for each in run["recall"]["box_cover"]]
 
 
 def mean(shares: Sequence[float | None]) -> float | None:

@@ -1,30 +1,18 @@
-"""The page's section about published numbers: a table for each published one, ours beside every number."""
+"""The page's section about published numbers: a table for each published one, ours below every number."""
 
 from collections import Counter
-from dataclasses import dataclass
 
+from bcnet.report.differences_section import signed
+from bcnet.report.grid import Cell, Grid, Group, Line, Row, reasons
 from bcnet.report.published import COLUMNS as WRITTEN
+from bcnet.report.published import NOT_RUN
 
 COLUMNS = set(WRITTEN)
-Row = dict[str, str]
 
 
-@dataclass(frozen=True)
-class PublishedTable:
-    """A published table: its metrics, how many of its numbers got which verdict, and by row and method its cells.
-
-    `lines`: of each published row and each method that is to reproduce it, its rows of published.csv by metric.
-    """
-
-    name: str
-    metrics: list[str]
-    verdicts: Counter[str]
-    lines: list[dict[str, Row]]
-
-
-def section(rows: list[Row]) -> list[PublishedTable]:
-    """The tables in the order of `rows`, those of published.csv."""
-    tables = []
+def section(rows: list[Row]) -> list[Grid]:
+    """The tables in the order of `rows`, those of published.csv: a line for each row and method that reproduces it."""
+    grids = []
     for name in dict.fromkeys(row["table"] for row in rows):
         mine = [row for row in rows if row["table"] == name]
         lines: dict[tuple[str, ...], dict[str, Row]] = {}
@@ -32,6 +20,36 @@ def section(rows: list[Row]) -> list[PublishedTable]:
             key = tuple(row[column] for column in ("detector", "backbone", "method", "origin", "label"))
             lines.setdefault(key, {})[row["metric"]] = row
         verdicts = Counter(row["verdict"] or "no published number" for row in mine)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
         metrics = list(dict.fromkeys(row["metric"] for row in mine))
-        tables.append(PublishedTable(name, metrics, verdicts, list(lines.values())))
-    return tables
+        grids.append(
+            Grid(
+                f"published table {name}",
+                ("Published", "Here", *metrics, "Source"),
+                (Group("", tuple(_line(line, metrics) for line in lines.values())),),
+                words=frozenset({"Here", "Source"}),
+                caption=f"{name}: {counts}",
+            )
+        )
+    return grids
+
+
+def _line(line: dict[str, Row], metrics: list[str]) -> Line:
+    about = next(iter(line.values()))
+    here = Cell(f"{about['label']} on {about['split']}")
+    if about["verdict"] == NOT_RUN:
+        here = Cell(here.text if about["label"] else NOT_RUN, below=tuple(dict.fromkeys(reasons(about).values())))
+    stated = [about["certainty"], about["schedule"] and f"schedule {about['schedule']}"]
+    source = Cell(", ".join([about["source"], *(each for each in stated if each)]))
+    numbers = (_cell(line[metric]) if metric in line else Cell("", why="not published") for metric in metrics)
+    name, below = about["method"] or about["detector"], ""
+    if about["method"] and about["detector"]:
+        below = f"{about['detector']}, {about['backbone']}"
+    return Line(name, (here, *numbers, source), below)
+
+
+def _cell(row: Row) -> Cell:
+    """The published number, below it ours, the difference and the verdict."""
+    ours = f"{row['value']} ± {row['std']}" if row["std"] else row["value"]
+    below = (ours, row["difference"] and signed(row["difference"]), row["verdict"])
+    return Cell(row["published"] or "not found", below=tuple(text for text in below if text))

@@ -1,37 +1,35 @@
 """The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
-import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bcnet.files import atomic_output, write_json
 from bcnet.params import Params
-from bcnet.params.models import DETECTORS
 from bcnet.params.reference import REFERENCE
-from bcnet.report import differences, published
-from bcnet.report.measured import Measured, mean, measured, std
-from bcnet.report.methods import Method, Row, why
+from bcnet.report import differences, occlusion_tables, published
+from bcnet.report.comparison import ABOUT, about, comparison, with_spread
+from bcnet.report.measured import Found, measured
+from bcnet.report.methods import Row
 
-RECALLS = ("AR", "AR50", "AR75")
-ABOUT = ["origin", "label", "detector", "backbone", "split"]
-TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "certainty", "schedule"]
-TEXTS += ["verdict", "why", "source", "provenance"]
+TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "measure", "occluder"]
+TEXTS += ["category", "certainty", "schedule", "verdict", "why", "source", "provenance"]
 LONG = pa.schema(
     {
         "table": pa.string(),
         **dict.fromkeys(TEXTS, pa.string()),
-        **dict.fromkeys(("cover_from", "cover_to"), pa.float64()),
+        **dict.fromkeys(("from", "to"), pa.float64()),
         "column": pa.string(),
         "value": pa.float64(),
     }
 )
+WHOSE = ["origin", "label", "split"]
+SCORES = ("boundary_AP", "found_occluded", "found_separated", "leak", "ECE")  # of the benchmark, for DVC
 
 
 @dataclass(frozen=True)
@@ -65,106 +63,62 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     """
     folder = reports / params.dataset
     found = measured(params, folder)
-    kinds = ("", "_std") if len(params.seeds) > 1 else ("",)
-    percent = [f"{metric}{kind}" for metric in params.tables.metrics for kind in kinds] + ["box_AP"]
-    numbers = ["seeds", *percent, "objects", "images", "iterations"]
-    comparison: list[Row] = []
-    recall: list[Row] = []
-    scores: dict[Path, dict[str, float | None]] = {}
-    for (method, split), each in found.items():
-        about = _about(method, split, each, reports)
-        row, bins = _numbers(method, each, params.tables.metrics, numbers), _recall(each, params.evaluate.cover_bins)
-        comparison.append(about | row)
-        recall.extend(about | bin for bin in bins)
-        if each.runs:
-            own: dict[str, float | None] = {str(metric): row[metric] for metric in params.tables.metrics}
-            own |= {f"AR cover {bin['cover_from']:g}-{bin['cover_to']:g}": bin["AR"] for bin in bins}
-            scores[folder / "tables" / "metrics" / method.name / f"{split}.json"] = own
-    tables = {
-        "comparison": Table(comparison, [*ABOUT, *numbers, "why", "source"], numbers, dict.fromkeys(percent, 2)),
-        "recall": Table(
-            recall,
-            ["origin", "label", "split", "cover_from", "cover_to", "objects", *RECALLS, "why"],
-            ["objects", *RECALLS],
-            dict.fromkeys(RECALLS, 2),
-        ),
-        "differences": Table(
-            differences.differences(params, found),
-            [*differences.KEYS, *differences.NUMBERS, "why"],
-            differences.NUMBERS,
-            dict.fromkeys(differences.PERCENT, 2) | {"p": 4},
-        ),
-        "published": Table(
-            published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
-        ),
-    }
+    tables = _measured_tables(params, found, reports)
+    tables["differences"] = Table(
+        differences.differences(params, found),
+        [*differences.KEYS, *differences.NUMBERS, "why"],
+        differences.NUMBERS,
+        dict.fromkeys(differences.PERCENT, 2) | {"p": 4},
+    )
+    tables["published"] = Table(
+        published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
+    )
     with ExitStack() as files:
         for name, table in tables.items():
             _write_csv(files.enter_context(atomic_output(folder / "tables" / f"{name}.csv")), table)
         long = [row for name, table in tables.items() for row in _long(name, table)]
         parquet = files.enter_context(atomic_output(folder / "tables" / "tables.parquet"))
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
-    _write_scores(folder / "tables" / "metrics", scores)
+    _write_scores(folder / "tables" / "metrics", _scores(params, found, tables))
     return [each.missing for each in found.values() if each.missing]
 
 
-def _about(method: Method, split: str, found: Measured, reports: Path) -> Row:
-    """Whose a row is, and where its numbers come from; nothing of that where they are missing."""
-    provenance = found.runs[0]["provenance"] if found.runs else {}
+def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, Table]:
+    """The tables whose rows are of one method on one split."""
+    seeds = len(params.seeds)
+    percent = with_spread([*params.tables.metrics, "box_AP"], seeds)
+    main = ["seeds", *percent, "objects", "images", "iterations"]
+    coping = with_spread(occlusion_tables.BENCHMARK, seeds)
+    counted = [*coping, *occlusion_tables.COUNTS]
+    of_category = with_spread(occlusion_tables.CATEGORY, seeds)
+    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
+    for (method, split), each in found.items():
+        whose = about(method, split, each, reports)
+        mine = {
+            "comparison": [comparison(method, each, params.tables.metrics, main)],
+            "benchmark": [occlusion_tables.benchmark(each, counted)],
+            "recall": occlusion_tables.recall(each, params.evaluate.bins()),
+            "categories": occlusion_tables.categories(each, ["objects", *of_category]),
+        }
+        for name, added in mine.items():
+            rows[name] += [whose | row for row in added]
+    in_bins = list(occlusion_tables.IN_BINS)
     return {
-        "origin": method.origin,
-        "label": method.label,
-        "detector": method.detector or DETECTORS.get(provenance.get("detector", "")),
-        "backbone": method.backbone or provenance.get("backbone"),
-        "split": split,
-        "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in found.paths if found.runs),
-        "provenance": orjson.dumps([run["provenance"] for run in found.runs]).decode(),
+        "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, 2)),
+        "benchmark": Table(rows["benchmark"], [*WHOSE, *counted, "why"], counted, dict.fromkeys(coping, 2)),
+        "recall": Table(
+            rows["recall"],
+            [*WHOSE, *occlusion_tables.BIN, "objects", *in_bins, "why"],
+            ["objects", *in_bins],
+            dict.fromkeys(in_bins, 2),
+        ),
+        "categories": Table(
+            rows["categories"],
+            [*WHOSE, "category", "objects", *of_category, "why"],
+            ["objects", *of_category],
+            dict.fromkeys(of_category, 2),
+        ),
     }
-
-
-def _numbers(method: Method, found: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
-    """The numbers of a method on a split, over its runs, and why those that are not there are not."""
-    if found.missing:
-        row: Row = dict.fromkeys(columns)
-        return row | {"why": why(row, columns, dict.fromkeys(columns, found.missing))}
-    runs = found.runs
-    provenance = runs[0]["provenance"]
-    row = {
-        "seeds": len(runs) if method.origin == "measured here" else None,
-        "box_AP": mean([run["bbox"]["AP"] for run in runs]),
-        "objects": provenance["objects"],
-        "images": provenance["images"],
-        "iterations": provenance.get("schedule", {}).get("iterations"),
-    }
-    for metric in metrics:
-        values = [run["segm"][metric] for run in runs]
-        row |= {metric: mean(values), f"{metric}_std": std(values)}
-    boxes = provenance["iou_type"] == "bbox"
-    reasons = dict.fromkeys(columns, "the predictions are boxes" if boxes else "no object of this size in the split")
-    unsaid = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
-    reasons |= dict.fromkeys(("seeds", "iterations"), unsaid.get(method.origin, "not stated"))
-    if len(runs) == 1:
-        reasons |= {column: "one run" for column in columns if column.endswith("_std")}
-    return row | {"why": why(row, columns, reasons)}
-
-
-def _recall(found: Measured, edges: Iterable[float]) -> list[Row]:
-    """Recall of a method on a split, one row a bin."""
-    rows: list[Row] = []
-    if found.missing or found.runs[0]["recall"] is None:
-        reason = found.missing or "the ground truth has no occlusion, `bcnet convert` adds it"
-        reasons = dict.fromkeys(("objects", *RECALLS), reason)
-        for low, high in pairwise(edges):
-            row: Row = {"cover_from": low, "cover_to": high, "objects": None, **dict.fromkeys(RECALLS)}
-            rows.append(row | {"why": why(row, list(reasons), reasons)})
-        return rows
-    boxes = found.runs[0]["provenance"]["iou_type"] == "bbox"
-    reasons = dict.fromkeys(RECALLS, "the predictions are boxes" if boxes else "no object in this bin")
-    for bins in zip(*(run["recall"]["box_cover"] for run in found.runs), strict=True):
-        row = {"cover_from": bins[0]["from"], "cover_to": bins[0]["to"], "objects": bins[0]["objects"]}
-        row |= {name: None if boxes else mean([each[name] for each in bins]) for name in RECALLS}
-        rows.append(row | {"why": why(row, list(reasons), reasons)})
-    return rows
 
 
 def _write_csv(path: Path, table: Table) -> None:
@@ -184,11 +138,29 @@ def _long(name: str, table: Table) -> list[Row]:
     ]
 
 
+def _scores(params: Params, found: Found, tables: Mapping[str, Table]) -> dict[Path, dict[str, float | None]]:
+    """The main numbers of each method on each split that was measured, by file below the folder of metrics."""
+    scores = {}
+    bins = len(tables["recall"].rows) // len(found)
+    for place, ((method, split), each) in enumerate(found.items()):
+        if each.missing:
+            continue
+        main, coping = (tables[name].rows[place] for name in ("comparison", "benchmark"))
+        own = {name: main[name] for name in (*params.tables.metrics, "box_AP")} | {
+            name: coping[name] for name in SCORES
+        }
+        for row in tables["recall"].rows[place * bins : (place + 1) * bins]:
+            if row["measure"] == "box_cover":
+                own[f"AR box_cover {row['from']:g}-{row['to']:g}"] = row["AR"]
+        scores[Path(method.name) / f"{split}.json"] = own
+    return scores
+
+
 def _write_scores(folder: Path, scores: Mapping[Path, Mapping[str, float | None]]) -> None:
     """Each file's numbers, to two decimals; what else lies in the folder, of methods that are no longer run, goes."""
     for path in folder.rglob("*.json"):
-        if path not in scores:
+        if path.relative_to(folder) not in scores:
             path.unlink()
     for path, numbers in scores.items():
         rounded = {name: None if number is None else round(number, 2) for name, number in numbers.items()}
-        write_json(path, rounded, indent=True)
+        write_json(folder / path, rounded, indent=True)
