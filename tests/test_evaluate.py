@@ -51,6 +51,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "order",
         "tide",
         "calibration",
+        "intervals",
         "categories",
     ]
     assert list(metrics["segm"].values()) == pytest.approx(list(coco_api(truth, predictions, "segm").stats), abs=1e-12)

@@ -100,7 +100,7 @@ def show(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     from bcnet.evaluation.evaluate import evaluate
 
-    evaluate(args.annotations, args.predictions, args.out, parameters.load().evaluate)
+    print(evaluate(args.annotations, args.predictions, args.out, parameters.load().evaluate))
 
 
 def compare(args: argparse.Namespace) -> None:

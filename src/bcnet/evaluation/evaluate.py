@@ -13,6 +13,7 @@ from bcnet.data import coco, results, results_file
 from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.detections import detection_table
+from bcnet.evaluation.intervals import intervals, summary
 from bcnet.evaluation.invisible import invisible, is_amodal
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table
 from bcnet.evaluation.order import has_order, order
@@ -24,7 +25,7 @@ from bcnet.params.results import BINNED, Evaluate
 from bcnet.progress import note, progress
 
 
-def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> None:
+def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> str:
     """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/architecture.md).
 
     Masks are evaluated as masks and by the boxes around them. A file of boxes has no mask numbers, and its objects are
@@ -35,7 +36,10 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         annotations: a split or any COCO-format file.
         predictions: COCO's result format; those of images that the split leaves out are left out.
         out: metrics as JSON; the tables go beside it, with the suffixes .parquet and .detections.parquet.
-        settings: the edges of the bins.
+        settings: the edges of the bins, and the draws of the bootstrap.
+
+    Returns:
+        The main numbers with their intervals, a line each.
 
     Raises:
         InputError: a file is not what it should be; the line names file, entry, key, value and what was expected.
@@ -80,6 +84,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         "amodal": {"invisible": invisible(content, detections, objects, became, sizes)} if masks and amodal else None,
         "order": order(content, found, detections, objects, became, sizes) if ordered else None,
         **errors(detections, objects, became),
+        "intervals": intervals(runs, table, settings.bins(), settings.draws),
         "categories": _of_categories(content["categories"], table, runs),
     }
     with (
@@ -90,6 +95,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         pyarrow.parquet.write_table(table, table_file)
         pyarrow.parquet.write_table(detection_rows, detections_file)
         write_json(json_file, metrics, indent=True)
+    return summary(metrics)
 
 
 def _separated(content: dict[str, Any]) -> list[bool]:

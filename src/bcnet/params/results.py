@@ -19,11 +19,12 @@ BINNED = ("box_cover", "mask_cover", "max_box_iou")  # measures of occlusion tha
 
 
 class Evaluate(Section):
-    """What the metrics are binned by: the edges of the bins of each measure of occlusion."""
+    """What the metrics are binned by, the edges of the bins of each measure of occlusion; and how sure they are."""
 
     cover_bins: Edges = (0.0, 0.1, 0.3, 1.0)  # of `box_cover`
     mask_cover_bins: Edges = (0.0, 0.02, 0.1, 1.0)
     box_iou_bins: Edges = (0.0, 0.2, 0.5, 1.0)  # of `max_box_iou`
+    draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap that says how sure the numbers are
 
     def bins(self) -> dict[str, tuple[float, ...]]:
         """The edges by measure."""
