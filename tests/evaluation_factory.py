@@ -184,7 +184,12 @@ def write_tables(
     """
     place, level, cover = np.arange(len(levels)) % images, np.array(levels), np.array(covers)
     known, occluded, masks = ~np.isnan(cover), cover > 0, iou_type == "segm"
-    objects: dict[str, Any] = {"image_id": place + 1}
+    each = len(levels) // images
+    objects: dict[str, Any] = {
+        "image_id": place + 1,
+        "annotation_id": place * each + np.arange(len(level)) // images + 1,
+    }
+    objects |= {"iou": 0.45 + 0.05 * level, "score": np.full(len(level), 0.5)}
     objects |= {"category_id": np.full(len(level), 1), "area": np.full(len(level), 2000.0)}
     objects |= {name: pa.array(cover, mask=~known) for name in ("box_cover", "mask_cover", "max_box_iou")}
     objects |= {name: pa.array(occluded, mask=~known) for name in ("same_category", "n_occluders")}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from evaluation_factory import write_tables
 from PIL import Image
+from safetensors.numpy import save_file
 
 from bcnet import params as parameters
 from bcnet.data.masks import encode
@@ -118,12 +119,15 @@ def write_training(data: Path) -> None:
         for seed in (0, 1):
             path = data / "models" / variant / str(seed) / "training.jsonl"
             path.parent.mkdir(parents=True)
-            path.with_name("model.safetensors").touch()
+            save_file({"weight": np.zeros((50, 400), np.float32)}, path.with_name("model.safetensors"))
             with path.open("w") as file:
                 for iteration in range(20, 601, 20):
                     losses = {name: (1 + 0.2 * k + seed / 9) * 60 / (40 + iteration) for k, name in enumerate(names)}
                     line = {"iteration": iteration, "lr": 0.01, **losses, "loss": sum(losses.values())}
                     file.write(json.dumps(line) + "\n")
+    path = data / "models" / "zoo" / "imported" / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file({"weight": np.zeros((50, 800), np.float16), "count": np.zeros(30000, np.int64)}, path)
 
 
 def occlusion(params: parameters.Params, index: int) -> dict:

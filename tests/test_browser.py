@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -187,6 +188,58 @@ def test_without_a_clipboard_the_text_is_there_to_be_copied(page):
     assert dialog.count() == 0
 
 
+def objects(page: Page) -> list[str]:
+    """The objects shown, as their category and the numbers of the methods shown."""
+    cards = page.locator(".object:visible").all()
+    return [" ".join(card.locator("h3, figcaption:visible").all_inner_texts()) for card in cards]
+
+
+def differences(page: Page) -> list[float]:
+    """Of each object shown how much the two methods shown differ."""
+    pairs = [
+        [float(panel.get_attribute("data-iou")) for panel in card.locator("[data-method]:visible").all()]
+        for card in page.locator(".object:visible").all()
+    ]
+    assert all(len(pair) == 2 for pair in pairs)
+    return [abs(one - other) for one, other in pairs]
+
+
+def test_objects_are_those_on_which_the_two_chosen_methods_differ_most(page):
+    assert len(objects(page)) == 12
+    assert all("mask-rcnn:" in text and "BCNet" in text for text in objects(page))
+    page.get_by_label("differs from").select_option("The zoo's")
+    assert all("mask-rcnn:" in text and "The zoo's:" in text and "BCNet" not in text for text in objects(page))
+    assert differences(page) == sorted(differences(page), reverse=True)
+    panels = [card.locator("[data-method]").all() for card in page.locator(".object").all()]
+    ious = [[float(panel.get_attribute("data-iou")) for panel in each] for each in panels]
+    assert differences(page)[0] == max(abs(each[0] - each[2]) for each in ious)
+    page.get_by_label("differs from").select_option("mask-rcnn")
+    assert objects(page) == []
+    assert page.locator("#objects").get_by_role("status").inner_text() == "0 of 0 shown"
+
+
+def test_objects_are_filtered_by_category_cover_and_failure(page):
+    page.get_by_label("differs from").select_option("_Theirs")
+    page.get_by_label("Category").select_option("ring")
+    assert objects(page)
+    assert all(text.startswith("ring") for text in objects(page))
+    page.get_by_label("Category").select_option(HOSTILE)
+    assert objects(page)
+    assert all(text.startswith(HOSTILE) for text in objects(page))
+    page.get_by_role("combobox", name="box_cover").select_option("0 to 0.1")
+    covers = [float(re.search("box_cover ([0-9.]+)", text)[1]) for text in objects(page)]
+    assert covers
+    assert max(covers) < 0.1
+    page.get_by_role("combobox", name="box_cover").select_option("any")
+    page.get_by_label("Category").select_option("any")
+    page.get_by_label("Objects on which").select_option(f"BCNet $x$ {HOSTILE}")
+    fitting = page.locator("#objects").get_by_role("status")
+    before = int(fitting.inner_text().split()[2])
+    page.get_by_label("One of the two").select_option("badly localised")
+    assert 0 < int(fitting.inner_text().split()[2]) < before
+    assert all("badly localised" in text for text in objects(page))
+
+
 def paper(page: Page) -> int:
     """How light the page's ground is, 0 to 255."""
     return page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
@@ -234,15 +287,16 @@ def test_the_page_is_whole_without_its_script(browser, address):
     page, _ = opened(context, address)
     assert len(shown(table(page, "comparison of all methods"), 0)) == 8 + 6
     assert page.locator(".tools, .theme").count() == 0
+    assert len(objects(page)) == 12
     context.close()
 
 
 def test_hostile_names_are_text(page):
-    """They are shown letter by letter, there is one script, and none of what they would have done is done."""
-    assert page.locator("script").count() == 1
+    """They are shown letter by letter, the scripts are the page's, and none of what they would have done is done."""
+    assert page.locator("script").count() == 2
     assert page.locator("img:not([src^='data:'])").count() == 0
     assert page.get_by_text(f"BCNet $x$ {HOSTILE}", exact=True).first.is_visible()
-    assert page.get_by_text(f"{HOSTILE.partition('/')[0]}10.png").first.is_visible()
+    assert page.locator("#pictures").get_by_text(f"{HOSTILE.partition('/')[0]}10.png").first.is_visible()
     attributes = page.evaluate("[...document.querySelectorAll('*')].flatMap((element) => element.getAttributeNames())")
     assert not [name for name in attributes if name.startswith("on")]
 

@@ -143,3 +143,32 @@ def test_an_unmatched_prediction_and_a_crowd_are_marked():
     assert panel.shapes[1].colour == truth.shapes[2].colour != truth.shapes[1].colour
     assert panel.caption == "1 of 2 objects found, 1 unmatched"
     assert pictures.method_panel([], [], names, size).caption == "0 of 0 objects found"
+
+
+def test_a_band_is_drawn_around_a_line_with_spread_in_its_colour():
+    """From 40 - 5 to 40 + 5 percent of the chart's height; without spread there is none."""
+    look = figures.look(1)
+    plain = figures.chart("plain", [figures.Line([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
+    banded = figures.chart(
+        "banded", [figures.Line([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
+    )
+    band = rf'y="([\d.]+)" style="fill: {look.colour}; fill-opacity'
+    assert not re.search(band, plain)
+    base = float(re.search(band, banded)[1])
+    inside = banded[: re.search(band, banded).start()].rpartition("</defs>")[0].rpartition('d="')[2]
+    heights = {round(base + float(y), 2) for y in re.findall(r"[ML] [\d.]+ (-[\d.]+)", inside)}
+    line = float(re.search(rf'd="M [\d.]+ ([\d.]+)[^"]*"[^>]*stroke: {look.colour}', plain)[1])
+    point = (max(heights) - line) / 10  # one percent
+    assert sorted(heights) == pytest.approx([line + point * each for each in (-10, -5, 5, 10)], abs=0.02)
+
+
+def test_dots_lie_where_their_methods_are():
+    found = [figures.Dot(figures.look(0), 1, 9), figures.Dot(figures.look(1), 3, 5)]
+    drawing = figures.dots("dots", found, "x", "y")
+    places = {}
+    for colour in (dot.look.colour for dot in found):
+        place = re.search(rf'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: {colour}', drawing)
+        places[colour] = float(place[1]), float(place[2])
+    (left, top), (right, bottom) = places.values()
+    assert left < right
+    assert top < bottom

@@ -24,7 +24,7 @@ from bcnet.report.occlusion_tables import BENCHMARK, IN_BINS
 from bcnet.report.page import report
 
 TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "published")
-SCRIPT_FILE = Path(bcnet.report.__file__).with_name("page.js")
+SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.js", "objects.js")]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,7 +61,7 @@ def copied(run, tmp_path) -> Path:
 
 def test_names_cannot_inject_markup(page):
     """The script is a category, part of a file name and of a label; it is text, and the page's own the only element."""
-    assert page.scripts == [SCRIPT_FILE.read_text()]
+    assert page.scripts == [file.read_text() for file in SCRIPT_FILES]
     assert f"{SCRIPT} 0.90" in page.text
     assert f"BCNet $x$ {SCRIPT}" in page.text
     assert "<script>alert(1)<10.png" in page.text
@@ -74,8 +74,9 @@ def test_nothing_is_loaded_from_elsewhere(page, text):
     assert all(re.match(r"#|data:image/(jpeg|png);base64,", link) for link in links)
     inside_css = re.findall(r"url\(([^)]*)\)|@import", text)
     assert all(link.startswith("#") for link in inside_css)
-    script = base64.b64encode(hashlib.sha256(SCRIPT_FILE.read_bytes()).digest()).decode()
-    policy = f"default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; img-src data:"
+    hashes = [base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode() for file in SCRIPT_FILES]
+    scripts = " ".join(f"'sha256-{script}'" for script in hashes)
+    policy = f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:"
     assert ("content", policy) in page.attributes
 
 
@@ -218,7 +219,7 @@ def test_recall_is_shown_as_in_the_table(text, page):
     places = [index for index, row in enumerate(rows) if row[0] == "box_cover: 0.1 to 0.3, 10 objects"]
     assert len(places) == 2
     assert [row[0] for row in rows[places[0] + 1 : places[0] + 5]] == [*map(label, methods(run_parameters()))]
-    assert rows[places[0] + 2] == [f"BCNet $x$ {SCRIPT}", *4 * ["50.50"], "25.25"]
+    assert rows[places[0] + 2] == [f"BCNet $x$ {SCRIPT}", *4 * ["50.50 ± 0.00"], "25.25 ± 0.00"]
     assert rows[places[0] + 7] == [f"BCNet $x$ {SCRIPT}", *5 * ["—1"]]
     assert ("title", "no object in this bin") in page.attributes
     heads = [row[0] for row in rows if len(row) == 1]
@@ -306,7 +307,8 @@ def test_every_loss_has_a_chart(page):
     assert "Line chart: loss_occluder_mask against iteration, of BCNet $x$ " + SCRIPT + "." in charts
 
 
-def test_pictures_have_a_panel_for_the_truth_and_each_method(page):
+def test_pictures_have_a_panel_for_the_truth_and_each_method(text):
+    page = Page(section(text, "pictures"))
     captions = re.findall(r"mask-rcnn: (.*)", page.text)
     assert captions == 8 * ["2 of 3 objects found"]
     assert page.tags.count("image") == 8
@@ -354,8 +356,9 @@ def section(text: str, name: str) -> str:
     return text[text.index(f'<section id="{name}">') :].partition("</section>")[0]
 
 
-def test_the_most_covered_objects_found_are_shown_with_their_maps(page):
+def test_the_most_covered_objects_found_are_shown_with_their_maps(text):
     """The objects of pictures 10 and 9."""
+    page = Page(section(text, "maps"))
     images = [value for name, value in page.attributes if name == "alt"]
     rows = [alt.partition(" of ")[0] for alt in images[1:]]
     maps = ["occluder contour", "occluder mask", "true occluder", "target contour", "target mask", "true target"]
@@ -432,7 +435,9 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, 
     assert text.index("Not there yet") < text.index(missing[0]) < text.index("In percent, of masks")
     assert command in missing[0]
     assert "Not there yet" not in page.text
-    assert partial.groups == page.groups
+    assert {title: rows for title, rows in partial.groups.items() if title != "size"} == {
+        title: rows for title, rows in page.groups.items() if title != "size"
+    }
     if gone:
         assert gone in page.text
         assert gone not in text.replace(missing[0], "")
@@ -447,7 +452,7 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
     tables.compare(run_parameters(), copied / "reports")
     missing = report(run_parameters(), copied / "data", copied / "reports")
     page = Page((copied / "reports" / "demo" / "index.html").read_text())
-    assert len(missing) == 2 * 4 + 4 + 1 + 1  # metrics, training logs, splits/val.json, BCNet's model
+    assert len(missing) == 2 * 4 + 4 + 1 + 3  # metrics, training logs, splits/val.json, models
     row = page.groups["val|measured here"][1]
     assert row[0] == f"BCNet $x$ {SCRIPT}"
     assert all(cell.startswith("—") for cell in row[1:5])
@@ -485,3 +490,18 @@ def test_tables_of_another_run_are_refused(copied):
             copied / "data",
             copied / "reports",
         )
+
+
+def test_the_size_of_each_model_is_beside_its_accuracy(text):
+    """Half precision counts, whole numbers do not; brought predictions have no model."""
+    rows = [row for row in rows_of(section(text, "size")) if len(row) > 1]
+    assert [row[0] for row in rows[1:]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}", "The zoo's"]
+    assert [row[1] for row in rows[1:]] == ["0.02", "0.02", "0.04"]
+    assert [row[3] for row in rows[1:]] == ["41.60", "42.60", "43.50"]
+
+
+def test_a_model_that_is_none_is_named(copied):
+    path = copied / "data/demo/models/zoo/imported/model.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=re.escape(f"{path}: not a safetensors file: ")):
+        report(run_parameters(), copied / "data", copied / "reports")

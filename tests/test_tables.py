@@ -109,7 +109,7 @@ def test_recall_has_a_row_a_bin(reports):
         "to",
         "occluder",
         "objects",
-        *("AR", "AR50", "AR75", "AP", "APn"),
+        *(f"{name}{kind}" for name in ("AR", "AR50", "AR75", "AP", "APn") for kind in ("", "_std")),
         "why",
     ]
     assert len(table) == 5 * 2 * 8
@@ -130,12 +130,15 @@ def test_recall_has_a_row_a_bin(reports):
     assert [first[key] for key in ("AP", "APn")] == [f"{mean / 8:.2f}", f"{mean / 5:.2f}"]
     assert second["why"] == ""
     empty = next(row for row in table if row["split"] == "occluded" and row["objects"] == "0")
-    assert (empty["AR"], empty["why"]) == ("", "AR, AR50, AR75, AP, APn: no object in this bin")
+    assert (empty["AR"], empty["why"]) == (
+        "",
+        "AR, AR_std, AR50, AR50_std, AR75, AR75_std, AP, AP_std, APn, APn_std: no object in this bin",
+    )
     boxes = next(row for row in table if row["label"] == "A detector")
     assert (boxes["AR"], boxes["objects"], boxes["why"]) == (
         "",
         "700",
-        "AR, AR50, AR75, AP, APn: the predictions are boxes",
+        "AR, AR_std, AR50, AR50_std, AR75, AR75_std, AP, AP_std, APn, APn_std: the predictions are boxes",
     )
 
 
@@ -146,7 +149,8 @@ def test_ground_truth_without_occlusion_has_bins_without_numbers(reports):
     bins = [row for row in rows(reports, "recall.csv") if (row["label"], row["split"]) == ("YOLOv8n", "val")]
     assert [(row["from"], row["to"]) for row in bins[:2]] == [("0.0", "0.125"), ("0.125", "1.0")]
     assert len(bins) == 8
-    assert all("objects, AR, AR50, AR75, AP, APn: the ground truth has no occlusion" in row["why"] for row in bins)
+    assert all(row["why"].startswith("objects, AR, AR_std, AR50") for row in bins)
+    assert all("APn_std: the ground truth has no occlusion" in row["why"] for row in bins)
 
 
 def test_the_benchmark_has_a_row_a_method_and_split(reports):
@@ -238,7 +242,7 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     long = pd.read_parquet(path)
     wide, narrow = rows(reports, "comparison.csv"), rows(reports, "recall.csv")
     assert len(long[long["table"] == "comparison"]) == len(wide) * 12
-    assert len(long[long["table"] == "recall"]) == len(narrow) * 6
+    assert len(long[long["table"] == "recall"]) == len(narrow) * (2 * 5 + 1)
     assert len(long[long["table"] == "benchmark"]) == len(wide) * (2 * 27 + 2)
     assert len(long[long["table"] == "categories"]) == 2 * len(wide) * (2 * 8 + 1)
     thin = long[(long["table"] == "categories") & (long["category"] == 'ring, "thin"') & (long["column"] == "AP")]
@@ -252,7 +256,7 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     expected = [100 * (share("bcnet", seed, "val") + 0.2) for seed in range(3)]
     assert value == pytest.approx(statistics.mean(expected), abs=1e-12)
     assert json.loads(provenance) == [metrics("bcnet", seed, "val")["provenance"] for seed in range(3)]
-    cells = [list(row.values())[5:17] for row in wide] + [list(row.values())[7:13] for row in narrow]
+    cells = [list(row.values())[5:17] for row in wide] + [list(row.values())[7:18] for row in narrow]
     empty = sum(not cell for row in cells for cell in row)
     assert long[long["table"].isin(["comparison", "recall"])]["value"].isna().sum() == empty
 

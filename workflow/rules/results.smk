@@ -75,31 +75,37 @@ rule compare:
             f"{REPORTS}/tables/comparison.csv",
             caption="../report/comparison.rst",
             category="Tables",
+            labels={"table": "COCO's numbers"},
         ),
         report(
             f"{REPORTS}/tables/benchmark.csv",
             caption="../report/benchmark.rst",
             category="Tables",
+            labels={"table": "occlusion benchmark"},
         ),
         report(
             f"{REPORTS}/tables/recall.csv",
             caption="../report/recall.rst",
             category="Tables",
+            labels={"table": "recall and AP by occlusion"},
         ),
         report(
             f"{REPORTS}/tables/categories.csv",
             caption="../report/categories.rst",
             category="Tables",
+            labels={"table": "AP of each category"},
         ),
         report(
             f"{REPORTS}/tables/differences.csv",
             caption="../report/differences.rst",
             category="Tables",
+            labels={"table": "differences with intervals"},
         ),
         report(
             f"{REPORTS}/tables/published.csv",
             caption="../report/published.rst",
             category="Tables",
+            labels={"table": "published numbers beside ours"},
         ),
         directory(f"{REPORTS}/tables/metrics"),
         f"{REPORTS}/tables/tables.parquet",
@@ -137,6 +143,7 @@ rule report:
             f"{REPORTS}/index.html",
             caption="../report/page.rst",
             category="Report",
+            labels={"page": "everything of the run"},
         ),
     log:
         f"{LOGS}/report.log",
@@ -155,6 +162,7 @@ rule report:
         variants=config["variants"],
         imported=config["imported"],
         predictions=config["predictions"],
+        evaluate=config["evaluate"],
         tables=config["tables"],
     message:
         "Writing the report"

@@ -31,6 +31,7 @@ STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
 }
+BAND = 0.18  # opacity of a band
 LONG = 28  # letters of a label that leave a chart room enough
 INK = re.compile("(stroke|fill): #000000")
 NOT_FOR_A_PAGE = re.compile(r'^.*?(?=<svg)|<style.*?</style>|(?<=<g) id="[^"]*"|(?<=<svg)[^>]*(?= viewBox)', re.DOTALL)
@@ -47,12 +48,25 @@ class Look:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: `x` and `y` of equal length (y NaN: no point), its method's look, and a style of DASHES."""
+    """One line of a chart: `x` and `y` of equal length (y NaN: no point), its method's look, and a style of DASHES.
+
+    `spread`: half the height of the band around each point, of the same length, or empty: no band.
+    """
 
     x: Sequence[float]
     y: Sequence[float]
     look: Look
     dash: str = "-"
+    spread: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A method as a point of a chart."""
+
+    look: Look
+    x: float
+    y: float
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,9 @@ def chart(
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot(xlabel=x, ylabel=y)
         for line in lines:
+            if len(line.spread):
+                middle, half = np.array(line.y, float), np.array(line.spread, float)
+                axes.fill_between(line.x, middle - half, middle + half, color=line.look.colour, alpha=BAND, linewidth=0)
             axes.plot(line.x, line.y, line.dash, color=line.look.colour, marker=line.look.marker if ticks else "")
         axes.set_ylim(0, top)
         if ticks:
@@ -112,6 +129,23 @@ def chart(
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.set_xlim(0, None)
+        return _svg(figure)
+
+
+def dots(name: str, found: Sequence[Dot], x: str, y: str) -> Markup:
+    """Methods as points, as inline SVG; both axes start near the data.
+
+    Args:
+        name: unique on the page.
+        found: the points, the first one lowest.
+        x, y: names of the axes.
+    """
+    with matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": name}]):
+        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+        axes = figure.add_subplot(xlabel=x, ylabel=y)
+        for dot in found:
+            axes.plot(dot.x, dot.y, color=dot.look.colour, marker=dot.look.marker, markersize=8)
+        axes.margins(0.12)
         return _svg(figure)
 
 
@@ -174,16 +208,28 @@ def rings(mask: np.ndarray) -> list[np.ndarray]:
     return [approximate_polygon(ring, tolerance=0.4)[:, ::-1] - 0.5 for ring in find_contours(np.pad(mask, 1), 0.5)]
 
 
+def path(mask: np.ndarray) -> str:
+    """The `rings` of a mask as the `d` of an SVG path (fill rule evenodd).
+
+    Args:
+        mask: (H, W) bool.
+    """
+    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring[:-1]) + "Z" for ring in rings(mask))
+
+
 def outline(mask: np.ndarray) -> Outline:
     """A mask as a drawing: its `rings`, and its inmost point.
 
     Args:
         mask: (H, W) bool, with at least one pixel set.
     """
-    path = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring[:-1]) + "Z" for ring in rings(mask))
-    depth = distance_transform_edt(np.pad(mask, 1))
+    rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))  # those that it takes: few of a picture's
+    top, left = int(np.argmax(rows)), int(np.argmax(columns))
+    bottom, right = len(rows) - int(np.argmax(rows[::-1])), len(columns) - int(np.argmax(columns[::-1]))
+    depth = distance_transform_edt(np.pad(mask[top:bottom, left:right], 1))
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
-    return Outline(path, float(column) - 0.5, float(row) - 0.5, float(depth[row, column]))
+    place = float(left + column) - 0.5, float(top + row) - 0.5
+    return Outline(path(mask), *place, float(depth[row, column]))
 
 
 def data_uri(picture: np.ndarray, longest: int) -> str:

@@ -69,9 +69,9 @@ def _of(method: Method, split: str, params: Params, folder: Path) -> Measured:
 
 
 def is_there(path: Path, command: str, missing: list[str]) -> bool:
-    """Whether a file is there; if not, `missing` gets a line about it."""
-    if not path.exists():
-        missing.append(f"{path}: missing, `{command}` makes it")
+    """Whether a file is there; if not, `missing` gets a line about it, once."""
+    if not path.exists() and (line := f"{path}: missing, `{command}` makes it") not in missing:
+        missing.append(line)
     return path.exists()
 
 

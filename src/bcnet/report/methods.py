@@ -38,6 +38,11 @@ def methods(params: Params) -> list[Method]:
     return variants + imported + brought
 
 
+def bcnets(params: Params) -> list[str]:
+    """The variants that have an occluder layer, and so four maps."""
+    return [name for name, each in params.variants.items() if (each.mask_head, each.structure) == ("bcnet", "bilayer")]
+
+
 def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:
     """The command that makes the metrics of a method (`…/metrics/NAME/RUN/SPLIT.json`) and the tables beside them."""
     predictions = f"data/{dataset}/predictions/{method.name}/{metrics.parent.name}/val.json"

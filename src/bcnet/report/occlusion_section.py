@@ -96,7 +96,12 @@ def _measure(measure: str, rows: list[Row], looks: Looks, path: Path) -> Measure
         bins = max(found.values(), key=lambda bins: bool(bins[0]["objects"]))  # the first measured method's
         ticks = [f"{bin_name(each)}\nn = {each['objects'] or '?'}" for each in bins]
         curves = [
-            figures.Line(range(len(bins)), [float(each["AR"] or "nan") for each in mine], looks[method])
+            figures.Line(
+                range(len(bins)),
+                [float(each["AR"] or "nan") for each in mine],
+                looks[method],
+                spread=[float(each.get("AR_std") or 0) for each in mine],
+            )
             for method, mine in found.items()
         ]
         drawing = chart(f"recall {measure} {split}", curves, measure, "AR (percent)", (4.6, 2.9), ticks, top=100)

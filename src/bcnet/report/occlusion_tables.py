@@ -5,7 +5,7 @@ from typing import Any
 
 from bcnet.evaluation.occlusion_bins import bin_names
 from bcnet.report.comparison import BOXES, one_run, percent
-from bcnet.report.measured import Measured, mean
+from bcnet.report.measured import Measured
 from bcnet.report.methods import Row, why
 
 NOT_CONVERTED = "the ground truth has no occlusion, `bcnet convert` adds it"
@@ -43,23 +43,27 @@ CATEGORY = {
 }
 
 
-def recall(found: Measured, edges: Mapping[str, Sequence[float]]) -> list[Row]:
-    """Recall and AP of a method on a split, one row a bin of each measure of occlusion.
+def recall(found: Measured, edges: Mapping[str, Sequence[float]], columns: list[str]) -> list[Row]:
+    """Recall and AP of a method on a split, over its runs, one row a bin of each measure of occlusion.
 
     Args:
         edges: of the measures.
+        columns: that the table has: IN_BINS and their spread over seeds, if there is one.
     """
     rows: list[Row] = []
     for measure, names in bin_names(edges).items():
         for place, name in enumerate(names):
             bins = [] if found.missing else [_at(run, ("recall", measure, place)) or {} for run in found.runs]
             row: Row = dict.fromkeys(BIN) | {"measure": measure, **name}
-            row |= {"objects": bins[0].get("objects") if bins else None, **dict.fromkeys(IN_BINS)}
+            row |= {"objects": bins[0].get("objects") if bins else None, **dict.fromkeys(columns)}
             if bins and not found.boxes:
-                row |= {number: mean([each.get(number) for each in bins]) for number in IN_BINS}
-            reasons = dict.fromkeys(IN_BINS, BOXES if found.boxes else "no object in this bin")
+                for number in IN_BINS:
+                    row |= percent(number, [each.get(number) for each in bins])
+            reasons = dict.fromkeys(columns, BOXES if found.boxes else "no object in this bin")
+            if bins and not found.boxes and row["objects"]:
+                reasons |= one_run(columns, found.runs)
             if found.missing or not found.converted:
-                reasons = dict.fromkeys(("objects", *IN_BINS), found.missing or NOT_CONVERTED)
+                reasons = dict.fromkeys(("objects", *columns), found.missing or NOT_CONVERTED)
             rows.append(row | {"why": why(row, list(reasons), reasons)})
     return rows
 

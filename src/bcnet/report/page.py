@@ -14,12 +14,15 @@ from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.report import (
     comparison_section,
+    contrasts,
+    contrasts_section,
     differences_section,
     occlusion_section,
     pictures_section,
     provenance_section,
     published_section,
     rois,
+    size_section,
     training_section,
 )
 from bcnet.report.figures import Look, look
@@ -28,7 +31,9 @@ from bcnet.report.maps import colour_bar
 from bcnet.report.measured import is_there
 from bcnet.report.methods import Method, evaluate_command, methods
 
-SCRIPT = resources.files("bcnet.report").joinpath("page.js").read_text(encoding="utf-8")
+SCRIPTS = [
+    resources.files("bcnet.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "objects.js")
+]
 
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:
@@ -66,6 +71,8 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     training = training_section.section(looks, data, missing)
     shown = pictures_section.section(looks, data, name, missing)
     maps = pictures_section.maps(params, data, shown, missing)
+    size = size_section.section(looks, comparison, params.tables.metrics[0], data, tables / "comparison.csv", missing)
+    objects = contrasts_section.section(params, list(looks), data, reports, missing)
     html = environment.get_template("page.html.j2").render(
         params=params,
         source=_source(params),
@@ -76,6 +83,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         published=published_section.section(published),
         differences=differences,
         occlusion=occlusion,
+        size=size,
         training=training,
         points=training_section.POINTS,
         rule=pictures_section.RULE,
@@ -83,15 +91,21 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         maps=maps,
         maps_rule=rois.RULE,
         colour_bar=colour_bar(),
+        contrasts=objects,
+        contrasts_rule=contrasts.RULE,
         provenance={method: provenance_section.section(method, params.splits, reports) for method in looks},
         missing=missing,
-        script=Markup(SCRIPT),
-        # of all scripts the browser runs this one only, whatever else may have got into the page
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        scripts=[Markup(script) for script in SCRIPTS],
+        # of all scripts the browser runs these only, whatever else may have got into the page
+        script_sources=" ".join(f"'sha256-{_sha256(script)}'" for script in SCRIPTS),
     )
     with atomic_output(reports / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     return missing
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _source(params: Params) -> str:

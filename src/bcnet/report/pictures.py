@@ -1,13 +1,16 @@
 """The report's pictures: which are shown, and ground truth and predictions drawn on them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks import decode, to_rle
+from bcnet.files import InputError
 from bcnet.report.figures import COLOURS, Outline, outline
 
 MIN_SCORE, MIN_IOU, MIN_OBJECTS = 0.5, 0.5, 3
@@ -52,6 +55,36 @@ def most_occluded(images: Annotations, annotations: Annotations, n: int) -> list
         key=lambda image: (len(overlaps[image["id"]]) < MIN_OBJECTS, -means[image["id"]], image["id"]),
     )
     return [(image, means[image["id"]]) for image in shown[:n]]
+
+
+class _Entry(msgspec.Struct):
+    """A prediction of a result file, its mask not read yet."""
+
+    image_id: int
+    category_id: int
+    score: float
+    segmentation: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def read_predictions(path: Path, image_ids: Container[int]) -> list[dict[str, Any]]:
+    """The predictions of these images in a result file, in its order, as they are written but for other keys.
+
+    Raises:
+        InputError: it is no result file.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=list[_Entry])
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path}: expected COCO's result format, a list of predictions: {error}") from error
+    entries = []
+    for each in found:
+        if each.image_id not in image_ids:
+            continue
+        entry = {"image_id": each.image_id, "category_id": each.category_id, "score": each.score}
+        if each.segmentation is not msgspec.UNSET:
+            entry["segmentation"] = msgspec.json.decode(each.segmentation)
+        entries.append(entry)
+    return entries
 
 
 def by_image(entries: Annotations, image_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:

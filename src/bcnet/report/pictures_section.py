@@ -6,13 +6,12 @@ from typing import Any
 
 from bcnet.data import coco
 from bcnet.data.pictures import read_image
-from bcnet.files import read_json
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report import pictures, rois
 from bcnet.report.figures import Look, data_uri
 from bcnet.report.measured import is_there
-from bcnet.report.methods import Method
+from bcnet.report.methods import Method, bcnets
 
 PICTURES = 8
 LONGEST = 640  # side of a shown picture, pixels
@@ -38,7 +37,7 @@ def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: lis
     ids = [image["id"] for image, _ in chosen]
     annotations = pictures.by_image(truth["annotations"], ids)
     predictions = {
-        method: _drawn(read_json(_predicted(data, method)), ids)
+        method: _drawn(pictures.read_predictions(_predicted(data, method), ids), ids)
         for method in progress(looks, "predictions", len(looks))
         if is_there(_predicted(data, method), _predict_command(method, dataset), missing)
     }
@@ -64,12 +63,9 @@ def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: lis
 
 def maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[str]) -> dict[str, Any] | None:
     """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
-    bcnets = [
-        name for name, each in params.variants.items() if (each.mask_head, each.structure) == ("bcnet", "bilayer")
-    ]
-    if not bcnets:
+    if not bcnets(params):
         return None
-    name, seed = bcnets[0], params.seeds[0]
+    name, seed = bcnets(params)[0], params.seeds[0]
     weights = data / f"models/{name}/{seed}/model.safetensors"
     if not is_there(weights, f"bcnet train {name} --seed {seed}", missing) or not shown:
         return None

@@ -12,7 +12,7 @@ from bcnet.data.loader import SHAPE, Masks
 from bcnet.data.masks import decode, encode, to_rle
 from bcnet.data.pictures import read_image
 from bcnet.files import InputError
-from bcnet.models.build import ModelFile, detect, load_model
+from bcnet.models.build import Detections, ModelFile, detect, load_model
 from bcnet.progress import progress
 from bcnet.report.figures import COLOURS, data_uri
 from bcnet.report.maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
@@ -56,6 +56,46 @@ def most_covered(
     every = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
     every.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
     return [(roi, _row(roi, model.variant.masks)) for roi in every[:OBJECTS]]
+
+
+def of_objects(
+    weights: Path, folder: Path, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> list[dict[str, str]]:
+    """Of each object the maps in the RoI of the model's best mask of it, as data URIs by name; none without a mask.
+
+    The best mask is the one of its category that overlaps most with the mask that the model learns, whatever its score.
+
+    Args:
+        weights, folder: as of `most_covered`.
+        objects: images, each with one of its annotations.
+
+    Raises:
+        InputError: as `most_covered`.
+    """
+    model = load_model(weights)
+    _, mask, _ = SHAPE[model.variant.masks]
+    seen: dict[int, tuple[np.ndarray, Detections]] = {}
+    rows: list[dict[str, str]] = []
+    for image, annotation in progress(objects, "maps of objects"):
+        size = image["height"], image["width"]
+        if image["id"] not in seen:
+            picture = read_image(folder / image["file_name"], size)
+            seen[image["id"]] = picture, detect(model, picture, model.predict)
+        picture, detections = seen[image["id"]]
+        same = [
+            index
+            for index, place in enumerate(detections.classes)
+            if model.categories[place]["id"] == annotation["category_id"]
+        ]
+        truth = [to_rle(annotation[mask], *size)]
+        ious = np.ravel(coco_mask.iou([encode(detections.masks[index]) for index in same], truth, [0]))
+        if not len(ious) or not ious.max():
+            rows.append({})
+            continue
+        found = detected(model, detections, same[int(np.argmax(ious))], COLOURS[1])
+        row = _row(Roi(image, annotation, picture, found), model.variant.masks)
+        rows.append({name: square for name, square in row.items() if name not in ("RoI", "final mask")})
+    return rows
 
 
 def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: Annotations) -> Iterator[Roi]:

@@ -90,6 +90,7 @@ def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, T
     main = ["seeds", *percent, "objects", "images", "iterations"]
     coping = with_spread(occlusion_tables.BENCHMARK, seeds)
     counted = [*coping, *occlusion_tables.COUNTS]
+    in_bins = with_spread(occlusion_tables.IN_BINS, seeds)
     of_category = with_spread(occlusion_tables.CATEGORY, seeds)
     rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
     for (method, split), each in found.items():
@@ -97,12 +98,11 @@ def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, T
         mine = {
             "comparison": [comparison(method, each, params.tables.metrics, main)],
             "benchmark": [occlusion_tables.benchmark(each, counted)],
-            "recall": occlusion_tables.recall(each, params.evaluate.bins()),
+            "recall": occlusion_tables.recall(each, params.evaluate.bins(), in_bins),
             "categories": occlusion_tables.categories(each, ["objects", *of_category]),
         }
         for name, added in mine.items():
             rows[name] += [whose | row for row in added]
-    in_bins = list(occlusion_tables.IN_BINS)
     return {
         "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, 2)),
         "benchmark": Table(rows["benchmark"], [*WHOSE, *counted, "why"], counted, dict.fromkeys(coping, 2)),
