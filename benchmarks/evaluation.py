@@ -23,11 +23,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data import coco, results_file
+from bcnet.evaluation.arrays import detections_of, objects_of
 from bcnet.evaluation.coco_ap import coco_numbers
 from bcnet.evaluation.detections import detection_table
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.occlusion_metrics import object_table
-from bcnet.evaluation.outcomes import detections_of, objects_of, outcomes
+from bcnet.evaluation.outcomes import outcomes
 from bcnet.evaluation.resampling import run_of
 from bcnet.params.results import Evaluate
 

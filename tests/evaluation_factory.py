@@ -15,9 +15,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.results import IouType, Predictions
+from bcnet.evaluation.arrays import Detections, Objects, detections_of, objects_of
 from bcnet.evaluation.detections import detection_table, schema
 from bcnet.evaluation.occlusion_metrics import MATCHED, object_table
-from bcnet.evaluation.outcomes import KINDS, Detections, Objects, Outcomes, detections_of, objects_of, outcomes
+from bcnet.evaluation.outcomes import KINDS, Outcomes, outcomes
 from bcnet.evaluation.resampling import PRECISION, RECALL, Run, run_of
 
 SHARED = Path(__file__).parents[1].parent / "shared"

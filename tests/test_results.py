@@ -1,6 +1,7 @@
 """Predictions as they are read: in blocks or at once the same, and what is wrong with them is said."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -140,6 +141,16 @@ def test_what_is_no_list_of_predictions(read, content, line):
     with pytest.raises(InputError, match=line) as error:
         read(content)
     assert "\n" not in str(error.value)
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    handle = os.open(tmp_path / "pipe.json", os.O_RDWR)  # so that opening it does not wait for a writer
+    try:
+        with pytest.raises(InputError, match=r"pipe\.json: no regular file \(a pipe\?\): expected COCO's result"):
+            results_file.read(tmp_path / "pipe.json", made(0)[0])
+    finally:
+        os.close(handle)
 
 
 def test_bytes_that_are_no_text(read, tmp_path):

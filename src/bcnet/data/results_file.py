@@ -158,6 +158,8 @@ def _blocks(path: Path) -> Iterator[memoryview]:
     """
     try:
         with path.open("rb") as file:
+            if not path.is_file():
+                raise InputError(f"{path}: no regular file (a pipe?): {EXPECTED}")
             if not (size := path.stat().st_size):
                 raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
             text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

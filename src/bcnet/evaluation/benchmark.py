@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.evaluation import failures
+from bcnet.evaluation.arrays import Detections, Objects, coco_order, images_of, in_file_order
 from bcnet.evaluation.calibration import calibration
 from bcnet.evaluation.occlusion_ap import ap_by_bin
 from bcnet.evaluation.occlusion_bins import bins_of
 from bcnet.evaluation.occlusion_metrics import MATCHED
-from bcnet.evaluation.outcomes import CROWD, Detections, Objects, Outcomes
+from bcnet.evaluation.outcomes import CROWD, Outcomes
 from bcnet.evaluation.tide import tide
 
 Numbers = dict[str, Any]
@@ -66,16 +67,12 @@ def _ap_by_bin(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`ap_by_bin` of the run."""
     categories, object_category = np.unique(table["category_id"].to_numpy(), return_inverse=True)
+    solid = in_file_order(objects)
     rows = np.full(len(objects.place) + 1, -1)  # of each of `objects`, the row of the table; the last: for none
-    solid = np.argsort(objects.place)
-    solid = solid[~objects.crowd[solid]]
     rows[solid] = np.arange(len(solid))
-    image = np.repeat(np.arange(len(detections.ends)), np.diff(detections.ends, prepend=0))
-    order = np.lexsort((image, -detections.score, detections.category))
-    order = order[np.isin(detections.category[order], categories)]
+    order, category = coco_order(images_of(detections.ends), detections.category, detections.score, categories)
     given = outcomes.object[order]
     given = np.where(given >= 0, rows[given], given).astype(np.int32)
-    category = np.searchsorted(categories, detections.category[order])
     return ap_by_bin(category, given, object_category, place, bins)
 
 
@@ -86,10 +83,10 @@ def failure_shares(table: pa.Table) -> Numbers:
         table: of objects, with `failure` and `separated`; `occluded` is None where it was not converted.
     """
     kind = table["failure"].to_numpy()
-    groups = {"all": np.ones(len(kind), bool), "separated": table["separated"].to_numpy()}
     occluded = None if table["n_occluders"].null_count else table["n_occluders"].to_numpy() > 0
+    groups = {"all": np.ones(len(kind), bool), "occluded": occluded, "separated": table["separated"].to_numpy()}
     numbers: Numbers = {}
-    for name, inside in {"all": groups["all"], "occluded": occluded, "separated": groups["separated"]}.items():
+    for name, inside in groups.items():
         if inside is None:
             numbers[name] = None
             continue

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.data.results import IouType
+from bcnet.evaluation.arrays import Detections
 from bcnet.evaluation.matching import AREAS
-from bcnet.evaluation.outcomes import KINDS, Detections, Outcomes
+from bcnet.evaluation.outcomes import KINDS, Outcomes
 
 
 def flag(kind: str, name: str, area: str) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bcnet.data import coco, results, results_file
+from bcnet.evaluation.arrays import detections_of, objects_of
 from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.detections import detection_table
@@ -17,7 +18,7 @@ from bcnet.evaluation.intervals import intervals, summary
 from bcnet.evaluation.invisible import invisible, is_amodal
 from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table
 from bcnet.evaluation.order import has_order, order
-from bcnet.evaluation.outcomes import KINDS, detections_of, objects_of, outcomes
+from bcnet.evaluation.outcomes import KINDS, outcomes
 from bcnet.evaluation.resampling import Run, run_of
 from bcnet.evaluation.separated import separated
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json

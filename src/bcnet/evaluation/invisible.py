@@ -1,7 +1,6 @@
 """How well the invisible parts of objects are predicted, where ground truth and predictions are amodal masks."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ from numba import njit
 
 from bcnet.data.masks import to_rle
 from bcnet.data.runs import area, difference, shared_area
+from bcnet.evaluation.arrays import Detections, Masks, Objects, by_image, coco_order, images_of, joined
 from bcnet.evaluation.matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.occlusion_ap import ap_by_bin
-from bcnet.evaluation.outcomes import CHUNK, CROWD, NOTHING, Detections, Masks, Objects, Outcomes, joined
-from bcnet.evaluation.overlap import areas, boxes_around, decode_all, mask_iou
+from bcnet.evaluation.outcomes import CROWD, NOTHING, Outcomes
+from bcnet.evaluation.overlap import areas, boxes_around, decode_all, mask_at, mask_iou
 from bcnet.files import InputError
-from bcnet.progress import in_threads
 
 MIN_PIXELS = 20  # of an invisible part: fewer are where two annotated outlines meet
 LEAST = 0.5  # IoU of amodal masks from which a detection is one of the object
@@ -65,15 +64,14 @@ def invisible(
     hides, iou = np.zeros(len(objects.place), np.bool_), np.full(len(objects.place), np.nan)
     heights = np.array([height for height, _ in sizes], np.int64)
 
-    def of_images(chunk: tuple[int, int]) -> None:
-        _of_images(*chunk, heights, detections, objects, outcomes.detection[:, 0], amodal, visible, given, hides, iou)
+    def of_images(first: int, last: int) -> None:
+        found = outcomes.detection[:, 0]
+        _of_images(first, last, heights, detections, objects, found, amodal, visible, given, hides, iou)
 
-    in_threads(of_images, list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)])), "invisible parts")
+    by_image(of_images, len(sizes), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
-    image = np.repeat(np.arange(len(detections.ends)), np.diff(detections.ends, prepend=0))
-    order = np.lexsort((image, -detections.score, detections.category))
-    order = order[np.isin(detections.category[order], categories)]
-    category, place = np.searchsorted(categories, detections.category[order]), np.where(hides, 0, -1)
+    image, place = images_of(detections.ends), np.where(hides, 0, -1)
+    order, category = coco_order(image, detections.category, detections.score, categories)
     matched = hides & ~np.isnan(iou)
     numbers: dict[str, float | int | None] = {"objects": int(hides.sum())}
     for name, thresholds in THRESHOLDS.items():
@@ -160,11 +158,11 @@ def invisible_iou(
     """
     ious, pixels = np.zeros(wanted.shape), np.zeros(len(their_ends), np.int64)
     for g in range(len(their_ends)):
-        view = seen[seen_ends[g - 1] if g else 0 : seen_ends[g]]
-        part = difference(theirs[their_ends[g - 1] if g else 0 : their_ends[g]], view)
+        view = mask_at(seen, seen_ends, g)
+        part = difference(mask_at(theirs, their_ends, g), view)
         pixels[g] = area(part)
         for d in np.flatnonzero(wanted[:, g]):
-            mask = ours[our_ends[d - 1] if d else 0 : our_ends[d]]
+            mask = mask_at(ours, our_ends, int(d))
             shared = shared_area(mask, part)
             if shared > 0:
                 ious[d, g] = shared / (area(mask) - shared_area(mask, view) + pixels[g] - shared)

@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from bcnet.data.convert import COLUMNS, MEASURES
 from bcnet.data.results import IouType
+from bcnet.evaluation.arrays import Objects, in_file_order
 from bcnet.evaluation.matching import IOU_THRESHOLDS
-from bcnet.evaluation.outcomes import Objects, Outcomes
+from bcnet.evaluation.outcomes import Outcomes
 
 MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
 OCCLUSION = {name: COLUMNS[name] for name in MEASURES}
@@ -45,8 +46,7 @@ def object_table(
         separated: of each of them.
         iou_type: whether the detections are masks or boxes.
     """
-    rows = np.argsort(objects.place)  # of `objects`, by place in the file
-    rows = rows[~objects.crowd[rows]]
+    rows = in_file_order(objects)
     solid = [annotation for annotation in annotations if not annotation["iscrowd"]]
     occlusion = [annotation.get("occlusion") or {} for annotation in solid]
     score, leak = outcomes.score[rows], outcomes.leak[rows]

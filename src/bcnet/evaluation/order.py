@@ -1,7 +1,6 @@
 """Whether a model knows which of two overlapping objects is in front, from the occluder masks that it predicts."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from bcnet.data import coco
 from bcnet.data.masks import to_rle
 from bcnet.data.results import Predictions
 from bcnet.data.runs import area, cut, shared_area
-from bcnet.evaluation.outcomes import CHUNK, Detections, Masks, Objects, Outcomes, joined
-from bcnet.evaluation.overlap import boxes_around, decode_all
+from bcnet.evaluation.arrays import Detections, Masks, Objects, by_image, joined, starts
+from bcnet.evaluation.outcomes import Outcomes
+from bcnet.evaluation.overlap import boxes_around, decode_all, mask_at
 from bcnet.files import InputError
-from bcnet.progress import in_threads
 
 MIN_OVERLAP = 20  # pixels that two objects' amodal masks share
 KNOWN, PAIRS, RIGHT, WRONG, RIGHT_ALONE, WRONG_ALONE = range(6)  # columns of the counts
@@ -75,17 +74,16 @@ def order(
         for each, known in zip(annotations, ordered, strict=True)
     ]
     depth = [each["depth"] if known else np.nan for each, known in zip(annotations, ordered, strict=True)]
-    starts = np.concatenate([[0], predictions.occluder_ends[:-1]]).astype(np.int64)
-    stops = predictions.occluder_ends[detections.place]
-    occluders = Masks(predictions.occluder_texts, starts[detections.place], stops)
+    ends, place = predictions.occluder_ends, detections.place
+    occluders = Masks(predictions.occluder_texts, starts(ends)[place], ends[place])
     amodal, depths = Masks(*joined(whole, objects.place)), np.array(depth, np.float64)[objects.place]
     counts, found = np.zeros((len(sizes), 6), np.int64), outcomes.detection[:, 0]
     heights = np.array([height for height, _ in sizes], np.int64)
 
-    def of_images(chunk: tuple[int, int]) -> None:
-        _of_images(*chunk, heights, detections, objects.ends, depths, amodal, occluders, found, counts)
+    def of_images(first: int, last: int) -> None:
+        _of_images(first, last, heights, detections, objects.ends, depths, amodal, occluders, found, counts)
 
-    in_threads(of_images, list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)])), "occlusion order")
+    by_image(of_images, len(sizes), "occlusion order")
     total = counts.sum(axis=0).tolist()
     return {
         "known": total[KNOWN],
@@ -137,23 +135,18 @@ def _of_images(
             for j in range(len(known)):
                 if depth[known[i]] <= depth[known[j]]:  # i is to be the one behind
                     continue
-                if shared_area(_mask(whole, whole_ends, i), _mask(whole, whole_ends, j)) < MIN_OVERLAP:
+                if shared_area(mask_at(whole, whole_ends, i), mask_at(whole, whole_ends, j)) < MIN_OVERLAP:
                     continue
                 counts[image, KNOWN] += 1
                 if not there[i] or not there[j]:
                     continue
                 counts[image, PAIRS] += 1
                 b, f = place[i], place[j]
-                behind, front = _mask(masks, ends, b), _mask(masks, ends, f)
-                right = shared_area(_mask(hidden, hidden_ends, b), front)
-                wrong = shared_area(_mask(hidden, hidden_ends, f), behind)
+                behind, front = mask_at(masks, ends, b), mask_at(masks, ends, f)
+                right = shared_area(mask_at(hidden, hidden_ends, b), front)
+                wrong = shared_area(mask_at(hidden, hidden_ends, f), behind)
                 counts[image, RIGHT] += right > wrong
                 counts[image, WRONG] += right < wrong
                 right, wrong = area(cut(front, boxes[b], height)), area(cut(behind, boxes[f], height))
                 counts[image, RIGHT_ALONE] += right > wrong
                 counts[image, WRONG_ALONE] += right < wrong
-
-
-@njit(cache=True, nogil=True)
-def _mask(runs: np.ndarray, ends: np.ndarray, place: int) -> np.ndarray:
-    return runs[ends[place - 1] if place else 0 : ends[place]]

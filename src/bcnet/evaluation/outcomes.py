@@ -3,78 +3,30 @@
 Images are taken one by one, so that only the arrays of one are in memory, beside some numbers of each detection.
 """
 
-from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from bcnet.data.masks import to_rle
-from bcnet.data.rasterise import rasterise
-from bcnet.data.results import DETECTIONS, IouType, Predictions
+from bcnet.data.results import IouType
 from bcnet.data.runs import decode
+from bcnet.evaluation.arrays import Detections, Objects, by_image, masks_of
 from bcnet.evaluation.failures import failures
 from bcnet.evaluation.leak import leak
 from bcnet.evaluation.matching import AREAS, IOU_THRESHOLDS, match_by_area
-from bcnet.evaluation.overlap import areas, boundary_iou, boundary_widths, box_iou, boxes_around, decode_all, mask_iou
-from bcnet.progress import in_threads
+from bcnet.evaluation.overlap import (
+    areas,
+    boundary_iou,
+    boundary_widths,
+    box_iou,
+    boxes_around,
+    decode_all,
+    mask_at,
+    mask_iou,
+)
 
 KINDS = {"segm": ("segm", "bbox", "boundary"), "bbox": ("bbox",)}  # of predictions: what they are matched by
 NOTHING, CROWD = -1, -2  # in the place of an object that a detection is given
-CHUNK = 64  # images that a thread takes at once
-
-
-class Detections(NamedTuple):
-    """The predictions that are evaluated, by image, category, falling score, place in the file.
-
-    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
-    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
-    boxes, else (0, 4).
-    """
-
-    ends: np.ndarray
-    place: np.ndarray
-    category: np.ndarray
-    score: np.ndarray
-    texts: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
-    boxes: np.ndarray
-
-
-class Objects(NamedTuple):
-    """The annotations, by image and place in the file.
-
-    `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
-    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, or as the polygons `first_polygon` to
-    `last_polygon`, exclusive, of those that end at `polygon_ends` in `points`, x and y in turn; masks of the occluders,
-    nothing for none.
-    """
-
-    ends: np.ndarray
-    place: np.ndarray
-    category: np.ndarray
-    area: np.ndarray
-    crowd: np.ndarray
-    boxes: np.ndarray
-    texts: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
-    points: np.ndarray
-    polygon_ends: np.ndarray
-    first_polygon: np.ndarray
-    last_polygon: np.ndarray
-    occluder_texts: np.ndarray
-    occluder_start: np.ndarray
-    occluder_stop: np.ndarray
-
-
-class Masks(NamedTuple):
-    """Compressed RLE of masks: (bytes,) uint8, those of a mask from `start` to `stop`."""
-
-    texts: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
 
 
 class Outcomes(NamedTuple):
@@ -104,75 +56,6 @@ class Outcomes(NamedTuple):
     leak: np.ndarray
 
 
-def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
-    """The best 100 predictions of each image and category.
-
-    Args:
-        images: (I,) rising ids of the images; all predictions are of these.
-    """
-    order = np.lexsort((-predictions.score, predictions.category, predictions.image))  # stable
-    image, category = predictions.image[order], predictions.category[order]
-    order = order[rank(image, category) < DETECTIONS]
-    stop = predictions.ends
-    return Detections(
-        ends=np.searchsorted(predictions.image[order], images, side="right"),
-        place=order,
-        category=predictions.category[order],
-        score=predictions.score[order],
-        texts=predictions.texts,
-        start=np.concatenate([[0], stop[:-1]])[order] if len(stop) else order,
-        stop=stop[order] if len(stop) else order,
-        boxes=predictions.boxes[order] if len(predictions.boxes) else predictions.boxes,
-    )
-
-
-def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
-    """The annotations of a file (from `coco.read`), of images with these rising ids."""
-    annotations = content["annotations"]
-    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    image = np.array([each["image_id"] for each in annotations], np.int64)
-    order = np.argsort(image, kind="stable")
-    shapes = [(each["segmentation"], sizes[each["image_id"]]) for each in annotations]
-    masks = ["" if isinstance(shape, list) else to_rle(shape, *size)["counts"] for shape, size in shapes]
-    polygons = [shape if isinstance(shape, list) else [] for shape, _ in shapes]
-    lengths = [len(polygon) for each in polygons for polygon in each]
-    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
-    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
-
-    def column(key: str, dtype: type) -> np.ndarray:
-        return np.array([each[key] for each in annotations], dtype)[order]
-
-    return Objects(
-        ends=np.searchsorted(image[order], images, side="right"),
-        place=order,
-        category=column("category_id", np.int64),
-        area=column("area", np.float64),
-        crowd=column("iscrowd", np.bool_),
-        boxes=column("bbox", np.float64).reshape(-1, 4),
-        **dict(zip(("texts", "start", "stop"), joined(masks, order), strict=True)),
-        points=np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths)),
-        polygon_ends=np.cumsum(lengths, dtype=np.int64),
-        first_polygon=np.concatenate([[0], last_polygon[:-1]]).astype(np.int64)[order] if len(order) else order,
-        last_polygon=last_polygon[order],
-        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), joined(occluders, order), strict=True)),
-    )
-
-
-def joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Texts as bytes in one array, and where each starts and stops, in that order."""
-    stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    starts = np.concatenate([[0], stops[:-1]]).astype(np.int64) if len(stops) else stops
-    return np.frombuffer("".join(texts).encode(), np.uint8), starts[order], stops[order]
-
-
-def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
-    """How many come before each in its run of equal (image, category)."""
-    index = np.arange(len(image))
-    first = np.ones(len(image), bool)
-    first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
-    return index - np.maximum.accumulate(np.where(first, index, 0))
-
-
 def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, int]], iou_type: IouType) -> Outcomes:
     """What becomes of each detection and object.
 
@@ -185,7 +68,7 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         area=np.zeros(count),
         matched=np.zeros((kinds, count, len(AREAS)), np.uint16),
         ignored=np.zeros((kinds, count, len(AREAS)), np.uint16),
-        object=np.full((count, len(IOU_THRESHOLDS)), -1, np.int32),
+        object=np.full((count, len(IOU_THRESHOLDS)), NOTHING, np.int32),
         same_iou=np.zeros(count),
         same_object=np.full(count, -1, np.int32),
         other_iou=np.zeros(count),
@@ -197,14 +80,12 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         leak=np.full(len(objects.place), np.nan),
     )
     shapes, widths = np.array(sizes, np.int64), boundary_widths(sizes)
-    chunks = list(pairwise([*range(0, len(sizes), CHUNK), len(sizes)]))
     masks = iou_type == "segm"
 
-    def of_images(chunk: tuple[int, int]) -> None:
-        first, last = chunk
+    def of_images(first: int, last: int) -> None:
         _of_images(first, last, masks, shapes, widths, detections, objects, result)
 
-    in_threads(of_images, chunks, "match")
+    by_image(of_images, len(sizes), "match")
     return result
 
 
@@ -227,7 +108,7 @@ def _of_images(
         category, crowd = detections.category[d0:d1], objects.crowd[g0:g1]
         object_category = objects.category[g0:g1]
         runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
-        theirs, their_ends = _masks(objects, g0, g1, height, shapes[image, 1])
+        theirs, their_ends = masks_of(objects, g0, g1, height, shapes[image, 1])
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
         by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
         if masks:
@@ -280,33 +161,8 @@ def _leaks(
         d, start, stop = result.detection[g0 + g, 0] - d0, objects.occluder_start[g0 + g], objects.occluder_stop[g0 + g]
         if d >= 0 and stop > start:
             occluder = decode(objects.occluder_texts[start:stop])
-            target = theirs[their_ends[g - 1] if g else 0 : their_ends[g]]
-            result.leak[g0 + g] = leak(runs[ends[d - 1] if d else 0 : ends[d]], occluder, target)
-
-
-@njit(cache=True, nogil=True)
-def _masks(objects: Objects, g0: int, g1: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of the masks of the objects `g0` to `g1`, exclusive, and where each ends."""
-    masks = [np.empty(0, np.int64)]
-    ends = np.empty(g1 - g0, np.int64)
-    count = 0
-    for g in range(g0, g1):
-        first, last = objects.first_polygon[g], objects.last_polygon[g]
-        if first < last:
-            start = objects.polygon_ends[first - 1] if first else 0
-            points = objects.points[start : objects.polygon_ends[last - 1]]
-            mask = rasterise(points, objects.polygon_ends[first:last] - start, height, width)
-        else:
-            mask = decode(objects.texts[objects.start[g] : objects.stop[g]])
-        masks.append(mask)
-        count += len(mask)
-        ends[g - g0] = count
-    runs = np.empty(count, np.int64)
-    count = 0
-    for mask in masks:
-        runs[count : count + len(mask)] = mask
-        count += len(mask)
-    return runs, ends
+            target = mask_at(theirs, their_ends, g)
+            result.leak[g0 + g] = leak(mask_at(runs, ends, d), occluder, target)
 
 
 @njit(cache=True, nogil=True)

@@ -28,6 +28,12 @@ def decode_all(texts: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tupl
 
 
 @njit(cache=True, nogil=True)
+def mask_at(runs: np.ndarray, ends: np.ndarray, place: int) -> np.ndarray:
+    """The runs of one of the masks."""
+    return runs[ends[place - 1] if place else 0 : ends[place]]
+
+
+@njit(cache=True, nogil=True)
 def boxes_around(runs: np.ndarray, ends: np.ndarray, height: int) -> np.ndarray:
     """(N, 4) float64: x, y, width and height of the box around each mask, pixels; zeros around an empty one."""
     boxes = np.zeros((len(ends), 4))
@@ -82,7 +88,7 @@ def mask_iou(
     shared = np.zeros(same.shape, np.int64)
     their_areas = areas(theirs, their_ends)
     for d in range(len(our_ends)):
-        mine, a = ours[our_ends[d - 1] if d else 0 : our_ends[d]], our_boxes[d]
+        mine, a = mask_at(ours, our_ends, d), our_boxes[d]
         for g in range(len(their_ends)):
             b = their_boxes[g]
             width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
@@ -90,7 +96,7 @@ def mask_iou(
             if width <= 0 or height <= 0:
                 continue
             if same[d, g] or width * height >= LEAST * max(our_areas[d], their_areas[g]):
-                shared[d, g] = shared_area(mine, theirs[their_ends[g - 1] if g else 0 : their_ends[g]])
+                shared[d, g] = shared_area(mine, mask_at(theirs, their_ends, g))
     return iou_of(shared, our_areas, their_areas, crowd)
 
 
@@ -147,18 +153,18 @@ def boundary_iou(
     their_areas, our_areas = np.zeros(len(their_ends), np.int64), np.zeros(len(our_ends), np.int64)
     for g in range(len(their_ends)):
         if wanted[:, g].any():
-            mask = theirs[their_ends[g - 1] if g else 0 : their_ends[g]]
+            mask = mask_at(theirs, their_ends, g)
             insides[g] = inside(mask, height, width)
             their_areas[g] = area(mask) - area(insides[g])
     for d in range(len(our_ends)):
         if not wanted[d].any():
             continue
-        mask = ours[our_ends[d - 1] if d else 0 : our_ends[d]]
+        mask = mask_at(ours, our_ends, d)
         within = inside(mask, height, width)
         our_areas[d] = area(mask) - area(within)
         for g in range(len(their_ends)):
             if wanted[d, g]:
-                other = theirs[their_ends[g - 1] if g else 0 : their_ends[g]]
+                other = mask_at(theirs, their_ends, g)
                 shared[d, g] = shared_area(mask, other) - shared_area(mask, insides[g])
                 shared[d, g] += shared_area(within, insides[g]) - shared_area(within, other)
     return iou_of(shared, our_areas, their_areas, np.zeros(len(their_areas), np.bool_))

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from bcnet.evaluation.arrays import coco_order, rank
 from bcnet.evaluation.detections import flag
 from bcnet.evaluation.matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
-from bcnet.evaluation.outcomes import rank
 
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
 PRECISION = {  # metric -> area of objects, IoU thresholds
@@ -65,12 +65,11 @@ def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
     column = {name: detections[name].combine_chunks().flatten().to_numpy() for name in detections.column_names[1:]}
     image = np.repeat(np.arange(len(images)), detections["score"].combine_chunks().value_lengths().to_numpy())
     categories, object_category = np.unique(objects["category_id"].to_numpy(), return_inverse=True)
-    order = np.lexsort((image, -column["score"], column["category_id"]))
-    order = order[np.isin(column["category_id"][order], categories)]
+    order, category = coco_order(image, column["category_id"], column["score"], categories)
     return Run(
         images=images,
         image=image[order],
-        category=np.searchsorted(categories, column["category_id"][order]),
+        category=category,
         rank=rank(image, column["category_id"])[order],
         matched={area: column[flag(kind, "matched", area)][order] for area in AREAS},
         ignored={area: column[flag(kind, "ignored", area)][order] for area in AREAS},

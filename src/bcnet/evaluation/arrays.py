@@ -1,0 +1,192 @@
+"""The detections and objects of a split as arrays, image by image."""
+
+from collections.abc import Callable
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from bcnet.data.masks import to_rle
+from bcnet.data.rasterise import rasterise
+from bcnet.data.results import DETECTIONS, Predictions
+from bcnet.data.runs import decode
+from bcnet.progress import in_threads
+
+CHUNK = 64  # images that a thread takes at once
+
+
+class Detections(NamedTuple):
+    """The predictions that are evaluated, by image, category, falling score, place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
+    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
+    boxes, zeros in one of masks.
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    boxes: np.ndarray
+
+
+class Objects(NamedTuple):
+    """The annotations, by image and place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
+    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, or as the polygons `first_polygon` to
+    `last_polygon`, exclusive, of those that end at `polygon_ends` in `points`, x and y in turn; masks of the occluders,
+    nothing for none.
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+    boxes: np.ndarray
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    points: np.ndarray
+    polygon_ends: np.ndarray
+    first_polygon: np.ndarray
+    last_polygon: np.ndarray
+    occluder_texts: np.ndarray
+    occluder_start: np.ndarray
+    occluder_stop: np.ndarray
+
+
+class Masks(NamedTuple):
+    """Compressed RLE of masks: (bytes,) uint8, those of a mask from `start` to `stop`."""
+
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+
+def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
+    """The best 100 predictions of each image and category.
+
+    Args:
+        images: (I,) rising ids of the images; all predictions are of these.
+    """
+    order = np.lexsort((-predictions.score, predictions.category, predictions.image))  # stable
+    image, category = predictions.image[order], predictions.category[order]
+    order = order[rank(image, category) < DETECTIONS]
+    return Detections(
+        ends=np.searchsorted(predictions.image[order], images, side="right"),
+        place=order,
+        category=predictions.category[order],
+        score=predictions.score[order],
+        texts=predictions.texts,
+        start=starts(predictions.ends)[order],
+        stop=predictions.ends[order],
+        boxes=predictions.boxes[order],
+    )
+
+
+def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
+    """The annotations of a file (from `coco.read`), of images with these rising ids."""
+    annotations = content["annotations"]
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    image = np.array([each["image_id"] for each in annotations], np.int64)
+    order = np.argsort(image, kind="stable")
+    shapes = [(each["segmentation"], sizes[each["image_id"]]) for each in annotations]
+    masks = ["" if isinstance(shape, list) else to_rle(shape, *size)["counts"] for shape, size in shapes]
+    polygons = [shape if isinstance(shape, list) else [] for shape, _ in shapes]
+    lengths = [len(polygon) for each in polygons for polygon in each]
+    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
+    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
+
+    def column(key: str, dtype: type) -> np.ndarray:
+        return np.array([each[key] for each in annotations], dtype)[order]
+
+    return Objects(
+        ends=np.searchsorted(image[order], images, side="right"),
+        place=order,
+        category=column("category_id", np.int64),
+        area=column("area", np.float64),
+        crowd=column("iscrowd", np.bool_),
+        boxes=column("bbox", np.float64).reshape(-1, 4),
+        **dict(zip(("texts", "start", "stop"), joined(masks, order), strict=True)),
+        points=np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths)),
+        polygon_ends=np.cumsum(lengths, dtype=np.int64),
+        first_polygon=starts(last_polygon)[order],
+        last_polygon=last_polygon[order],
+        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), joined(occluders, order), strict=True)),
+    )
+
+
+def joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Texts as bytes in one array, and where each starts and stops, in that order."""
+    stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return np.frombuffer("".join(texts).encode(), np.uint8), starts(stops)[order], stops[order]
+
+
+def starts(ends: np.ndarray) -> np.ndarray:
+    """(N,) int64: where each of what lies one after the other starts, by where each ends."""
+    return np.concatenate([[0], ends]).astype(np.int64)[:-1]
+
+
+def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """How many come before each in its run of equal (image, category)."""
+    index = np.arange(len(image))
+    first = np.ones(len(image), bool)
+    first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
+    return index - np.maximum.accumulate(np.where(first, index, 0))
+
+
+def coco_order(
+    image: np.ndarray, category: np.ndarray, score: np.ndarray, categories: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections are of `categories`, rising ids, by category, falling score, image; and the category's place."""
+    order = np.lexsort((image, -score, category))
+    order = order[np.isin(category[order], categories)]
+    return order, np.searchsorted(categories, category[order])
+
+
+def images_of(ends: np.ndarray) -> np.ndarray:
+    """The place of the image of each detection or object, by where those of each image end."""
+    return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+
+
+def in_file_order(objects: Objects) -> np.ndarray:
+    """Places of those that are no crowd, by their place in the file."""
+    order = np.argsort(objects.place)
+    return order[~objects.crowd[order]]
+
+
+def by_image(function: Callable[[int, int], None], images: int, what: str) -> None:
+    """Call `function` with the first and the last image, exclusive, of parts of all images, in threads."""
+    chunks = list(pairwise([*range(0, images, CHUNK), images]))
+    in_threads(lambda chunk: function(*chunk), chunks, what)
+
+
+@njit(cache=True, nogil=True)
+def masks_of(objects: Objects, g0: int, g1: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of the masks of the objects `g0` to `g1`, exclusive, and where each ends."""
+    masks = [np.empty(0, np.int64)]
+    ends = np.empty(g1 - g0, np.int64)
+    count = 0
+    for g in range(g0, g1):
+        first, last = objects.first_polygon[g], objects.last_polygon[g]
+        if first < last:
+            start = objects.polygon_ends[first - 1] if first else 0
+            points = objects.points[start : objects.polygon_ends[last - 1]]
+            mask = rasterise(points, objects.polygon_ends[first:last] - start, height, width)
+        else:
+            mask = decode(objects.texts[objects.start[g] : objects.stop[g]])
+        masks.append(mask)
+        count += len(mask)
+        ends[g - g0] = count
+    runs = np.empty(count, np.int64)
+    count = 0
+    for mask in masks:
+        runs[count : count + len(mask)] = mask
+        count += len(mask)
+    return runs, ends
