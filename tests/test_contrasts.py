@@ -14,7 +14,7 @@ from report_factory import run_parameters, write_run
 
 from bcnet.data import coco
 from bcnet.data.masks import encode
-from bcnet.files import InputError, read_json, write_json
+from bcnet.files import InputError, read_json
 from bcnet.report import contrasts_section, rois
 from bcnet.report.contrasts import drawn, most_different, window
 from bcnet.report.methods import methods
@@ -149,9 +149,8 @@ def test_a_method_without_masks_takes_no_part(copied):
     (copied / "reports/demo/metrics/theirs/brought/val.json").unlink()
     found, _ = section(copied)
     assert [method.name for method in found.methods] == ["mask-rcnn", "bcnet"]
-    path = copied / "reports/demo/metrics/bcnet/0/val.json"
-    content = read_json(path)
-    write_json(path, content | {"provenance": content["provenance"] | {"iou_type": "bbox"}})
+    path = copied / "reports/demo/metrics/bcnet/0/val.parquet"
+    pd.read_parquet(path).assign(failure=None).to_parquet(path)  # as `evaluate` writes it for boxes
     assert section(copied)[0] is None
 
 
@@ -162,6 +161,19 @@ def test_an_object_whose_picture_is_missing_is_left_out(copied, run):
     assert gone.file_name not in [each.file_name for each in found.objects]
     assert missing
     assert all(f"{gone.file_name}: missing, `bcnet fetch demo`" in line for line in missing)
+
+
+def test_a_table_that_is_missing_is_said_and_a_broken_one_named(copied):
+    table = copied / "reports/demo/metrics/bcnet/0/val.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"bcnet/0/val\.parquet: .*expected what `bcnet evaluate .*val\.json` makes"):
+        section(copied)
+    table.unlink()
+    found, missing = section(copied)
+    assert [method.name for method in found.methods if method.name == "bcnet"] == []
+    assert [line.partition(": ")[0].endswith("bcnet/0/val.parquet") for line in missing] == [True]
+    table.with_suffix(".json").unlink()
+    assert section(copied)[1] == []  # the page lists metrics that are missing
 
 
 def test_tables_of_other_objects_are_refused(copied):

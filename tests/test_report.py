@@ -27,7 +27,7 @@ TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "pub
 SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.js", "objects.js")]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def model():
     """BCNet finds the discs, without a model."""
     with pytest.MonkeyPatch.context() as patch:
@@ -36,19 +36,19 @@ def model():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("run")
     report(write_run(root), root / "data", root / "reports")
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def text(run) -> str:
     return (run / "reports" / "demo" / "index.html").read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(text) -> Page:
     return Page(text)
 

@@ -13,14 +13,14 @@ from bcnet.data import coco
 from bcnet.data.masks import to_rle
 from bcnet.data.pictures import read_image
 from bcnet.evaluation.failures import NAMES
-from bcnet.files import InputError, read_json
+from bcnet.files import InputError
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report import rois
 from bcnet.report.contrasts import OBJECTS, SHOWN, drawn, most_different, window
 from bcnet.report.figures import data_uri
-from bcnet.report.measured import is_there
-from bcnet.report.methods import Method, bcnets
+from bcnet.report.measured import is_there, read_table_of
+from bcnet.report.methods import Method, bcnets, evaluate_command
 from bcnet.report.pictures import read_predictions
 
 SIDE = 240  # of a shown part of a picture, pixels
@@ -77,16 +77,24 @@ def section(
         params: the run.
         methods: of the run.
         data, reports: the folders of its dataset.
-        missing: gets a line for each picture that is missing.
+        missing: gets a line for each table or picture that is missing.
 
     Raises:
         InputError: tables of objects do not fit together or to val.
     """
     split = data / "splits" / "val.json"
-    able = [method for method in methods if _predicted(data, method).exists() and _evaluated(reports, method)]
-    if len(able) < 2 or not split.exists():
+    found = {}
+    for method in methods:
+        file = _table(reports, method)
+        metrics = file.with_suffix(".json")  # where they are missing, the page says so elsewhere
+        command = evaluate_command(metrics, method, params.dataset)
+        if _predicted(data, method).exists() and metrics.exists() and is_there(file, command, missing):
+            table = read_table_of(file, COLUMNS, command).to_pandas()
+            if not table["failure"].isna().any():  # else the predictions are boxes
+                found[method] = table
+    if len(found) < 2 or not split.exists():
         return None
-    tables = [_objects(reports, method) for method in able]
+    able, tables = list(found), list(found.values())
     for method, table in zip(able, tables, strict=True):
         if not table["annotation_id"].equals(tables[0]["annotation_id"]):
             first = _table(reports, able[0])
@@ -167,15 +175,6 @@ def _predicted(data: Path, method: Method) -> Path:
 
 def _table(reports: Path, method: Method) -> Path:
     return reports / "metrics" / method.name / method.runs[0] / "val.parquet"
-
-
-def _evaluated(reports: Path, method: Method) -> bool:
-    metrics = _table(reports, method).with_suffix(".json")
-    return metrics.exists() and read_json(metrics)["provenance"]["iou_type"] == "segm"
-
-
-def _objects(reports: Path, method: Method) -> pd.DataFrame:
-    return pd.read_parquet(_table(reports, method), columns=COLUMNS)
 
 
 def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bcnet.evaluation import detections, occlusion_bins
 from bcnet.evaluation.occlusion_bins import Metric, object_metrics, object_numbers
@@ -18,7 +16,7 @@ from bcnet.params import Params
 from bcnet.params.results import BINNED
 from bcnet.progress import in_threads
 from bcnet.report.comparison import BOXES
-from bcnet.report.measured import Found, Measured, missing_line
+from bcnet.report.measured import Found, Measured, missing_line, read_table_of
 from bcnet.report.methods import Method, Row, evaluate_command, why
 from bcnet.report.occlusion_tables import NOT_CONVERTED
 
@@ -108,10 +106,7 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
         TABLES.items(), (detections.schema(provenance["iou_type"]).names, OBJECTS), strict=True
     ):
         table = path.with_suffix(suffix)
-        try:
-            tables.append(pq.read_table(table, columns=columns))
-        except pa.ArrowException as error:
-            raise InputError(f"{table}: {str(error).splitlines()[0]}: expected what `{command}` makes") from error
+        tables.append(read_table_of(table, columns, command))
         if tables[-1].num_rows != provenance[count]:
             raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")
     shots, objects = tables

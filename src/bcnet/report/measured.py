@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bcnet.evaluation.occlusion_bins import bin_names
 from bcnet.files import InputError, read_json
@@ -73,6 +75,18 @@ def is_there(path: Path, command: str, missing: list[str]) -> bool:
     if not path.exists() and (line := f"{path}: missing, `{command}` makes it") not in missing:
         missing.append(line)
     return path.exists()
+
+
+def read_table_of(path: Path, columns: Sequence[str], command: str) -> pa.Table:
+    """These columns of a table beside metrics.
+
+    Raises:
+        InputError: it is none, or lacks one; the line names the command that makes it.
+    """
+    try:
+        return pq.read_table(path, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: {str(error).splitlines()[0]}: expected what `{command}` makes") from error
 
 
 def missing_line(files: Mapping[Path, Path], method: Method, dataset: str) -> str:
