@@ -26,7 +26,7 @@ from bcnet.data import coco, results_file
 from bcnet.evaluation.arrays import detections_of, objects_of
 from bcnet.evaluation.coco_ap import coco_numbers
 from bcnet.evaluation.detections import detection_table
-from bcnet.evaluation.evaluate import evaluate
+from bcnet.evaluation.evaluate import evaluate, without_collector
 from bcnet.evaluation.occlusion_metrics import object_table
 from bcnet.evaluation.outcomes import outcomes
 from bcnet.evaluation.resampling import run_of
@@ -73,6 +73,7 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     return numbers
 
 
+@without_collector()
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
     content = coco.read(folder / "truth.json")

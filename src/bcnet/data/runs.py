@@ -129,9 +129,10 @@ def area(runs: np.ndarray) -> int:
 @njit(cache=True)
 def shared_area(a: np.ndarray, b: np.ndarray) -> int:
     """Number of pixels of both masks."""
-    pixels, i, j = 0, 0, 0
     if not len(a) or not len(b) or a[-1] <= b[0] or b[-1] <= a[0]:
         return 0
+    pixels = 0
+    i, j = 2 * (np.searchsorted(a, b[0]) // 2), 2 * (np.searchsorted(b, a[0]) // 2)
     while i < len(a) and j < len(b):
         pixels += max(0, min(a[i + 1], b[j + 1]) - max(a[i], b[j]))
         if a[i + 1] < b[j + 1]:

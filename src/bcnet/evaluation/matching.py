@@ -32,22 +32,26 @@ def match(ious: np.ndarray, crowd: np.ndarray, ignored: np.ndarray) -> np.ndarra
     """
     given = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
     taken = np.zeros((len(_THRESHOLDS), len(crowd)), np.bool_)
-    order = np.concatenate((np.flatnonzero(~ignored), np.flatnonzero(ignored)))
+    near = np.empty(len(crowd), np.int64)
     for d in range(len(ious)):
-        if not len(crowd) or ious[d].max() < _THRESHOLDS[0]:
+        count = 0
+        for g in range(len(crowd)):
+            if ious[d, g] >= _THRESHOLDS[0]:
+                near[count] = g
+                count += 1
+        if not count:
             continue
         for t in range(len(_THRESHOLDS)):
             best, most = -1, _THRESHOLDS[t]
-            for g in order:
-                if taken[t, g] and not crowd[g]:
-                    continue
-                if best >= 0 and not ignored[best] and ignored[g]:
+            for last in (False, True):
+                for g in near[:count]:
+                    free = crowd[g] or not taken[t, g]
+                    if free and ignored[g] == last and ious[d, g] >= most:
+                        best, most = g, ious[d, g]
+                if best >= 0:
+                    taken[t, best] = True
+                    given[d, t] = best
                     break
-                if ious[d, g] >= most:
-                    best, most = g, ious[d, g]
-            if best >= 0:
-                taken[t, best] = True
-                given[d, t] = best
     return given
 
 
@@ -69,14 +73,18 @@ def match_by_area(
     """
     matched, ignored = np.zeros((len(ious), len(_BOUNDS)), np.uint16), np.zeros((len(ious), len(_BOUNDS)), np.uint16)
     given_of_all = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
+    some = len(crowd) > 0 and ious.max() >= _THRESHOLDS[0]  # else, as mostly, nothing is given: no need to match
     for a in range(len(_BOUNDS)):
         low, high = _BOUNDS[a]
         passed = crowd | (object_area < low) | (object_area > high)
-        given = match(ious, crowd, passed)
+        given = match(ious, crowd, passed) if some else given_of_all
         if a == 0:
-            given_of_all[:] = given
+            given_of_all = given
         for d in range(len(ious)):
             outside = detection_area[d] < low or detection_area[d] > high
+            if not some:
+                ignored[d, a] = ALL_THRESHOLDS if outside else 0
+                continue
             for t in range(len(_THRESHOLDS)):
                 if given[d, t] >= 0 and not passed[given[d, t]]:
                     matched[d, a] |= np.uint16(1 << t)

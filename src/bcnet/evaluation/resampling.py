@@ -133,9 +133,9 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def _by_category(run: Run, images: np.ndarray, categories: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Sums of `values` in each image and category, (I, C)."""
-    sums = np.zeros((len(run.images), run.object_category.max(initial=-1) + 1), np.float32)
-    np.add.at(sums, (images, categories), values)
-    return sums
+    shape = len(run.images), run.object_category.max(initial=-1) + 1
+    sums = np.bincount(images * shape[1] + categories, values, shape[0] * shape[1])
+    return sums.reshape(shape).astype(np.float32)
 
 
 def _objects(run: Run, weights: np.ndarray, area: str) -> np.ndarray:
