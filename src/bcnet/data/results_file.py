@@ -227,11 +227,11 @@ def _joined(
     masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The strings of masks as bytes and where each ends; None if one is not ASCII or not of its image's size."""
-    if any(mask.size != sizes[i] for mask, i in zip(masks, images, strict=True)):
+    if [mask.size for mask in masks] != [sizes[i] for i in images]:
         return None
     counts = [mask.counts for mask in masks]
     texts = np.frombuffer("".join(counts).encode(), np.uint8)
-    ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
+    ends = np.cumsum(list(map(len, counts)), dtype=np.int64)
     return (texts, ends) if len(texts) == ends.max(initial=0) else None
 
 

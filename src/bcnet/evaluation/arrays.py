@@ -38,9 +38,8 @@ class Objects(NamedTuple):
     """The annotations, by image and place in the file.
 
     `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
-    `crowd`: bool; `boxes`: (G, 4) float64; masks as in `Detections`, or as the polygons `first_polygon` to
-    `last_polygon`, exclusive, of those that end at `polygon_ends` in `points`, x and y in turn; masks of the occluders,
-    nothing for none.
+    `crowd`: bool; `boxes`: (G, 4) float64; `runs`: of all masks (`bcnet.data.runs`), those of each end at `run_ends`;
+    masks of the occluders as in `Detections`, nothing for none.
     """
 
     ends: np.ndarray
@@ -49,13 +48,8 @@ class Objects(NamedTuple):
     area: np.ndarray
     crowd: np.ndarray
     boxes: np.ndarray
-    texts: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
-    points: np.ndarray
-    polygon_ends: np.ndarray
-    first_polygon: np.ndarray
-    last_polygon: np.ndarray
+    runs: np.ndarray
+    run_ends: np.ndarray
     occluder_texts: np.ndarray
     occluder_start: np.ndarray
     occluder_stop: np.ndarray
@@ -96,11 +90,17 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     image = np.array([each["image_id"] for each in annotations], np.int64)
     order = np.argsort(image, kind="stable")
-    shapes = [(each["segmentation"], sizes[each["image_id"]]) for each in annotations]
-    masks = ["" if isinstance(shape, list) else to_rle(shape, *size)["counts"] for shape, size in shapes]
-    polygons = [shape if isinstance(shape, list) else [] for shape, _ in shapes]
+    shapes = [annotations[place]["segmentation"] for place in order]
+    of_shape = np.array([sizes[i] for i in image[order].tolist()], np.int64).reshape(-1, 2)
+    masks = [
+        "" if isinstance(shape, list) else to_rle(shape, *size)["counts"]
+        for shape, size in zip(shapes, of_shape.tolist(), strict=True)
+    ]
+    polygons = [shape if isinstance(shape, list) else [] for shape in shapes]
     lengths = [len(polygon) for each in polygons for polygon in each]
+    points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
     last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
+    runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
     occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
 
     def column(key: str, dtype: type) -> np.ndarray:
@@ -113,16 +113,13 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
         area=column("area", np.float64),
         crowd=column("iscrowd", np.bool_),
         boxes=column("bbox", np.float64).reshape(-1, 4),
-        **dict(zip(("texts", "start", "stop"), joined(masks, order), strict=True)),
-        points=np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths)),
-        polygon_ends=np.cumsum(lengths, dtype=np.int64),
-        first_polygon=starts(last_polygon)[order],
-        last_polygon=last_polygon[order],
+        runs=runs,
+        run_ends=run_ends,
         **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), joined(occluders, order), strict=True)),
     )
 
 
-def joined(texts: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def joined(texts: list[str], order: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Texts as bytes in one array, and where each starts and stops, in that order."""
     stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
     return np.frombuffer("".join(texts).encode(), np.uint8), starts(stops)[order], stops[order]
@@ -168,22 +165,37 @@ def by_image(function: Callable[[int, int], None], images: int, what: str) -> No
 
 
 @njit(cache=True, nogil=True)
-def masks_of(objects: Objects, g0: int, g1: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of the masks of the objects `g0` to `g1`, exclusive, and where each ends."""
+def _runs_of(
+    texts: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    points: np.ndarray,
+    polygon_ends: np.ndarray,
+    last_polygon: np.ndarray,
+    sizes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of the masks of objects, and where those of each end.
+
+    Args:
+        texts, start, stop: compressed RLE as of `Masks`, nothing for an object of polygons.
+        points: (N,) float64, x and y in turn; `polygon_ends`: where each polygon's end.
+        last_polygon: (G,) where the polygons of each object end.
+        sizes: (G, 2) int64, height and width of its image, pixels.
+    """
     masks = [np.empty(0, np.int64)]
-    ends = np.empty(g1 - g0, np.int64)
-    count = 0
-    for g in range(g0, g1):
-        first, last = objects.first_polygon[g], objects.last_polygon[g]
+    ends = np.empty(len(last_polygon), np.int64)
+    first = count = 0
+    for g, last in enumerate(last_polygon):
         if first < last:
-            start = objects.polygon_ends[first - 1] if first else 0
-            points = objects.points[start : objects.polygon_ends[last - 1]]
-            mask = rasterise(points, objects.polygon_ends[first:last] - start, height, width)
+            before = polygon_ends[first - 1] if first else 0
+            of_object = points[before : polygon_ends[last - 1]]
+            mask = rasterise(of_object, polygon_ends[first:last] - before, sizes[g, 0], sizes[g, 1])
         else:
-            mask = decode(objects.texts[objects.start[g] : objects.stop[g]])
+            mask = decode(texts[start[g] : stop[g]])
         masks.append(mask)
         count += len(mask)
-        ends[g - g0] = count
+        ends[g] = count
+        first = last
     runs = np.empty(count, np.int64)
     count = 0
     for mask in masks:

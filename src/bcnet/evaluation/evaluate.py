@@ -3,6 +3,7 @@
 import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,17 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     converted = _is_converted(annotations, content["annotations"])
     amodal = is_amodal(annotations, content["annotations"])
     split = _split_of(annotations, content)
-    found = results_file.read(predictions, content, set(split.get("other_images", ())))
+    images = sorted(content["images"], key=lambda image: image["id"])
+    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
+    with ThreadPoolExecutor(1) as other:
+        of_truth = other.submit(objects_of, content, ids)  # most of it compiled: beside the reading
+        found = results_file.read(predictions, content, set(split.get("other_images", ())))
+    detections, objects = detections_of(found, ids), of_truth.result()
     ordered = len(found.occluder_texts) > 0 and has_order(annotations, content["annotations"])
     provenance = _provenance_of(predictions)
     remarks = results.remarks(found, len(content["images"]))
     for remark in remarks:
         note(f"bcnet evaluate: {predictions}: {remark}")
-    images = sorted(content["images"], key=lambda image: image["id"])
-    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
-    detections, objects = detections_of(found, ids), objects_of(content, ids)
     became = outcomes(detections, objects, sizes, found.iou_type)
     detection_rows = detection_table(ids, detections, became, found.iou_type)
     table = object_table(content["annotations"], _separated(content), objects, became, found.iou_type)

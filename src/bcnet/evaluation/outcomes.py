@@ -10,7 +10,7 @@ from numba import njit
 
 from bcnet.data.results import IouType
 from bcnet.data.runs import decode
-from bcnet.evaluation.arrays import Detections, Objects, by_image, masks_of
+from bcnet.evaluation.arrays import Detections, Objects, by_image
 from bcnet.evaluation.failures import failures
 from bcnet.evaluation.leak import leak
 from bcnet.evaluation.matching import AREAS, IOU_THRESHOLDS, match_by_area
@@ -79,11 +79,11 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         failure=np.zeros(len(objects.place), np.uint8),
         leak=np.full(len(objects.place), np.nan),
     )
-    shapes, widths = np.array(sizes, np.int64), boundary_widths(sizes)
+    heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
     masks = iou_type == "segm"
 
     def of_images(first: int, last: int) -> None:
-        _of_images(first, last, masks, shapes, widths, detections, objects, result)
+        _of_images(first, last, masks, heights, widths, detections, objects, result)
 
     by_image(of_images, len(sizes), "match")
     return result
@@ -94,7 +94,7 @@ def _of_images(
     first: int,
     last: int,
     masks: bool,
-    shapes: np.ndarray,
+    heights: np.ndarray,
     widths: np.ndarray,
     detections: Detections,
     objects: Objects,
@@ -102,13 +102,15 @@ def _of_images(
 ) -> None:
     """Fill in `result` for the images `first` to `last`, exclusive."""
     for image in range(first, last):
-        height = shapes[image, 0]
+        height = heights[image]
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
         g0, g1 = objects.ends[image - 1] if image else 0, objects.ends[image]
         category, crowd = detections.category[d0:d1], objects.crowd[g0:g1]
         object_category = objects.category[g0:g1]
         runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
-        theirs, their_ends = masks_of(objects, g0, g1, height, shapes[image, 1])
+        before = objects.run_ends[g0 - 1] if g0 else 0
+        their_ends = objects.run_ends[g0:g1] - before
+        theirs = objects.runs[before : objects.run_ends[g1 - 1] if g1 else 0]
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
         by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
         if masks:
