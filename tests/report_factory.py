@@ -125,9 +125,16 @@ def write_training(data: Path) -> None:
                     losses = {name: (1 + 0.2 * k + seed / 9) * 60 / (40 + iteration) for k, name in enumerate(names)}
                     line = {"iteration": iteration, "lr": 0.01, **losses, "loss": sum(losses.values())}
                     file.write(json.dumps(line) + "\n")
+            write_speed(data, f"{variant}/{seed}", 0.0125 if variant == "bcnet" else 0.01)
+    write_speed(data, "zoo/imported", 0.5, "CPU, 2 threads")
     path = data / "models" / "zoo" / "imported" / "model.safetensors"
     path.parent.mkdir(parents=True)
     save_file({"weight": np.zeros((50, 800), np.float16), "count": np.zeros(30000, np.int64)}, path)
+
+
+def write_speed(data: Path, model: str, median: float, device: str = "GPU <A>") -> None:
+    content = {"device": device, "pictures": 10, "median_seconds": median, "mean_seconds": 2 * median}
+    write_json(data / "predictions" / model / "val.speed.json", content)
 
 
 def occlusion(params: parameters.Params, index: int) -> dict:

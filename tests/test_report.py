@@ -17,13 +17,14 @@ from report_factory import HASH, SCRIPT, Page, run_parameters, write_run
 import bcnet.report
 from bcnet.files import InputError
 from bcnet.params.results import BINNED
-from bcnet.report import rois, tables
+from bcnet.report import figures, rois, tables
 from bcnet.report.differences_section import beyond_chance, signed
 from bcnet.report.methods import Method, methods
 from bcnet.report.occlusion_tables import BENCHMARK, IN_BINS
 from bcnet.report.page import report
 
 TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "published")
+FIRST = "first model of each method"  # the group of speeds and sizes
 SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.js", "objects.js")]
 
 
@@ -419,6 +420,7 @@ def test_without_a_table_there_is_no_page(copied, name):
         ("data/demo/models/bcnet/1/training.jsonl", "bcnet train bcnet --seed 1", ""),
         ("data/demo/models/bcnet/0/model.safetensors", "bcnet train bcnet --seed 0", "Maps of the mask head"),
         ("data/demo/predictions/bcnet/0/val.json", "bcnet predict bcnet --seed 0 --split val", f"$x$ {SCRIPT}: "),
+        ("data/demo/predictions/zoo/imported/val.speed.json", "bcnet predict zoo --split val", "500.0"),
         ("data/demo/predictions/zoo/imported/val.json", "bcnet predict zoo --split val", "The zoo's: "),
         ("data/demo/predictions/theirs/brought/val.json", "bcnet fetch demo --predictions theirs", "_Theirs: "),
         ("data/demo/splits/val.json", "bcnet split --annotations", "ground truth: 3 objects"),
@@ -435,8 +437,8 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, 
     assert text.index("Not there yet") < text.index(missing[0]) < text.index("In percent, of masks")
     assert command in missing[0]
     assert "Not there yet" not in page.text
-    assert {title: rows for title, rows in partial.groups.items() if title != "size"} == {
-        title: rows for title, rows in page.groups.items() if title != "size"
+    assert {title: rows for title, rows in partial.groups.items() if title != FIRST} == {
+        title: rows for title, rows in page.groups.items() if title != FIRST
     }
     if gone:
         assert gone in page.text
@@ -452,7 +454,7 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
     tables.compare(run_parameters(), copied / "reports")
     missing = report(run_parameters(), copied / "data", copied / "reports")
     page = Page((copied / "reports" / "demo" / "index.html").read_text())
-    assert len(missing) == 2 * 4 + 4 + 1 + 3  # metrics, training logs, splits/val.json, models
+    assert len(missing) == 2 * 4 + 4 + 1 + 3 + 3  # metrics, training logs, splits/val.json, models, speeds
     row = page.groups["val|measured here"][1]
     assert row[0] == f"BCNet $x$ {SCRIPT}"
     assert all(cell.startswith("—") for cell in row[1:5])
@@ -492,12 +494,68 @@ def test_tables_of_another_run_are_refused(copied):
         )
 
 
-def test_the_size_of_each_model_is_beside_its_accuracy(text):
+def test_speed_and_size_of_each_model_are_beside_its_accuracy(text):
     """Half precision counts, whole numbers do not; brought predictions have no model."""
     rows = [row for row in rows_of(section(text, "size")) if len(row) > 1]
     assert [row[0] for row in rows[1:]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}", "The zoo's"]
     assert [row[1] for row in rows[1:]] == ["0.02", "0.02", "0.04"]
-    assert [row[3] for row in rows[1:]] == ["41.60", "42.60", "43.50"]
+    means = [f"mean {mean}, 10 pictures" for mean in ("20.0", "25.0", "1000.0")]
+    assert [row[3] for row in rows[1:]] == [
+        f"{ms}{mean}" for ms, mean in zip(("10.0", "12.5", "500.0"), means, strict=True)
+    ]
+    assert [row[4] for row in rows[1:]] == ["GPU <A>", "GPU <A>", "CPU, 2 threads"]
+    assert [row[5] for row in rows[1:]] == ["41.60", "42.60", "43.50"]
+
+
+def test_times_of_different_devices_are_in_charts_of_their_own(text):
+    charts = re.findall(r"<figure.*?</figure>", section(text, "size"), re.DOTALL)
+    assert [re.search("<figcaption>(.*)</figcaption>", chart)[1] for chart in charts] == [
+        "speed on GPU &lt;A&gt;",
+        "speed on CPU, 2 threads",
+        "size",
+    ]
+    colours = [figures.look(index).colour for index in range(4)]
+    drawn = [[colour in chart for colour in colours] for chart in charts]
+    assert drawn == [[True, True, False, False], [False, False, True, False], [True, True, True, False]]
+
+
+def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
+    """No picture was timed; the speed is missing; the model is."""
+    data = copied / "data/demo"
+    nothing = {"device": "GPU", "pictures": 0, "median_seconds": None, "mean_seconds": None}
+    (data / "predictions/mask-rcnn/0/val.speed.json").write_text(json.dumps(nothing))
+    (data / "predictions/bcnet/0/val.speed.json").unlink()
+    (data / "models/zoo/imported/model.safetensors").unlink()
+    missing = report(run_parameters(), copied / "data", copied / "reports")
+    assert [line.split("`")[1] for line in missing] == [
+        "bcnet predict bcnet --seed 0 --split val",
+        "bcnet import-weights --name zoo",
+    ]
+    part = section((copied / "reports/demo/index.html").read_text(), "size")
+    rows = [row for row in rows_of(part) if len(row) > 1]
+    assert [row[1:5] for row in rows[1:]] == [
+        ["0.02", "0.1", "—1", "GPU"],
+        ["0.02", "0.1", "—2", "—2"],
+        ["—3", "—3", "500.0mean 1000.0, 10 pictures", "CPU, 2 threads"],
+    ]
+    assert re.findall("<li>(the .*|no .*)</li>", part) == [
+        "no picture was timed",
+        "the speed is missing",
+        "the model is missing",
+    ]
+    assert re.findall("<figcaption>(.*)</figcaption>", part) == ["speed on CPU, 2 threads", "size"]
+
+
+def test_a_speed_that_is_none_is_named(copied):
+    path = copied / "data/demo/predictions/bcnet/0/val.speed.json"
+    path.write_text(path.read_text().replace("0.0125", "-1"))
+    page = copied / "reports/demo/index.html"
+    before = page.read_bytes()
+    with pytest.raises(
+        InputError, match=re.escape(f"{path}: median_seconds: -1: input should be greater than or equal")
+    ):
+        report(run_parameters(), copied / "data", copied / "reports")
+    assert page.read_bytes() == before
 
 
 def test_a_model_that_is_none_is_named(copied):

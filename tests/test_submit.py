@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from evaluation_factory import coco_api, rle
 from PIL import Image
 from ruamel.yaml import YAML
@@ -20,6 +21,7 @@ from bcnet.data.submit import submit
 from bcnet.files import InputError
 from bcnet.models.build import build, save_model
 from bcnet.params.models import Model, Predict, Variant
+from bcnet.speed import Speed, device_name, read
 
 PREDICT = ["predict", "bcnet", "--split", "test-dev"]
 ROOT = Path(__file__).parents[1]
@@ -157,6 +159,8 @@ def test_from_pictures_to_the_zip(project: Path, capsys: pytest.CaptureFixture[s
     provenance = json.loads(out.with_suffix(".provenance.json").read_text())
     listed = (project / "annotations/image_info_test-dev2017.json").read_bytes()
     assert provenance["annotations_sha256"] == hashlib.sha256(listed).hexdigest()
+    timed = read(out.with_suffix(".speed.json"), Speed)
+    assert (timed.device, timed.pictures) == (device_name(torch.device("cpu")), 4)
     assert main(["submit", "bcnet"]) == 0
     zipped = "detections_test-dev2017_bcnet-0_results"
     said = capsys.readouterr().out
@@ -185,7 +189,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     out = project / "predictions/bcnet/0/test-dev.json"
     assert main(PREDICT) == 0
-    undisturbed = out.read_bytes()
+    undisturbed = out.read_bytes(), out.with_suffix(".provenance.json").read_bytes()
     assert not list(project.parent.glob("checkpoints/*"))
     shutil.rmtree(project / "predictions")
     seen = killed_at_the_fourth(monkeypatch)
@@ -194,7 +198,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert main(PREDICT) == 0
     assert seen == [2, 3, 4, 5, 4, 5]
     assert "2 of 4 pictures are done" in capsys.readouterr().err
-    assert out.read_bytes() == undisturbed
+    assert (out.read_bytes(), out.with_suffix(".provenance.json").read_bytes()) == undisturbed
+    assert read(out.with_suffix(".speed.json"), Speed).pictures == 4
     assert not list(project.parent.glob("checkpoints/*"))
 
 

@@ -1,6 +1,7 @@
 """Predictions of a model: over a split, or over any pictures."""
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bcnet import speed
 from bcnet.data import coco
 from bcnet.data.coco2017 import ANNOTATIONS, test_dev_images
 from bcnet.data.masks import encode
@@ -53,7 +55,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
 
 
 def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:
-    """Predict the pictures of a split with a variant or an imported model; provenance goes beside the predictions.
+    """Predict the pictures of a split with a variant or an imported model; provenance and speed go beside them.
 
     An imported model sees them in the size of its own configuration, which its file holds.
 
@@ -109,8 +111,10 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
 
     done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
     out = folder / f"predictions/{name}/{run}/{split}.json"
-    in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, out)
+    on = speed.device_name(device)
+    times = in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, on, out)
     write_json(out.with_suffix(".provenance.json"), provenance, indent=True)
+    speed.write(out.with_suffix(".speed.json"), speed.speed(times, on))
     shutil.rmtree(done)
 
 
@@ -119,8 +123,9 @@ def in_chunks(
     predicted: Callable[[dict[str, Any]], list[dict[str, Any]]],
     what: str,
     done: Path,
+    device: str,
     out: Path,
-) -> None:
+) -> list[speed.Times]:
     """Write the predictions of all images, those of `CHUNK` images at a time into a folder and at the end together.
 
     Args:
@@ -128,9 +133,14 @@ def in_chunks(
         predicted: gives an image's.
         what: for the progress line.
         done: the folder, named by all that determines the predictions; what lies there is not predicted again.
+        device: the name of what computes, for the times.
         out: the JSON file of all.
+
+    Returns:
+        How long the images of each chunk took, those that lay there as well.
     """
     chunks = {done / f"{start:08d}.json": images[start : start + CHUNK] for start in range(0, len(images), CHUNK)}
+    times = {path: path.with_suffix(".seconds.json") for path in chunks}
     done.mkdir(parents=True, exist_ok=True)
     left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
     todo = list(chain.from_iterable(left.values()))
@@ -138,13 +148,21 @@ def in_chunks(
         note(f"{what}: going on, {len(images) - len(todo)} of {len(images)} pictures are done")
     moving = progress(todo, what)
     for path, chunk in left.items():
-        write_json(path, [found for image in islice(moving, len(chunk)) for found in predicted(image)])
+        found: list[dict[str, Any]] = []
+        seconds: list[float] = []
+        for image in islice(moving, len(chunk)):
+            start = time.perf_counter()
+            found += predicted(image)  # on the host, also where a GPU has computed it
+            seconds.append(time.perf_counter() - start)
+        speed.write(times[path], speed.Times(device=device, seconds=tuple(seconds)))
+        write_json(path, found)  # after the times: what lies there is complete
     with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
         file.write(b"[")
         texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
         for place, text in enumerate(filter(None, texts)):
             file.write((b"," if place else b"") + text)
         file.write(b"]")
+    return [speed.read(path, speed.Times) for path in times.values()]
 
 
 def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:

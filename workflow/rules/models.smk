@@ -75,6 +75,7 @@ rule predict:
     output:
         f"{DATA}/predictions/{{variant}}/{{seed}}/val.json",
         f"{DATA}/predictions/{{variant}}/{{seed}}/val.provenance.json",
+        f"{DATA}/predictions/{{variant}}/{{seed}}/val.speed.json",
     log:
         f"{LOGS}/predict/{{variant}}-{{seed}}.log",
     benchmark:
@@ -102,6 +103,7 @@ rule predict_imported:
     output:
         f"{DATA}/predictions/{{imported}}/imported/val.json",
         f"{DATA}/predictions/{{imported}}/imported/val.provenance.json",
+        f"{DATA}/predictions/{{imported}}/imported/val.speed.json",
     log:
         f"{LOGS}/predict_imported/{{imported}}.log",
     benchmark:

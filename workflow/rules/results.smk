@@ -137,6 +137,7 @@ rule report:
         expand(f"{DATA}/models/{{model}}/{{file}}", model=MODELS, file=["model.safetensors", "training.jsonl"]),
         expand(f"{DATA}/models/{{model}}/model.safetensors", model=IMPORTED),
         expand(f"{DATA}/predictions/{{name}}/val{{ending}}", name=PREDICTIONS, ending=[".json", ".provenance.json"]),
+        expand(f"{DATA}/predictions/{{name}}/val.speed.json", name=MODELS + IMPORTED),
         expand(f"{DATA}/splits/{{split}}.{{ending}}", split=config["splits"], ending=["json", "parquet"]),
     output:
         report(

@@ -51,6 +51,14 @@ def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:
     )
 
 
+def predict_command(method: Method, dataset: str) -> str:
+    """The command that makes the predictions of a method's first run on val, and the files beside them."""
+    if method.origin == "brought":
+        return f"bcnet fetch {dataset} --predictions {method.name}"
+    seed = "" if method.origin == "imported" else f" --seed {method.runs[0]}"
+    return f"bcnet predict {method.name}{seed} --split val"
+
+
 def why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:
     """`columns that are empty: reason`, for each reason."""
     empty: dict[str, list[str]] = {}

@@ -11,7 +11,7 @@ from bcnet.progress import progress
 from bcnet.report import pictures, rois
 from bcnet.report.figures import Look, data_uri
 from bcnet.report.measured import is_there
-from bcnet.report.methods import Method, bcnets
+from bcnet.report.methods import Method, bcnets, predict_command
 
 PICTURES = 8
 LONGEST = 640  # side of a shown picture, pixels
@@ -39,7 +39,7 @@ def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: lis
     predictions = {
         method: _drawn(pictures.read_predictions(_predicted(data, method), ids), ids)
         for method in progress(looks, "predictions", len(looks))
-        if is_there(_predicted(data, method), _predict_command(method, dataset), missing)
+        if is_there(_predicted(data, method), predict_command(method, dataset), missing)
     }
     shown = []
     for image, overlap in progress(chosen, "pictures"):
@@ -79,13 +79,6 @@ def maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[
 def _predicted(data: Path, method: Method) -> Path:
     """The predictions of a method's first run."""
     return data / "predictions" / method.name / method.runs[0] / "val.json"
-
-
-def _predict_command(method: Method, dataset: str) -> str:
-    if method.origin == "brought":
-        return f"bcnet fetch {dataset} --predictions {method.name}"
-    seed = "" if method.origin == "imported" else f" --seed {method.runs[0]}"
-    return f"bcnet predict {method.name}{seed} --split val"
 
 
 def _drawn(predictions: list[dict[str, Any]], ids: list[int]) -> dict[int, list[dict[str, Any]]] | None:

@@ -1,52 +1,101 @@
-"""The page's section about size: how many numbers a model has, against how accurate it is."""
+"""The page's section about speed and size: what a method costs, against how accurate it is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from markupsafe import Markup
 from safetensors import SafetensorError, safe_open
 
+from bcnet import speed
 from bcnet.files import InputError
 from bcnet.report.figures import Dot, Look, dots
 from bcnet.report.grid import Cell, Grid, Group, Line, Row, rows_of
 from bcnet.report.measured import is_there
-from bcnet.report.methods import Method
+from bcnet.report.methods import Method, predict_command
+from bcnet.speed import Speed
 
 SPLIT = "val"
 
 
+@dataclass(frozen=True)
+class Costs:
+    """The table, and charts of accuracy: against size, and of each device against the time that it takes."""
+
+    grid: Grid
+    size: Markup | None
+    speeds: tuple[tuple[str, Markup], ...]
+
+
 def section(
     looks: Mapping[Method, Look], rows: Sequence[Row], metric: str, data: Path, path: Path, missing: list[str]
-) -> tuple[Grid, Markup] | None:
-    """The size of each method's model, and a chart of it against a metric on val; None where no model is there.
+) -> Costs | None:
+    """Size and speed of each method's first model, and charts of a metric on val against them.
 
     Args:
         looks: of the run's methods.
         rows: of comparison.csv, which is `path`.
         metric: one of its columns.
         data: the folder of the run's dataset.
-        missing: gets a line for each model that is missing.
+        missing: gets a line for each model and speed that is missing.
+
+    Returns:
+        None where neither a model nor a speed is there.
 
     Raises:
-        InputError: a model file is none.
+        InputError: a model file is none, or a speed file.
     """
-    lines, found = [], []
+    lines = []
+    sizes: list[Dot] = []
+    times: dict[str, list[Dot]] = {}
     for method, look in looks.items():
-        file = data / "models" / method.name / method.runs[0] / "model.safetensors"
-        if method.origin == "brought" or not is_there(file, _command(method), missing):
+        if method.origin == "brought":
             continue
-        millions = parameters(file) / 1e6
+        run = f"{method.name}/{method.runs[0]}"
+        model, timed = data / "models" / run / "model.safetensors", data / "predictions" / run / f"{SPLIT}.speed.json"
+        file = model if is_there(model, _command(method), missing) else None
+        took = speed.read(timed, Speed) if is_there(timed, predict_command(method, data.name), missing) else None
+        if file is None and took is None:
+            continue
         accuracy = rows_of(rows, method, SPLIT, path)[0][metric]
-        cells = Cell(f"{millions:.2f}"), Cell(f"{file.stat().st_size / 1e6:.1f}"), Cell(accuracy, why="not measured")
-        lines.append(Line(method.label, cells))
-        if accuracy:
-            found.append(Dot(look, millions, float(accuracy)))
+        millions = parameters(file) / 1e6 if file else None
+        lines.append(Line(method.label, (*_size(file, millions), *_speed(took), Cell(accuracy, why="not measured"))))
+        if accuracy and millions is not None:
+            sizes.append(Dot(look, millions, float(accuracy)))
+        if accuracy and took and took.median_seconds is not None:
+            times.setdefault(took.device, []).append(Dot(look, 1000 * took.median_seconds, float(accuracy)))
     if not lines:
         return None
-    heads = "method", "parameters (millions)", "file (MB)", f"{metric} on {SPLIT}"
-    chart = dots("size", found, "parameters (millions)", f"{metric} (percent)")
-    return Grid("Size and accuracy", heads, (Group("size", tuple(lines)),)), chart
+    heads = "Method", "parameters (millions)", "file (MB)", "milliseconds a picture", "device", f"{metric} on {SPLIT}"
+    grid = Grid(
+        "speed, size and accuracy",
+        heads,
+        (Group("first model of each method", tuple(lines)),),
+        words=frozenset({"device"}),
+    )
+    y = f"{metric} (percent)"
+    return Costs(
+        grid,
+        dots("size", sizes, "parameters (millions)", y) if sizes else None,
+        tuple((device, dots(f"speed {device}", found, "milliseconds a picture", y)) for device, found in times.items()),
+    )
+
+
+def _size(file: Path | None, millions: float | None) -> tuple[Cell, Cell]:
+    if file is None:
+        return Cell("", why="the model is missing"), Cell("", why="the model is missing")
+    return Cell(f"{millions:.2f}"), Cell(f"{file.stat().st_size / 1e6:.1f}")
+
+
+def _speed(took: Speed | None) -> tuple[Cell, Cell]:
+    if took is None:
+        return Cell("", why="the speed is missing"), Cell("", why="the speed is missing")
+    device = Cell(took.device)
+    if took.median_seconds is None or took.mean_seconds is None:
+        return Cell("", why="no picture was timed"), device
+    below = f"mean {1000 * took.mean_seconds:.1f}, {took.pictures} pictures"
+    return Cell(f"{1000 * took.median_seconds:.1f}", below=(below,)), device
 
 
 def parameters(file: Path) -> int:

@@ -1,0 +1,107 @@
+"""Seconds a picture: what is timed, also by a run that was killed, and what a speed file may say."""
+
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bcnet import predict, speed
+from bcnet.files import InputError, write_json
+from bcnet.speed import Speed, Times
+
+IMAGES = [{"id": index} for index in range(5)]
+RIGHT = {"device": "CPU, 1 thread", "pictures": 2, "median_seconds": 0.5, "mean_seconds": 1}
+
+
+class Model:
+    """What stands for one: an image takes 1, 2, 4, 8 or 16 seconds, and is the model's `failing`-th the last one."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, failing: int = 99) -> None:
+        self.now, self.left = 100.0, failing
+        patch.setattr(predict, "CHUNK", 2)
+        patch.setattr(predict.time, "perf_counter", lambda: self.now)
+
+    def __call__(self, image: dict) -> list[dict]:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        self.now += 2 ** image["id"]
+        return [{"image_id": image["id"]}]
+
+
+def timed(tmp_path: Path, model: Model, device: str = "first") -> list[Times]:
+    times = predict.in_chunks(IMAGES, model, "predicting", tmp_path / "done", device, tmp_path / "out.json")
+    model.now += 1000  # between two runs
+    return times
+
+
+def test_every_picture_is_timed_on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = timed(tmp_path, Model(monkeypatch))
+    assert [part.seconds for part in parts] == [(1, 2), (4, 8), (16,)]
+    assert speed.speed(parts, "first") == Speed(device="first", pictures=5, median_seconds=4, mean_seconds=6.2)
+
+
+def test_a_killed_run_keeps_the_times_of_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        timed(tmp_path, Model(monkeypatch, failing=4))
+    parts = timed(tmp_path, Model(monkeypatch))
+    assert [part.seconds for part in parts] == [(1, 2), (4, 8), (16,)]
+    assert timed(tmp_path, Model(monkeypatch, failing=1)) == parts  # nothing is left to predict
+
+
+def test_of_two_devices_the_one_that_went_on_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        timed(tmp_path, Model(monkeypatch, failing=3))
+    found = speed.speed(timed(tmp_path, Model(monkeypatch), "second"), "second")
+    assert found == Speed(device="second", pictures=3, median_seconds=8, mean_seconds=round(28 / 3, 6))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_median_and_mean_are_those_of_all_pictures(count: int) -> None:
+    seconds = np.random.default_rng(count).exponential(size=count)
+    parts = [Times(device="a", seconds=tuple(part.tolist())) for part in np.array_split(seconds, 3)]
+    found = speed.speed(parts, "a")
+    ordered = sorted(seconds.tolist())
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    assert found.pictures == count
+    assert found.median_seconds == pytest.approx(middle, abs=1e-6)
+    assert found.mean_seconds == pytest.approx(statistics.fmean(ordered), abs=1e-6)
+
+
+def test_without_pictures_there_is_a_file_all_the_same(tmp_path: Path) -> None:
+    speed.write(tmp_path / "val.speed.json", speed.speed([], "CPU, 1 thread"))
+    found = speed.read(tmp_path / "val.speed.json", Speed)
+    assert found == Speed(device="CPU, 1 thread", pictures=0, median_seconds=None, mean_seconds=None)
+
+
+def test_a_device_is_named_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert speed.device_name(torch.device("cpu")) == "CPU, 3 threads"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA {device.index}")
+    assert speed.device_name(torch.device("cuda", 1)) == "NVIDIA 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"median_seconds": -0.5}, "median_seconds: -0.5: input should be greater than or equal to 0"),
+        ({"mean_seconds": "slow"}, "mean_seconds: 'slow': input should be a valid number"),
+        ({"pictures": 1.5}, "pictures: 1.5: input should be a valid integer"),
+        ({"pictures": None}, "pictures: None: input should be a valid integer"),
+        ({"host": "mine"}, "host: unknown key, legal here: device, pictures, median_seconds, mean_seconds"),
+        ([1], "[1]: expected an object of device, pictures, median_seconds, mean_seconds"),
+        ("{", "not valid JSON (truncated?): "),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, change: object, line: str) -> None:
+    path = tmp_path / "val.speed.json"
+    if isinstance(change, str):
+        path.write_text(change)
+    else:
+        write_json(path, RIGHT | change if isinstance(change, dict) else change)
+    with pytest.raises(InputError, match=re.escape(f"{path}: {line}")) as error:
+        speed.read(path, Speed)
+    assert "\n" not in str(error.value)
