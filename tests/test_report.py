@@ -23,7 +23,7 @@ from bcnet.report.methods import Method, methods
 from bcnet.report.occlusion_tables import BENCHMARK, IN_BINS
 from bcnet.report.page import report
 
-TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "published")
+TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "ablations", "published")
 FIRST = "first model of each method"  # the group of speeds and sizes
 SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.js", "objects.js")]
 
@@ -215,8 +215,7 @@ def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
 
 
 def test_recall_is_shown_as_in_the_table(text, page):
-    section = text[text.index("<h3>Recall and AP by occlusion</h3>") : text.index("<summary>AP of each category")]
-    rows = rows_of(section)
+    rows = rows_of(section(text, "occlusion") + section(text, "same-category"))
     places = [index for index, row in enumerate(rows) if row[0] == "box_cover: 0.1 to 0.3, 10 objects"]
     assert len(places) == 2
     assert [row[0] for row in rows[places[0] + 1 : places[0] + 5]] == [*map(label, methods(run_parameters()))]
@@ -237,23 +236,35 @@ def label(method: Method) -> str:
 
 
 def test_the_benchmark_and_the_kinds_of_errors_are_tables(text):
-    section = text[text.index('<section id="occlusion">') :]
-    main, errors = map(rows_of, section.split("<h3>")[:2])
-    heads = ["boundary AP", "found", "found\noccluded", "found\nseparated", "leak (less is better)"]
+    main, errors = rows_of(section(text, "occlusion")), rows_of(section(text, "errors"))
+    heads = ["boundary AP", "found", "found\noccluded", "found\nseparated"]
     heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (less is better)"]
     assert main[0] == ["Method", *heads, "occluded", "separated"]
-    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00", "—1", "6.00 ± 0.00", "80.00 ± 0.00"]
+    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00", "—1", "80.00 ± 0.00"]
     assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers, "50.50 ± 0.00", "—2", "25.00 ± 0.00", "20", "0"]
-    assert [row[0] for row in main if len(row) == 1] == ["val", "occluded"]
+    assert [row[0] for row in main if len(row) == 1][:2] == ["val", "occluded"]
     kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
     assert errors[0][1:6] == kinds
     assert errors[4][:3] == ["The zoo'simported", "1.00", "10.00"]
     assert errors[4][-1] == "7.00"
 
 
+def test_leak_stands_beside_its_difference_to_each_baseline(run, text):
+    rows = rows_of(section(text, "leak"))
+    assert rows[0] == ["Method", "leak", "against mask-rcnn"]
+    assert [row[0] for row in rows if len(row) == 1] == ["val", "occluded"]
+    assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00"]
+    with (run / "reports/demo/tables/differences.csv").open(newline="") as file:
+        expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
+    mine = [row for row in rows[1:] if len(row) > 1 and row[0] != "mask-rcnn"]
+    assert len(mine) == len(expected) == 6
+    for shown, row in zip(mine, expected, strict=True):
+        assert shown[0].startswith(row["label"])
+        assert f"p {row['p']}" in shown[2]
+
+
 def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied):
-    part = text[text.index("<h3>Invisible parts") : text.index("<h3>Recall and AP by occlusion</h3>")]
-    rows = rows_of(part)
+    rows = rows_of(section(text, "order"))
     heads = ["invisible AP", "invisible IoU", "order decided", "order right of decided", "order right"]
     assert rows[0] == ["Method", *heads, "order right by masks alone"]
     assert rows[3] == [f"BCNet $x$ {SCRIPT}", "5.00 ± 0.00", "6.00 ± 0.00", *4 * ["—1"]]
@@ -339,16 +350,16 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     page = Page(text)
     assert page.text.count("_Theirs: the predictions are boxes, none is drawn") == 8
     assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
-    places = ("comparison", "differences", "occlusion")
+    places = ("comparison", "differences", "occlusion", "same-category", "leak", "errors", "order")
     found = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
-    # of two splits: main table; AP and AR; the benchmark, errors, invisible parts, four measures of three bins
-    assert {place: len(rows) for place, rows in found.items()} == {"comparison": 2, "differences": 4, "occlusion": 30}
+    # of two splits: main table; AP and AR; the benchmark and three measures of three bins; the fourth; one table each
+    assert [len(rows) for rows in found.values()] == [2, 4, 2 + 18, 6, 2, 2, 2]
     assert [row[1:5] for row in found["comparison"]] == 2 * [["—3", "—3", "—3", "45.00"]]
     assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in found["differences"]] == [
         *([4], [4]),  # box AP
         *([], []),
     ]
-    assert {cell[0] for row in found["occlusion"] for cell in row[1:]} == {"—"}
+    assert {cell[0] for place in places[2:] for row in found[place] for cell in row[1:]} == {"—"}
     for place in places:
         assert "<li>the predictions are boxes</li>" in section(text, place)
 

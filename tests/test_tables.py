@@ -390,6 +390,7 @@ def test_same_metrics_give_the_same_bytes(reports):
         "recall.csv",
         "categories.csv",
         "differences.csv",
+        "ablations.csv",
         "published.csv",
         "tables.parquet",
     }

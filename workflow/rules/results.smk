@@ -102,6 +102,12 @@ rule compare:
             labels={"table": "differences with intervals"},
         ),
         report(
+            f"{REPORTS}/tables/ablations.csv",
+            caption="../report/ablations.rst",
+            category="Tables",
+            labels={"table": "ablations"},
+        ),
+        report(
             f"{REPORTS}/tables/published.csv",
             caption="../report/published.rst",
             category="Tables",

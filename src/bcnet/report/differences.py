@@ -1,6 +1,6 @@
 """How much better each method is than another, with an interval over the pictures, in percent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bcnet.params.results import BINNED
 from bcnet.progress import in_threads
 from bcnet.report.comparison import BOXES
 from bcnet.report.measured import Found, Measured, missing_line, read_table_of
-from bcnet.report.methods import Method, Row, evaluate_command, why
+from bcnet.report.methods import Method, Row, evaluate_command, methods, why
 from bcnet.report.occlusion_tables import NOT_CONVERTED
 
 NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
@@ -27,36 +27,42 @@ TABLES = {".detections.parquet": "images", ".parquet": "objects"}  # beside metr
 OBJECTS = ["image_id", "category_id", "area", *BINNED, *occlusion_bins.COLUMNS]  # columns that are needed
 OTHER_AP = {"box_AP": "bbox", "boundary_AP": "boundary"}  # what detections and objects are matched by
 Numbers = dict[Metric, np.ndarray]
+Pair = tuple[Method, Method]  # a baseline, and another method
 
 
-def differences(params: Params, found: Found) -> list[Row]:
-    """A row for each baseline, each other method, split and metric that has an interval.
+def differences(params: Params, found: Found, pairs: Iterable[Pair]) -> dict[tuple[str, Pair], list[Row]]:
+    """The rows of each pair on each split: one for each metric that has an interval.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
     of all, occluded and separated ones, leak, and recall (AR) in the bins of every measure of occlusion.
 
     Args:
-        params: whose `tables` names baselines, metrics and the number of draws.
+        params: whose `tables` names metrics and the number of draws.
         found: the run's metrics.
+        pairs: of the run's methods.
 
     Returns:
-        Rows of KEYS, NUMBERS, `why` and `provenance`; a number that is not there is None and has its reason in `why`.
+        By split and pair rows of KEYS, NUMBERS, `why` and `provenance`; a number that is not there is None and has its
+        reason in `why`.
 
     Raises:
         InputError: two methods were evaluated on different pictures, or a table of an evaluation is none.
     """
-    methods = list(dict.fromkeys(method for method, _ in found))
-    names = params.tables.compare_to or (methods[0].name,)
-    baselines = [method for name in names for method in methods if method.name == name]
-    rows = []
+    methods, pairs = list(dict.fromkeys(method for method, _ in found)), list(pairs)
+    rows: dict[tuple[str, Pair], list[Row]] = {}
     for split in params.splits:
         missing = {method: _missing(params, method, found[method, split]) for method in methods}
         numbers = _resampled(params, {m: found[m, split] for m in methods if not missing[m]}, split)
-        for baseline in baselines:
-            for method in methods:
-                if method != baseline:
-                    rows += _rows(params, split, (baseline, method), numbers, found, missing)
+        rows |= {(split, pair): _rows(params, split, pair, numbers, found, missing) for pair in pairs}
     return rows
+
+
+def baselines(params: Params) -> list[Pair]:
+    """Each baseline that `tables` names, or the first method, and every other method."""
+    all_methods = methods(params)
+    names = params.tables.compare_to or (all_methods[0].name,)
+    named = [method for name in names for method in all_methods if method.name == name]
+    return [(baseline, method) for baseline in named for method in all_methods if method != baseline]
 
 
 def _missing(params: Params, method: Method, measured: Measured) -> str:
@@ -124,7 +130,7 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
 def _rows(
     params: Params,
     split: str,
-    pair: tuple[Method, Method],
+    pair: Pair,
     numbers: dict[Method, Numbers],
     found: Found,
     missing: Mapping[Method, str],

@@ -1,7 +1,8 @@
 """The page's section about differences: tables and charts for each baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from markupsafe import Markup
@@ -9,13 +10,15 @@ from markupsafe import Markup
 from bcnet.files import InputError
 from bcnet.report.differences import KEYS, NUMBERS
 from bcnet.report.figures import Interval, Look, intervals
-from bcnet.report.grid import Cell, Grid, Group, Row, named, read_table, reasons, splits
+from bcnet.report.grid import Cell, Grid, Group, Line, Row, named, read_table, reasons, splits
 from bcnet.report.methods import Method
 from bcnet.report.occlusion_section import bin_name, head
 
 COLUMNS = {*KEYS, *NUMBERS, "why"}
 MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
+PAIR = ("origin", "label", "baseline_origin", "baseline")
 Looks = Mapping[Method, Look]
+LooksByLabel = Mapping[tuple[str, str], Look]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def section(path: Path, looks: Looks) -> list[Against]:
         InputError: the table is missing, or its rows are those of other methods.
     """
     rows = read_table(path, COLUMNS)
-    by_label = {(method.origin, method.label): look for method, look in looks.items()}
+    by_label = looks_by_label(looks)
     there = {(row["origin"], row["label"]) for row in rows}
     there |= {(row["baseline_origin"], row["baseline"]) for row in rows}
     if strange := sorted(there ^ by_label.keys()) if rows or len(looks) > 1 else []:
@@ -53,26 +56,32 @@ def section(path: Path, looks: Looks) -> list[Against]:
                 split,
                 intervals(
                     f"differences {split} {origin} {baseline}",
-                    bars,
+                    found,
                     f"{mine[0]['metric']} minus that of {baseline} (points)",
                 ),
             )
             for split in splits(mine)
-            if (bars := _bars([row for row in mine if row["split"] == split], by_label))
+            if (found := bars([row for row in mine if row["split"] == split], by_label))
         ]
         kinds = [[row for row in mine if row["measure"] in MAIN], [row for row in mine if row["measure"] not in MAIN]]
         labels = (f"differences to {baseline}", f"differences to {baseline}, other measures of occlusion")
-        grids = [_grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]
+        grids = [grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]
         parts.append(Against(baseline, origin, charts, grids))
     return parts
 
 
-def _bars(rows: list[Row], looks: Mapping[tuple[str, str], Look]) -> list[Interval]:
-    """Of the first metric the interval of each method that has one."""
+def looks_by_label(looks: Looks) -> LooksByLabel:
+    """The looks of methods by origin and label, which their rows have."""
+    return {(method.origin, method.label): look for method, look in looks.items()}
+
+
+def bars(rows: Iterable[Row], looks: LooksByLabel, name: Callable[[Row], str] = itemgetter("label")) -> list[Interval]:
+    """Of the first metric the intervals that there are, called by `name`."""
+    rows = list(rows)
     first = [row for row in rows if row["metric"] == rows[0]["metric"] and row["difference"]]
     return [
         Interval(
-            row["label"],
+            name(row),
             looks[row["origin"], row["label"]],
             *(float(row[key]) for key in ("difference", "low", "high")),
         )
@@ -80,24 +89,33 @@ def _bars(rows: list[Row], looks: Mapping[tuple[str, str], Look]) -> list[Interv
     ]
 
 
-def _grid(label: str, rows: list[Row]) -> Grid:
-    groups = []
-    for split in splits(rows):
-        by_method: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            if row["split"] == split:
-                by_method.setdefault((row["origin"], row["label"]), []).append(row)
-        lines = (named(mine[0], tuple(map(_cell, mine))) for mine in by_method.values())
-        groups.append(Group(split, tuple(lines)))
-        heads = [_head(row) for row in next(iter(by_method.values()))]
-    return Grid(label, ("Method", *heads), tuple(groups))
+def grid(
+    label: str, rows: Iterable[Row], head: str = "Method", line: Callable[[Row, tuple[Cell, ...]], Line] = named
+) -> Grid:
+    """A table with a row a pair of methods, by split, and a column a metric.
+
+    Args:
+        head: what the rows are.
+        line: makes a row of the pair's first row in the file, and its cells.
+    """
+    by_split: dict[str, dict[tuple[str, ...], list[Row]]] = {}
+    for row in rows:
+        pair = tuple(row[key] for key in PAIR)
+        by_split.setdefault(row["split"], {}).setdefault(pair, []).append(row)
+    groups = [
+        Group(split, tuple(line(mine[0], tuple(map(cell, mine))) for mine in by_pair.values()))
+        for split, by_pair in by_split.items()
+    ]
+    first = next((mine for by_pair in by_split.values() for mine in by_pair.values()), [])
+    return Grid(label, (head, *map(_head, first)), tuple(groups))
 
 
 def _head(row: Row) -> str:
     return f"{row['metric']}, {row['measure']} {bin_name(row)}" if row["measure"] else head(row["metric"])
 
 
-def _cell(row: Row) -> Cell:
+def cell(row: Row) -> Cell:
+    """A difference, its spread over seeds, its interval and p; bold where the interval excludes zero."""
     if not row["difference"]:
         return Cell("", why=reasons(row)["difference"])
     spread = f"± {row['std']}" if row["std"] else ""

@@ -32,7 +32,7 @@ STYLE = {
     "text.parse_math": False,
 }
 BAND = 0.18  # opacity of a band
-LONG = 28  # letters of a label that leave a chart room enough
+LONG = 32  # letters of a label that leave a chart room enough
 INK = re.compile("(stroke|fill): #000000")
 NOT_FOR_A_PAGE = re.compile(r'^.*?(?=<svg)|<style.*?</style>|(?<=<g) id="[^"]*"|(?<=<svg)[^>]*(?= viewBox)', re.DOTALL)
 

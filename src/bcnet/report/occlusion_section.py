@@ -15,7 +15,7 @@ from bcnet.report.occlusion_tables import BENCHMARK, BIN, CATEGORY, COUNTS, FAIL
 WHOSE = ("origin", "label", "split", "why")
 ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind in TIDE))
 AMODAL = tuple(name for name in BENCHMARK if name.startswith(("invisible_", "order_")))
-MAIN = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL)), *COUNTS)
+MAIN = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "leak")), *COUNTS)
 LESS_IS_BETTER = ("leak", "ECE")
 Looks = Mapping[Method, Look]
 
@@ -31,7 +31,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What the section shows: the main table, kinds of errors, invisible parts and order, measures, categories.
+    """The main table, kinds of errors, invisible parts and order, recall by measure, by what occludes, and categories.
 
     `amodal`: None where no method has any of its numbers.
     """
@@ -40,6 +40,7 @@ class Occlusion:
     errors: Grid
     amodal: Grid | None
     measures: tuple[Measure, ...]
+    same: Measure
     categories: tuple[Grid, ...]
 
 
@@ -66,13 +67,16 @@ def section(tables: Path, looks: Looks) -> Occlusion:
     amodal = any(row[name] for row in rows for name in AMODAL)
     path = tables / "recall.csv"
     recall = read_table(path, {*WHOSE, *BIN, "objects", *IN_BINS})
-    measures = list(dict.fromkeys(row["measure"] for row in recall))
+    names = dict.fromkeys(row["measure"] for row in recall)
+    measures = {name: _measure(name, recall, looks, path) for name in names}
+    same = measures.pop("occluder")
     path = tables / "categories.csv"
     return Occlusion(
         _by_split("how methods cope with occlusion", mine, MAIN),
         _by_split("kinds of errors", mine, ERRORS),
         _by_split("invisible parts and order", mine, AMODAL) if amodal else None,
-        tuple(_measure(measure, recall, looks, tables / "recall.csv") for measure in measures),
+        tuple(measures.values()),
+        same,
         _categories(read_table(path, {*WHOSE, "category", "objects", *CATEGORY}), looks, path),
     )
 

@@ -13,10 +13,12 @@ from bcnet.files import atomic_output
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.report import (
+    ablations_section,
     comparison_section,
     contrasts,
     contrasts_section,
     differences_section,
+    leak_section,
     occlusion_section,
     pictures_section,
     provenance_section,
@@ -59,6 +61,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     comparison = read_table(tables / "comparison.csv", comparison_section.COLUMNS)
     differences = differences_section.section(tables / "differences.csv", looks)
     occlusion = occlusion_section.section(tables, looks)
+    ablations = ablations_section.section(tables / "ablations.csv", looks)
     published = read_table(tables / "published.csv", published_section.COLUMNS)
     environment = Environment(
         loader=PackageLoader("bcnet.report", ""),
@@ -83,6 +86,8 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         published=published_section.section(published),
         differences=differences,
         occlusion=occlusion,
+        ablations=ablations,
+        leak=leak_section.section(tables, looks),
         size=size,
         training=training,
         points=training_section.POINTS,

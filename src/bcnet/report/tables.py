@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 from bcnet.files import atomic_output, write_json
 from bcnet.params import Params
 from bcnet.params.reference import REFERENCE
-from bcnet.report import differences, occlusion_tables, published
+from bcnet.report import occlusion_tables, published
 from bcnet.report.comparison import ABOUT, about, comparison, with_spread
+from bcnet.report.differences import KEYS, NUMBERS, PERCENT, baselines, differences
 from bcnet.report.measured import Found, measured
 from bcnet.report.methods import Row
+from bcnet.report.steps import SWITCH, steps
 
 TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "measure", "occluder"]
-TEXTS += ["category", "certainty", "schedule", "verdict", "why", "source", "provenance"]
+TEXTS += [*SWITCH, "category", "certainty", "schedule", "verdict", "why", "source", "provenance"]
 LONG = pa.schema(
     {
         "table": pa.string(),
@@ -64,12 +66,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     folder = reports / params.dataset
     found = measured(params, folder)
     tables = _measured_tables(params, found, reports)
-    tables["differences"] = Table(
-        differences.differences(params, found),
-        [*differences.KEYS, *differences.NUMBERS, "why"],
-        differences.NUMBERS,
-        dict.fromkeys(differences.PERCENT, 2) | {"p": 4},
-    )
+    tables |= _tables_of_pairs(params, found)
     tables["published"] = Table(
         published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
     )
@@ -118,6 +115,24 @@ def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, T
             ["objects", *of_category],
             dict.fromkeys(of_category, 2),
         ),
+    }
+
+
+def _tables_of_pairs(params: Params, found: Found) -> dict[str, Table]:
+    """The tables whose rows are of two methods on one split."""
+    against, single = baselines(params), steps(params)
+    rows = differences(params, found, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)]))
+    columns, decimals = [*KEYS, *NUMBERS, "why"], dict.fromkeys(PERCENT, 2) | {"p": 4}
+    of_steps = [
+        {key: getattr(step, key) for key in SWITCH} | row
+        for split in params.splits
+        for step in single
+        for row in rows[split, (step.baseline, step.method)]
+    ]
+    of_baselines = [row for split in params.splits for pair in against for row in rows[split, pair]]
+    return {
+        "differences": Table(of_baselines, columns, NUMBERS, decimals),
+        "ablations": Table(of_steps, [*SWITCH, *columns], NUMBERS, decimals),
     }
 
 
