@@ -152,6 +152,13 @@ rule report:
             category="Report",
             labels={"page": "everything of the run"},
         ),
+        report(
+            directory(f"{REPORTS}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{LOGS}/report.log",
     benchmark:

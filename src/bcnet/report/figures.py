@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -177,7 +178,9 @@ def _svg(figure: Figure) -> Markup:
     file = io.StringIO()
     # The metadata would carry a date and an address.
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # that its font lacks: texts stay texts, a browser has other fonts
+        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
     svg = INK.sub(r"\1: currentColor", NOT_FOR_A_PAGE.sub("", file.getvalue()))
     return Markup(svg.replace("<svg", '<svg aria-hidden="true"', 1))  # matplotlib escapes its texts
 

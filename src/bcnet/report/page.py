@@ -18,6 +18,7 @@ from bcnet.report import (
     contrasts,
     contrasts_section,
     differences_section,
+    figure_files,
     leak_section,
     occlusion_section,
     pictures_section,
@@ -40,6 +41,8 @@ SCRIPTS = [
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:
     """Write `reports/D/index.html`, D the run's dataset; it needs no other file and no network.
+
+    `reports/D/figures` gets each of its charts as SVG.
 
     Of a run that is not finished it shows what is there, and lists what is missing with the commands that make it.
 
@@ -75,11 +78,12 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     shown = pictures_section.section(looks, data, name, missing)
     maps = pictures_section.maps(params, data, shown, missing)
     size = size_section.section(looks, comparison, params.tables.metrics[0], data, tables / "comparison.csv", missing)
+    made = isinstance(params.datasets[name], Shapes)
     objects = contrasts_section.section(params, list(looks), data, reports, missing)
     html = environment.get_template("page.html.j2").render(
         params=params,
         source=_source(params),
-        made=isinstance(params.datasets[name], Shapes),
+        made=made,
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         looks=looks,
         comparison=comparison_section.section(comparison),
@@ -104,6 +108,10 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         # of all scripts the browser runs these only, whatever else may have got into the page
         script_sources=" ".join(f"'sha256-{_sha256(script)}'" for script in SCRIPTS),
     )
+    about = f"{name}, made pictures: never comparable with COCO" if made else name
+    drawn = figure_files.figures(looks, differences, occlusion, ablations, size, training, len(params.seeds))
+    files = {figure.name: figure_files.render(environment, figure, looks, about) for figure in drawn}
+    figure_files.write(reports / "figures", files)
     with atomic_output(reports / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     return missing

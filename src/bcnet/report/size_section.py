@@ -17,15 +17,27 @@ from bcnet.report.methods import Method, predict_command
 from bcnet.speed import Speed
 
 SPLIT = "val"
+Dots = dict[Method, Dot]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of accuracy: its name, against what it is, what its x axis is, and whose points are in it."""
+
+    name: str
+    caption: str
+    x: str
+    methods: tuple[Method, ...]
+    drawing: Markup
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The table, and charts of accuracy: against size, and of each device against the time that it takes."""
+    """The methods that have a model, the table, and the charts: of each device against time, and against size."""
 
+    methods: tuple[Method, ...]
     grid: Grid
-    size: Markup | None
-    speeds: tuple[tuple[str, Markup], ...]
+    charts: tuple[Chart, ...]
 
 
 def section(
@@ -46,9 +58,9 @@ def section(
     Raises:
         InputError: a model file is none, or a speed file.
     """
-    lines = []
-    sizes: list[Dot] = []
-    times: dict[str, list[Dot]] = {}
+    lines: dict[Method, Line] = {}
+    sizes: Dots = {}
+    times: dict[str, Dots] = {}
     for method, look in looks.items():
         if method.origin == "brought":
             continue
@@ -60,26 +72,32 @@ def section(
             continue
         accuracy = rows_of(rows, method, SPLIT, path)[0][metric]
         millions = parameters(file) / 1e6 if file else None
-        lines.append(Line(method.label, (*_size(file, millions), *_speed(took), Cell(accuracy, why="not measured"))))
+        cells = *_size(file, millions), *_speed(took), Cell(accuracy, why="not measured")
+        lines[method] = Line(method.label, cells)
         if accuracy and millions is not None:
-            sizes.append(Dot(look, millions, float(accuracy)))
+            sizes[method] = Dot(look, millions, float(accuracy))
         if accuracy and took and took.median_seconds is not None:
-            times.setdefault(took.device, []).append(Dot(look, 1000 * took.median_seconds, float(accuracy)))
+            times.setdefault(took.device, {})[method] = Dot(look, 1000 * took.median_seconds, float(accuracy))
     if not lines:
         return None
     heads = "Method", "parameters (millions)", "file (MB)", "milliseconds a picture", "device", f"{metric} on {SPLIT}"
     grid = Grid(
         "speed, size and accuracy",
         heads,
-        (Group("first model of each method", tuple(lines)),),
+        (Group("first model of each method", tuple(lines.values())),),
         words=frozenset({"device"}),
     )
-    y = f"{metric} (percent)"
-    return Costs(
-        grid,
-        dots("size", sizes, "parameters (millions)", y) if sizes else None,
-        tuple((device, dots(f"speed {device}", found, "milliseconds a picture", y)) for device, found in times.items()),
-    )
+    charts = [
+        _chart(f"speed-{place}" if place else "speed", f"speed on {device}", found, heads[3], metric)
+        for place, (device, found) in enumerate(times.items())
+    ]
+    if sizes:
+        charts.append(_chart("size", "size", sizes, heads[1], metric))
+    return Costs(tuple(lines), grid, tuple(charts))
+
+
+def _chart(name: str, caption: str, found: Dots, x: str, metric: str) -> Chart:
+    return Chart(name, caption, x, tuple(found), dots(name, list(found.values()), x, f"{metric} (percent)"))
 
 
 def _size(file: Path | None, millions: float | None) -> tuple[Cell, Cell]:

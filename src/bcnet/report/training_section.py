@@ -1,5 +1,6 @@
 """The page's section about training: the losses' charts."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import orjson
 import pandas as pd
 from markupsafe import Markup
 
-from bcnet.files import InputError
+from bcnet.files import InputError, shown
 from bcnet.report.figures import DASHES, Line, Look, chart, thinned
 from bcnet.report.measured import is_there
 from bcnet.report.methods import Method
@@ -57,6 +58,8 @@ def _curve(path: Path) -> pd.DataFrame:
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{path}:{number}: expected a JSON object of numbers: {error}") from error
     table = pd.DataFrame(rows)
+    if strange := [name for name in map(str, table) if not re.fullmatch(r"\w{1,100}", name, re.ASCII)]:
+        raise InputError(f"{path}: {shown(strange[0])}: expected names of losses of letters, digits and _")
     if missing := {"iteration", "loss"} - set(table):
         raise InputError(f"{path}: no {min(missing)!r} in its lines")
     return pd.DataFrame(thinned(table.to_numpy(), POINTS), columns=table.columns)

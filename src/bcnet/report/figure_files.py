@@ -1,0 +1,126 @@
+"""The page's charts as files: each with a title and its methods' legend, which on the page stand beside it."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from bcnet.files import atomic_output
+from bcnet.report.ablations_section import Ablations
+from bcnet.report.differences_section import Against
+from bcnet.report.figures import Look
+from bcnet.report.methods import Method
+from bcnet.report.occlusion_section import Occlusion
+from bcnet.report.size_section import SPLIT, Costs
+
+Curves = Sequence[tuple[str, Sequence[Method], Markup]]  # what training_section.section gives
+MARGIN, TITLE, SMALL, SPACING = 12, 12, 9, 1.5  # pixels of the drawing, whose charts have letters of 9; lines' distance
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of the page: its file's name without ending, its title, the lines below that, and the methods in it."""
+
+    name: str
+    title: str
+    chart: Markup
+    methods: tuple[Method, ...]
+    notes: tuple[str, ...] = ()
+
+
+def figures(
+    looks: Mapping[Method, Look],
+    differences: Sequence[Against],
+    occlusion: Occlusion,
+    ablations: Ablations | None,
+    costs: Costs | None,
+    training: Curves,
+    seeds: int,
+) -> Iterator[Figure]:
+    """The charts of the page.
+
+    Args:
+        looks: of the run's methods.
+        differences, occlusion, ablations, costs, training: what the sections have drawn.
+        seeds: how many the run has.
+    """
+    for place, against in enumerate(differences):
+        others = tuple(
+            method for method in looks if (method.origin, method.label) != (against.origin, against.baseline)
+        )
+        for split, chart in against.charts:
+            title = f"Difference to {against.baseline} on {split}"
+            yield Figure(f"difference-{split}-{place}", title, chart, others, ("95 % intervals",))
+    bands = ("bands: one sample standard deviation over seeds",) if seeds > 1 else ()
+    for measure in (*occlusion.measures, occlusion.same):
+        for split, chart in measure.charts:
+            title = f"Recall by {measure.name} on {split}"
+            yield Figure(f"recall-{measure.name}-{split}", title, chart, tuple(looks), bands)
+    variants = tuple(method for method in looks if method.origin == "measured here")
+    for split, chart in ablations.charts if ablations else ():
+        notes = "what one switch changes, with 95 % intervals", "in the look of the second variant"
+        yield Figure(f"ablations-{split}", f"Ablations on {split}", chart, variants, notes)
+    for each in costs.charts if costs else ():
+        yield Figure(each.name, f"Accuracy on {SPLIT} against {each.caption}", each.drawing, each.methods)
+    dashes = ("seeds differ in dashes, the first is solid",) if seeds > 1 else ()
+    for place, (loss, methods, chart) in enumerate(training):
+        name, title = (f"training-{loss}", loss) if place else ("training", "sum of the losses")
+        yield Figure(name, f"Training: {title}", chart, tuple(methods), dashes)
+
+
+def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look], dataset: str) -> str:
+    """A figure as a file: SVG that is dark on white, and needs no other file.
+
+    Args:
+        environment: with the package's templates.
+        figure: what is drawn.
+        looks: of the run's methods.
+        dataset: for the line below the title, with what a reader should know of it.
+    """
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure.chart)
+    assert found, "figures._svg keeps the viewBox"
+    width, height = float(found[1]), float(found[2])
+    lines = (dataset, *figure.notes)
+    names = [method.label for method in figure.methods]
+    longest = max(
+        _width(figure.title, TITLE), *(_width(line, SMALL) for line in lines), *(_width(n, SMALL) for n in names)
+    )
+    text = environment.get_template("figure.svg.j2").render(
+        figure=figure,
+        lines=lines,
+        looks=looks,
+        chart_width=width,
+        chart_height=height,
+        width=2 * MARGIN + max(width, longest),
+        margin=MARGIN,
+        title=TITLE,
+        small=SMALL,
+        step=SPACING * SMALL,
+    )
+    return NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _width(text: str, size: int) -> float:
+    """Room for a line with a symbol before it: letters are at most 0.7 of their size wide on average, wide ones 1."""
+    return size * (2 + sum(1.0 if unicodedata.east_asian_width(letter) in "FW" else 0.7 for letter in text))
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the folder's SVG files; those of charts that are no longer there go.
+
+    Args:
+        folder: made where it is missing.
+        files: their texts, by name without ending.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.svg"):
+        if path.stem not in files:
+            path.unlink()
+    for name, text in files.items():
+        with atomic_output(folder / f"{name}.svg") as temporary:
+            temporary.write_text(text, encoding="utf-8")
