@@ -4,7 +4,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: torch's threads would wait for each other
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -19,3 +21,23 @@ def subnormal_numbers() -> Iterator[None]:
     """Training flushes them in its process; hypothesis refuses to draw numbers then."""
     yield
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a made run with its page, which no test changes."""
+    from report_factory import write_page
+
+    root = tmp_path_factory.mktemp("run")
+    write_page(root)
+    return root
+
+
+@pytest.fixture
+def copied(made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to change and report again."""
+    from report_factory import put_model
+
+    put_model(monkeypatch)
+    shutil.copytree(made_run, tmp_path / "run")
+    return tmp_path / "run"

@@ -1,11 +1,11 @@
-"""A made run for the tests of the report: pictures, predictions, logs and metrics, and a reader of its page."""
+"""A made run for the tests of the report: pictures, predictions, logs and metrics, and its page."""
 
 import csv
-import html.parser
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from evaluation_factory import write_tables
 from PIL import Image
 from safetensors.numpy import save_file
@@ -16,8 +16,9 @@ from bcnet.evaluation.occlusion_bins import bin_names
 from bcnet.files import write_json
 from bcnet.models.build import MAPS, Detections, ModelFile
 from bcnet.params.models import Predict
-from bcnet.report import tables
+from bcnet.report import rois, tables
 from bcnet.report.methods import methods
+from bcnet.report.page import report
 
 SCRIPT = "<script>alert(1)</script>"
 SIZE = 96
@@ -212,47 +213,15 @@ def write_run(root: Path) -> parameters.Params:
     return params
 
 
-class Page(html.parser.HTMLParser):
-    """What a browser makes of a page: elements, attributes, text, scripts, list items, table rows, also by heading."""
+def put_model(patch: pytest.MonkeyPatch) -> None:
+    """Let BCNet find the discs, without a model."""
+    patch.setattr(rois, "load_model", load_model)
+    patch.setattr(rois, "detect", detect)
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.text = ""
-        self.scripts: list[str] = []
-        self.items: list[str] = []  # of numbered lists
-        self.rows: list[list[str]] = []
-        self.groups: dict[str, list[list[str]]] = {}
-        self._open: list[str] = []
-        self.feed(text)
 
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        self._open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("th", "td"):
-            self.rows[-1].append("")
-            self._heading = ("scope", "rowgroup") in attrs
-        elif tag == "li" and "ol" in self._open:
-            self.items.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open.pop() != tag:
-            pass
-        if tag == "th" and self._heading:
-            self.groups[self.rows[-1][0]] = []
-        elif tag == "tr" and self.groups and not self._heading:
-            list(self.groups.values())[-1].append(self.rows[-1])
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] == "script":
-            self.scripts.append(data)
-            return
-        self.text += data
-        if {"th", "td"} & set(self._open):
-            self.rows[-1][-1] += "|" * (self._heading and "span" in self._open) + data
-        elif {"ol", "li"} <= set(self._open):
-            self.items[-1] += data
+def write_page(root: Path) -> Path:
+    """The run, and its page, which this gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        put_model(patch)
+        report(write_run(root), root / "data", root / "reports")
+    return root / "reports" / "demo" / "index.html"

@@ -2,15 +2,14 @@
 
 import re
 import shutil
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import report_factory
-from report_factory import LOSSES, SCRIPT, run_parameters, write_run
+from report_factory import LOSSES, SCRIPT, run_parameters
 
 from bcnet.files import InputError
-from bcnet.report import figure_files, figures, rois, tables
+from bcnet.report import figure_files, figures, tables
 from bcnet.report.methods import methods
 from bcnet.report.page import report
 
@@ -21,32 +20,10 @@ SPLITS = ("val", "occluded")
 MEASURES = ("box_cover", "mask_cover", "max_box_iou", "occluder")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def model():
-    """BCNet finds the discs, without a model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rois, "load_model", report_factory.load_model)
-        patch.setattr(rois, "detect", report_factory.detect)
-        yield
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("figures")
-    report(write_run(root), root / "data", root / "reports")
-    return root
-
-
-@pytest.fixture(scope="module")
-def drawn(run) -> dict[str, ElementTree.Element]:
+def drawn(made_run) -> dict[str, ElementTree.Element]:
     """The root of each file, by its name."""
-    return {path.stem: ElementTree.parse(path).getroot() for path in (run / "reports/demo/figures").iterdir()}
-
-
-@pytest.fixture
-def copied(run, tmp_path) -> Path:
-    shutil.copytree(run, tmp_path / "run")
-    return tmp_path / "run"
+    return {path.stem: ElementTree.parse(path).getroot() for path in (made_run / "reports/demo/figures").iterdir()}
 
 
 def texts(figure: ElementTree.Element) -> list[str]:
@@ -54,7 +31,7 @@ def texts(figure: ElementTree.Element) -> list[str]:
     return ["".join(line.itertext()) for line in figure.findall(f"{SVG}text")]
 
 
-def test_every_chart_of_the_page_is_a_file(run, drawn):
+def test_every_chart_of_the_page_is_a_file(made_run, drawn):
     assert sorted(drawn) == sorted(
         [
             *(f"recall-{measure}-{split}" for measure in MEASURES for split in SPLITS),
@@ -63,10 +40,10 @@ def test_every_chart_of_the_page_is_a_file(run, drawn):
             *(f"training-{name}" for name in LOSSES["bcnet"]),
         ]
     )
-    page = (run / "reports/demo/index.html").read_text()
+    page = (made_run / "reports/demo/index.html").read_text()
     charts = re.findall(r'<figure class="chart[^>]*>\s*(<svg.*?</svg>)', page, re.DOTALL)
     assert page.count('<figure class="chart') == len(charts) == len(drawn)
-    files = [path.read_text() for path in (run / "reports/demo/figures").iterdir()]
+    files = [path.read_text() for path in (made_run / "reports/demo/figures").iterdir()]
     for chart in charts:
         assert sum(chart in file for file in files) == 1
 

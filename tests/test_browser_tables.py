@@ -1,81 +1,15 @@
-"""The report page in a real browser: sorting, filtering, copying, colours, print, phone, and hostile names."""
+"""The report page in a real browser: tables are sorted, filtered and copied, objects are chosen."""
 
 import csv
 import io
 import re
-import shutil
-from collections.abc import Iterator
 
-import pytest
-import report_factory
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
-from report_factory import write_run
+import browser_factory
+from browser_factory import HOSTILE, differences, objects, shown, table
+from playwright.sync_api import Locator, Page
 
-from bcnet.report import rois
-from bcnet.report.page import report
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
-
-# In a category, a label and file names: out of an attribute, a text, a template, a script, Markdown, LaTeX.
-HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)</script>"""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
-    """The page of a run whose names are hostile."""
-    root = tmp_path_factory.mktemp("browser")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_factory, "SCRIPT", HOSTILE)
-        patch.setattr(rois, "load_model", report_factory.load_model)
-        patch.setattr(rois, "detect", report_factory.detect)
-        report(write_run(root), root / "data", root / "reports")
-        yield (root / "reports" / "demo" / "index.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    yield context
-    context.close()
-
-
-def opened(context: BrowserContext, address: str) -> tuple[Page, list[str]]:
-    """The page, and what it does that it must not: errors, a word on the console, dialogs, requests for more."""
-    page = context.new_page()
-    complaints: list[str] = []
-    for event, told in {"console": "text", "pageerror": "message", "dialog": "message"}.items():
-        page.on(event, lambda what, told=told: complaints.append(getattr(what, told)))
-    page.on("request", lambda request: request.url == address or complaints.append(request.url))
-    page.goto(address)
-    return page, complaints
-
-
-@pytest.fixture
-def page(context, address) -> Iterator[Page]:
-    page, complaints = opened(context, address)
-    yield page
-    assert complaints == []
-
-
-def table(page: Page, label: str) -> Locator:
-    return page.locator(".table").filter(has=page.get_by_role("region", name=label, exact=True))
-
-
-def shown(table: Locator, column: int) -> list[str]:
-    """A column of the rows that are shown, from top to bottom; headings of groups are rows of one cell."""
-    rows = table.locator("tbody tr:visible").all()
-    cells = [row.locator("th, td").all_inner_texts() for row in rows]
-    return [row[column] if column < len(row) else row[0] for row in cells]
+address, browser = browser_factory.address, browser_factory.browser  # fixtures
+context, page = browser_factory.context, browser_factory.page
 
 
 def test_a_table_is_sorted_by_keyboard_and_its_groups_stay_apart(page):
@@ -188,22 +122,6 @@ def test_without_a_clipboard_the_text_is_there_to_be_copied(page):
     assert dialog.count() == 0
 
 
-def objects(page: Page) -> list[str]:
-    """The objects shown, as their category and the numbers of the methods shown."""
-    cards = page.locator(".object:visible").all()
-    return [" ".join(card.locator("h3, figcaption:visible").all_inner_texts()) for card in cards]
-
-
-def differences(page: Page) -> list[float]:
-    """Of each object shown how much the two methods shown differ."""
-    pairs = [
-        [float(panel.get_attribute("data-iou")) for panel in card.locator("[data-method]:visible").all()]
-        for card in page.locator(".object:visible").all()
-    ]
-    assert all(len(pair) == 2 for pair in pairs)
-    return [abs(one - other) for one, other in pairs]
-
-
 def test_objects_are_those_on_which_the_two_chosen_methods_differ_most(page):
     assert len(objects(page)) == 12
     assert all("mask-rcnn:" in text and "BCNet" in text for text in objects(page))
@@ -238,77 +156,3 @@ def test_objects_are_filtered_by_category_cover_and_failure(page):
     page.get_by_label("One of the two").select_option("badly localised")
     assert 0 < int(fitting.inner_text().split()[2]) < before
     assert all("badly localised" in text for text in objects(page))
-
-
-def paper(page: Page) -> int:
-    """How light the page's ground is, 0 to 255."""
-    return page.evaluate("parseInt(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
-
-
-def test_colours_are_those_of_the_system_until_one_chooses(page):
-    assert paper(page) > 240
-    page.emulate_media(color_scheme="dark")
-    assert paper(page) < 40
-    page.get_by_label("Colours").select_option("light")
-    assert paper(page) > 240
-    page.emulate_media(color_scheme="light")
-    page.get_by_label("Colours").select_option("dark")
-    assert paper(page) < 40
-
-
-def test_printed_it_is_light_without_tools_and_nothing_is_folded(page):
-    folded = page.locator("details:not([open])").count()
-    assert folded > 0
-    page.get_by_label("Colours").select_option("dark")
-    assert page.pdf().startswith(b"%PDF")
-    page.emulate_media(media="print")
-    assert paper(page) == 255
-    assert page.locator("nav:visible, .tools:visible, select:visible").count() == 0
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("details:not([open])").count() == 0
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("details:not([open])").count() == folded
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(375, "dark"), (768, "light"), (1440, "dark"), (1440, "light")])
-def test_nobody_is_shut_out(page, width, scheme):
-    """axe-core finds no violation of any kind, and the page itself never scrolls sideways."""
-    page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(page, options={"resultTypes": ["violations"]})
-    assert found.violations_count == 0, found.generate_report()
-
-
-def test_the_page_is_whole_without_its_script(browser, address):
-    context = browser.new_context(java_script_enabled=False)
-    page, _ = opened(context, address)
-    assert len(shown(table(page, "comparison of all methods"), 0)) == 8 + 6
-    assert page.locator(".tools, .theme").count() == 0
-    assert len(objects(page)) == 12
-    context.close()
-
-
-def test_hostile_names_are_text(page):
-    """They are shown letter by letter, the scripts are the page's, and none of what they would have done is done."""
-    assert page.locator("script").count() == 2
-    assert page.locator("img:not([src^='data:'])").count() == 0
-    assert page.get_by_text(f"BCNet $x$ {HOSTILE}", exact=True).first.is_visible()
-    assert page.locator("#pictures").get_by_text(f"{HOSTILE.partition('/')[0]}10.png").first.is_visible()
-    attributes = page.evaluate("[...document.querySelectorAll('*')].flatMap((element) => element.getAttributeNames())")
-    assert not [name for name in attributes if name.startswith("on")]
-
-
-def test_a_script_that_got_in_all_the_same_does_not_run(context, address):
-    page, complaints = opened(context, address)
-    page.evaluate("""() => {
-        const script = document.createElement("script");
-        script.textContent = "window.ran = true";
-        document.body.append(script);
-        document.body.setAttribute("onclick", "window.ran = true");
-        document.body.click();
-    }""")
-    assert page.evaluate("window.ran") is None
-    assert ["Content Security Policy" in line for line in complaints] == [True, True]

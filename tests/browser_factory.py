@@ -1,0 +1,83 @@
+"""The report page in a real browser, for tests that use it."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import report_factory
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# In a category, a label and file names: out of an attribute, a text, a template, a script, Markdown, LaTeX.
+HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)</script>"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    """The page of a run whose names are hostile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_factory, "SCRIPT", HOSTILE)
+        return report_factory.write_page(tmp_path_factory.mktemp("browser")).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed (Debian: chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, address) -> Iterator[Page]:
+    page, complaints = opened(context, address)
+    yield page
+    assert complaints == []
+
+
+def opened(context: BrowserContext, address: str) -> tuple[Page, list[str]]:
+    """The page, and what it does that it must not: errors, a word on the console, dialogs, requests for more."""
+    page = context.new_page()
+    complaints: list[str] = []
+    for event, told in {"console": "text", "pageerror": "message", "dialog": "message"}.items():
+        page.on(event, lambda what, told=told: complaints.append(getattr(what, told)))
+    page.on("request", lambda request: request.url == address or complaints.append(request.url))
+    page.goto(address)
+    return page, complaints
+
+
+def table(page: Page, label: str) -> Locator:
+    return page.locator(".table").filter(has=page.get_by_role("region", name=label, exact=True))
+
+
+def shown(table: Locator, column: int) -> list[str]:
+    """A column of the rows that are shown, from top to bottom; headings of groups are rows of one cell."""
+    rows = table.locator("tbody tr:visible").all()
+    cells = [row.locator("th, td").all_inner_texts() for row in rows]
+    return [row[column] if column < len(row) else row[0] for row in cells]
+
+
+def objects(page: Page) -> list[str]:
+    """The objects shown, as their category and the numbers of the methods shown."""
+    cards = page.locator(".object:visible").all()
+    return [" ".join(card.locator("h3, figcaption:visible").all_inner_texts()) for card in cards]
+
+
+def differences(page: Page) -> list[float]:
+    """Of each object shown how much the two methods shown differ."""
+    pairs = [
+        [float(panel.get_attribute("data-iou")) for panel in card.locator("[data-method]:visible").all()]
+        for card in page.locator(".object:visible").all()
+    ]
+    assert all(len(pair) == 2 for pair in pairs)
+    return [abs(one - other) for one, other in pairs]
