@@ -38,6 +38,16 @@ def test_an_interval_is_drawn_from_low_to_high_in_its_own_colour():
     assert one_low - other_high == pytest.approx(unit, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("a" * 32, "a" * 32), ("a" * 33, "a" * 31 + "…"), ("中" * 16, "中" * 16), ("中" * 17, "中" * 15 + "…"), ("", "")],
+)
+@pytest.mark.filterwarnings("error:.*collapsed")
+def test_a_long_label_leaves_the_chart_room(label, shown):
+    svg = figures.intervals("name", [figures.Interval(label, figures.look(0), 2, 1, 3)], "points")
+    assert re.findall(r">([a中…]+)<", svg) == ([shown] if shown else [])
+
+
 def test_thinned_rows_are_means_of_equal_blocks():
     values = np.arange(20.0).reshape(10, 2)
     assert figures.thinned(values, 10) is values

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 import matplotlib.style
 import numpy as np
@@ -165,13 +166,18 @@ def intervals(name: str, bars: Sequence[Interval], x: str) -> Markup:
         for place, bar in enumerate(bars):
             axes.plot([bar.low, bar.high], [place, place], color=bar.look.colour)
             axes.plot(bar.value, place, color=bar.look.colour, marker=bar.look.marker)
-        names = [bar.label if len(bar.label) <= LONG else bar.label[: LONG - 1] + "…" for bar in bars]
-        axes.set_yticks(range(len(bars)), names)
+        axes.set_yticks(range(len(bars)), [_cut(bar.label) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         return _svg(figure)
+
+
+def _cut(label: str) -> str:
+    """A label without what is too long for a chart; a wide letter, as of Chinese, takes the room of two."""
+    ends = np.cumsum([2 if east_asian_width(letter) in "FW" else 1 for letter in label])
+    return label if not label or ends[-1] <= LONG else label[: int(np.searchsorted(ends, LONG))] + "…"
 
 
 def _svg(figure: Figure) -> Markup:
