@@ -170,6 +170,18 @@ def test_the_page_has_a_section_of_steps_where_there_are_any(tmp_path, monkeypat
         assert value in differences
 
 
+def test_steps_of_another_run_are_refused(tmp_path):
+    write_run(tmp_path)
+    compare(
+        run_parameters(variants={"mask-rcnn": SINGLE, "bcnet": {**BCNET, "label": "Renamed"}}), tmp_path / "reports"
+    )
+    other = (tmp_path / "reports/demo/tables/ablations.csv").read_bytes()
+    compare(run_parameters(), tmp_path / "reports")
+    (tmp_path / "reports/demo/tables/ablations.csv").write_bytes(other)
+    with pytest.raises(InputError, match=r"ablations\.csv: rows of 'Renamed': `bcnet compare` makes those of this run"):
+        report(run_parameters(), tmp_path / "data", tmp_path / "reports")
+
+
 def test_a_missing_table_of_steps_is_named(tmp_path):
     write_run(tmp_path)
     (tmp_path / "reports/demo/tables/ablations.csv").unlink()

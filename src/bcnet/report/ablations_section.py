@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from bcnet.files import InputError
 from bcnet.report.differences_section import COLUMNS, MAIN, Looks, bars, grid, looks_by_label
 from bcnet.report.figures import intervals
 from bcnet.report.grid import Cell, Grid, Line, Row, read_table, splits
@@ -27,16 +28,19 @@ def section(path: Path, looks: Looks) -> Ablations | None:
         looks: of the methods.
 
     Raises:
-        InputError: the table is missing.
+        InputError: the table is missing, or of another run.
     """
     rows = [row for row in read_table(path, {*COLUMNS, *SWITCH}) if row["measure"] in MAIN]
     if not rows:
         return None
+    by_label = looks_by_label(looks)
+    if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in by_label]:
+        raise InputError(f"{path}: rows of {strange[0]!r}: `bcnet compare` makes those of this run")
     name = f"{rows[0]['metric']}: change by the switch (points)"
     charts = [
         (split, intervals(f"ablations {split}", found, name))
         for split in splits(rows)
-        if (found := bars((row for row in rows if row["split"] == split), looks_by_label(looks), _switch))
+        if (found := bars((row for row in rows if row["split"] == split), by_label, _switch))
     ]
     return Ablations(charts, grid("what one switch changes", rows, "Switch", _line))
 

@@ -25,11 +25,11 @@ def section(tables: Path, looks: Mapping[Method, Look]) -> Grid | None:
     if not any(row["leak"] for row in rows):
         return None
     against = {
-        (row["origin"], row["label"], row["split"], row["baseline"]): cell(row)
+        (row["origin"], row["label"], row["split"], row["baseline_origin"], row["baseline"]): cell(row)
         for row in read_table(tables / "differences.csv", COLUMNS)
         if row["metric"] == "leak"
     }
-    baselines = list(dict.fromkeys(key[-1] for key in against))
+    baselines = list(dict.fromkeys(key[3:] for key in against))
     groups = []
     for split in splits(rows):
         mine = [rows_of(rows, method, split, path)[0] for method in looks]
@@ -39,7 +39,9 @@ def section(tables: Path, looks: Mapping[Method, Look]) -> Grid | None:
                 (
                     *cells(row, ["leak"]),
                     *(
-                        against.get((row["origin"], row["label"], split, baseline), Cell("", why="the baseline itself"))
+                        against.get(
+                            (row["origin"], row["label"], split, *baseline), Cell("", why="the baseline itself")
+                        )
                         for baseline in baselines
                     ),
                 ),
@@ -47,4 +49,4 @@ def section(tables: Path, looks: Mapping[Method, Look]) -> Grid | None:
             for row in mine
         )
         groups.append(Group(split, tuple(lines)))
-    return Grid("leak", ("Method", "leak", *(f"against {baseline}" for baseline in baselines)), tuple(groups))
+    return Grid("leak", ("Method", "leak", *(f"against {baseline}" for _, baseline in baselines)), tuple(groups))
