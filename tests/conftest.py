@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from page_factory import Page
 
 hypothesis.settings.register_profile("bcnet", deadline=None)  # what is compiled at its first use takes a second then
 hypothesis.settings.load_profile("bcnet")
@@ -41,3 +42,15 @@ def copied(made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     put_model(monkeypatch)
     shutil.copytree(made_run, tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def text(made_run: Path) -> str:
+    """The made run's page as it is written."""
+    return (made_run / "reports" / "demo" / "index.html").read_text()
+
+
+@pytest.fixture(scope="session")
+def page(text: str) -> Page:
+    """The made run's page as a browser reads it."""
+    return Page(text)

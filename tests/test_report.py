@@ -20,16 +20,6 @@ FIRST = "first model of each method"  # the group of speeds and sizes
 SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.js", "objects.js")]
 
 
-@pytest.fixture(scope="module")
-def text(made_run) -> str:
-    return (made_run / "reports" / "demo" / "index.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def page(text) -> Page:
-    return Page(text)
-
-
 def test_names_cannot_inject_markup(page):
     """The script is a category, part of a file name and of a label; it is text, and the page's own the only element."""
     assert page.scripts == [file.read_text() for file in SCRIPT_FILES]

@@ -18,16 +18,6 @@ from bcnet.report.occlusion_tables import BENCHMARK, IN_BINS
 from bcnet.report.page import report
 
 
-@pytest.fixture(scope="module")
-def text(made_run) -> str:
-    return (made_run / "reports" / "demo" / "index.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def page(text) -> Page:
-    return Page(text)
-
-
 def test_origins_are_told_apart_in_the_main_table(page):
     measured = ("measured here", "imported", "brought")
     groups = [f"{split}|{origin}" for split in ("val", "occluded") for origin in measured]
