@@ -238,3 +238,14 @@ def test_ids_of_predictions_are_not_read_but_said_to_repeat(read):
     assert f"{len(predictions) // 2} predictions have the id of another one: ids are not read" in "; ".join(
         results.remarks(with_ids, 8)
     )
+
+
+@pytest.mark.parametrize("key", ["segmentation", "occluder"])
+def test_a_mask_of_a_picture_turned_by_a_quarter_is_refused(read, key):
+    """It has as many pixels, so that its runs alone look right."""
+    truth, predictions = made(0)
+    image = next(each for each in truth["images"] if each["height"] != each["width"])
+    entry = next(each for each in predictions if each["image_id"] == image["id"])
+    entry[key] = {**entry["segmentation"], "size": [image["width"], image["height"]]}
+    with pytest.raises(InputError, match=rf"RLE size is \[{image['width']}, {image['height']}\], expected the image's"):
+        read(predictions)
