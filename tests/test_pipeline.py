@@ -121,6 +121,7 @@ def test_the_report_shows_how_long_a_picture_took(by_snakemake: Path) -> None:
         speed = json.loads((by_snakemake / f"data/demo/predictions/{name}/0/val.speed.json").read_text())
         assert (speed["device"], speed["pictures"]) == ("CPU, 1 thread", 4)
         assert f">{1000 * speed['median_seconds']:.1f}<small" in page
+        assert f">{1000 * speed['median_processor_seconds']:.1f}<" in page
 
 
 def test_logs_and_benchmarks_of_every_stage(by_snakemake: Path) -> None:

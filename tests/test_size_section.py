@@ -8,8 +8,9 @@ from page_factory import rows_of, section
 from report_factory import SCRIPT, run_parameters
 
 from bcnet.files import InputError
-from bcnet.report import figures
+from bcnet.report import figures, size_section
 from bcnet.report.page import report
+from bcnet.report.size_section import CLOCK, PROCESSOR
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,9 @@ def test_speed_and_size_of_each_model_are_beside_its_accuracy(text):
     assert [row[3] for row in rows[1:]] == [
         f"{ms}{mean}" for ms, mean in zip(("10.0", "12.5", "500.0"), means, strict=True)
     ]
-    assert [row[4] for row in rows[1:]] == ["GPU <A>", "GPU <A>", "CPU, 2 threads"]
-    assert [row[5] for row in rows[1:]] == ["41.60", "42.60", "43.50"]
+    assert [row[4] for row in rows[1:]] == ["8.0", "10.0", "400.0"]
+    assert [row[5] for row in rows[1:]] == ["GPU <A>", "GPU <A>", "CPU, 2 threads"]
+    assert [row[6] for row in rows[1:]] == ["41.60", "42.60", "43.50"]
 
 
 def test_times_of_different_devices_are_in_charts_of_their_own(text):
@@ -37,15 +39,35 @@ def test_times_of_different_devices_are_in_charts_of_their_own(text):
         "speed on CPU, 2 threads",
         "size",
     ]
+    assert re.findall('aria-label="Points: accuracy against (.*?), speed', "".join(charts)) == [CLOCK, PROCESSOR]
     colours = [figures.look(index).colour for index in range(4)]
     drawn = [[colour in chart for colour in colours] for chart in charts]
     assert drawn == [[True, True, False, False], [False, False, True, False], [True, True, True, False]]
+
+
+@pytest.mark.parametrize(("device", "drawn"), [("GPU", (CLOCK, 900)), ("CPU, 1 thread", (PROCESSOR, 300))])
+def test_what_waited_for_other_work_is_no_slower_on_a_cpu(copied, monkeypatch, device, drawn):
+    """Other work moves no point of a CPU's chart; of a GPU the clock is drawn, for the processor only waits for it."""
+    found = {}
+
+    def dots(name, points, x, y):
+        found[name] = {(x, point.x) for point in points}
+        return figures.dots(name, points, x, y)
+
+    monkeypatch.setattr(size_section, "dots", dots)
+    for name in ("mask-rcnn/0", "bcnet/0", "zoo/imported"):
+        content = {"device": device, "pictures": 4, "median_seconds": 0.9, "mean_seconds": 2}
+        content["median_processor_seconds"] = 0.3
+        (copied / f"data/demo/predictions/{name}/val.speed.json").write_text(json.dumps(content))
+    report(run_parameters(), copied / "data", copied / "reports")
+    assert found["speed"] == {drawn}
 
 
 def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
     """No picture was timed; the speed is missing; the model is."""
     data = copied / "data/demo"
     nothing = {"device": "GPU", "pictures": 0, "median_seconds": None, "mean_seconds": None}
+    nothing["median_processor_seconds"] = None
     (data / "predictions/mask-rcnn/0/val.speed.json").write_text(json.dumps(nothing))
     (data / "predictions/bcnet/0/val.speed.json").unlink()
     (data / "models/zoo/imported/model.safetensors").unlink()
@@ -56,10 +78,10 @@ def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
     ]
     part = section((copied / "reports/demo/index.html").read_text(), "size")
     rows = [row for row in rows_of(part) if len(row) > 1]
-    assert [row[1:5] for row in rows[1:]] == [
-        ["0.02", "0.1", "—1", "GPU"],
-        ["0.02", "0.1", "—2", "—2"],
-        ["—3", "—3", "500.0mean 1000.0, 10 pictures", "CPU, 2 threads"],
+    assert [row[1:6] for row in rows[1:]] == [
+        ["0.02", "0.1", "—1", "—1", "GPU"],
+        ["0.02", "0.1", "—2", "—2", "—2"],
+        ["—3", "—3", "500.0mean 1000.0, 10 pictures", "400.0", "CPU, 2 threads"],
     ]
     assert re.findall("<li>(the .*|no .*)</li>", part) == [
         "no picture was timed",

@@ -150,11 +150,14 @@ def in_chunks(
     for path, chunk in left.items():
         found: list[dict[str, Any]] = []
         seconds: list[float] = []
+        processor: list[float] = []
         for image in islice(moving, len(chunk)):
-            start = time.perf_counter()
+            start, work = time.perf_counter(), time.process_time()
             found += predicted(image)  # on the host, also where a GPU has computed it
             seconds.append(time.perf_counter() - start)
-        speed.write(times[path], speed.Times(device=device, seconds=tuple(seconds)))
+            processor.append(time.process_time() - work)
+        taken = speed.Times(device=device, seconds=tuple(seconds), processor_seconds=tuple(processor))
+        speed.write(times[path], taken)
         write_json(path, found)  # after the times: what lies there is complete
     with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
         file.write(b"[")

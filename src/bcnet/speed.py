@@ -1,6 +1,9 @@
-"""How long a model takes for a picture: measured while it predicts, shown by the report."""
+"""How long a model takes for a picture: measured while it predicts, shown by the report.
 
-from collections.abc import Sequence
+By the clock, and by the processor, which does not count the time for which other work had it.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Annotated, TypeVar
@@ -13,13 +16,21 @@ from bcnet.params.section import Section
 from bcnet.validation import one_line
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+CPU = "CPU"  # with which the name of each begins
 
 
 class Times(Section):
-    """Seconds of reading, model, pasting and encoding of some pictures, each, and the device that took them."""
+    """Seconds of reading, model, pasting and encoding of some pictures, each, and the device that took them.
+
+    Attributes:
+        device: its name.
+        seconds: by the clock.
+        processor_seconds: of the host's processor, of all threads together.
+    """
 
     device: str
     seconds: tuple[Seconds, ...]
+    processor_seconds: tuple[Seconds, ...]
 
 
 class Speed(Section):
@@ -29,6 +40,12 @@ class Speed(Section):
     pictures: Annotated[int, Field(ge=0)]
     median_seconds: Seconds | None
     mean_seconds: Seconds | None
+    median_processor_seconds: Seconds | None
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the host's processor did all the work, so that its time is what the model took."""
+        return self.device.startswith(CPU)
 
 
 Content = TypeVar("Content", Times, Speed)
@@ -39,7 +56,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{CPU}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def speed(parts: Sequence[Times], device: str) -> Speed:
@@ -51,9 +68,20 @@ def speed(parts: Sequence[Times], device: str) -> Speed:
         device: the device where there are none.
     """
     device = parts[-1].device if parts else device
-    seconds = [each for part in parts if part.device == device for each in part.seconds]
-    middle, mean = (round(median(seconds), 6), round(fmean(seconds), 6)) if seconds else (None, None)
-    return Speed(device=device, pictures=len(seconds), median_seconds=middle, mean_seconds=mean)
+    mine = [part for part in parts if part.device == device]
+    seconds = [each for part in mine for each in part.seconds]
+    processor = [each for part in mine for each in part.processor_seconds]
+    return Speed(
+        device=device,
+        pictures=len(seconds),
+        median_seconds=_rounded(median, seconds),
+        mean_seconds=_rounded(fmean, seconds),
+        median_processor_seconds=_rounded(median, processor),
+    )
+
+
+def _rounded(statistic: Callable[[Sequence[float]], float], seconds: Sequence[float]) -> float | None:
+    return round(statistic(seconds), 6) if seconds else None
 
 
 def write(path: Path, content: Times | Speed) -> None:
