@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
 from bcnet.files import InputError
-from bcnet.report.differences_section import COLUMNS, MAIN, Looks, bars, grid, looks_by_label
-from bcnet.report.figures import intervals
-from bcnet.report.grid import Cell, Grid, Line, Row, read_table, splits
+from bcnet.report.differences_section import COLUMNS, MAIN, Chart, Looks, charts, grid
+from bcnet.report.grid import Cell, Grid, Line, Row, read_table
 from bcnet.report.steps import SWITCH
 
 
@@ -16,7 +13,7 @@ from bcnet.report.steps import SWITCH
 class Ablations:
     """Of each split a chart of the first metric, and a table."""
 
-    charts: list[tuple[str, Markup]]
+    charts: list[Chart]
     grid: Grid
 
 
@@ -33,16 +30,13 @@ def section(path: Path, looks: Looks) -> Ablations | None:
     rows = [row for row in read_table(path, {*COLUMNS, *SWITCH}) if row["measure"] in MAIN]
     if not rows:
         return None
-    by_label = looks_by_label(looks)
-    if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in by_label]:
+    run = {(method.origin, method.label) for method in looks}
+    if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in run]:
         raise InputError(f"{path}: rows of {strange[0]!r}: `bcnet compare` makes those of this run")
-    name = f"{rows[0]['metric']}: change by the switch (points)"
-    charts = [
-        (split, intervals(f"ablations {split}", found, name))
-        for split in splits(rows)
-        if (found := bars((row for row in rows if row["split"] == split), by_label, _switch))
-    ]
-    return Ablations(charts, grid("what one switch changes", rows, "Switch", _line))
+    x = f"{rows[0]['metric']}: change by the switch (points)"
+    return Ablations(
+        charts(rows, looks, "ablations", x, _switch), grid("what one switch changes", rows, "Switch", _line)
+    )
 
 
 def _switch(row: Row) -> str:

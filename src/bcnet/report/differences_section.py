@@ -1,6 +1,6 @@
 """The page's section about differences: tables and charts for each baseline."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -18,7 +18,15 @@ COLUMNS = {*KEYS, *NUMBERS, "why"}
 MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
 PAIR = ("origin", "label", "baseline_origin", "baseline")
 Looks = Mapping[Method, Look]
-LooksByLabel = Mapping[tuple[str, str], Look]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of intervals: of which split, whose they are, and the drawing."""
+
+    split: str
+    methods: tuple[Method, ...]
+    drawing: Markup
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Against:
 
     baseline: str
     origin: str
-    charts: list[tuple[str, Markup]]
+    charts: list[Chart]
     grids: list[Grid]
 
 
@@ -42,51 +50,49 @@ def section(path: Path, looks: Looks) -> list[Against]:
         InputError: the table is missing, or its rows are those of other methods.
     """
     rows = read_table(path, COLUMNS)
-    by_label = looks_by_label(looks)
+    run = {(method.origin, method.label) for method in looks}
     there = {(row["origin"], row["label"]) for row in rows}
     there |= {(row["baseline_origin"], row["baseline"]) for row in rows}
-    if strange := sorted(there ^ by_label.keys()) if rows or len(looks) > 1 else []:
-        what = "no row" if strange[0] in by_label else "rows"
+    if strange := sorted(there ^ run) if rows or len(looks) > 1 else []:
+        what = "no row" if strange[0] in run else "rows"
         raise InputError(f"{path}: {what} of {strange[0][1]!r}: `bcnet compare` makes those of this run")
     parts = []
     for origin, baseline in dict.fromkeys((row["baseline_origin"], row["baseline"]) for row in rows):
         mine = [row for row in rows if (row["baseline_origin"], row["baseline"]) == (origin, baseline)]
-        charts = [
-            (
-                split,
-                intervals(
-                    f"differences {split} {origin} {baseline}",
-                    found,
-                    f"{mine[0]['metric']} minus that of {baseline} (points)",
-                ),
-            )
-            for split in splits(mine)
-            if (found := bars([row for row in mine if row["split"] == split], by_label))
-        ]
+        x = f"{mine[0]['metric']} minus that of {baseline} (points)"
         kinds = [[row for row in mine if row["measure"] in MAIN], [row for row in mine if row["measure"] not in MAIN]]
         labels = (f"differences to {baseline}", f"differences to {baseline}, other measures of occlusion")
         grids = [grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]
-        parts.append(Against(baseline, origin, charts, grids))
+        parts.append(Against(baseline, origin, charts(mine, looks, f"differences {origin} {baseline}", x), grids))
     return parts
 
 
-def looks_by_label(looks: Looks) -> LooksByLabel:
-    """The looks of methods by origin and label, which their rows have."""
-    return {(method.origin, method.label): look for method, look in looks.items()}
+def charts(
+    rows: Sequence[Row], looks: Looks, what: str, x: str, name: Callable[[Row], str] = itemgetter("label")
+) -> list[Chart]:
+    """Of each split a chart of the first metric's intervals, where there is any.
 
-
-def bars(rows: Iterable[Row], looks: LooksByLabel, name: Callable[[Row], str] = itemgetter("label")) -> list[Interval]:
-    """Of the first metric the intervals that there are, called by `name`."""
-    rows = list(rows)
-    first = [row for row in rows if row["metric"] == rows[0]["metric"] and row["difference"]]
-    return [
-        Interval(
-            name(row),
-            looks[row["origin"], row["label"]],
-            *(float(row[key]) for key in ("difference", "low", "high")),
-        )
-        for row in first
-    ]
+    Args:
+        rows: differences of one run, at least one.
+        looks: of its methods.
+        what: the charts show; with the split unique on the page.
+        x: name of the axis.
+        name: of a row's interval.
+    """
+    by_label = {(method.origin, method.label): method for method in looks}
+    made = []
+    for split in splits(rows):
+        mine = [row for row in rows if row["split"] == split and row["metric"] == rows[0]["metric"]]
+        drawn = [(row, by_label[row["origin"], row["label"]]) for row in mine if row["difference"]]
+        bars = [
+            Interval(name(row), looks[method], float(row["difference"]), float(row["low"]), float(row["high"]))
+            for row, method in drawn
+        ]
+        if bars:
+            having = {method for _, method in drawn}
+            legend = tuple(method for method in looks if method in having)
+            made.append(Chart(split, legend, intervals(f"{what} {split}", bars, x)))
+    return made
 
 
 def grid(

@@ -50,27 +50,23 @@ def figures(
         seeds: how many the run has.
     """
     for place, against in enumerate(differences):
-        others = tuple(
-            method for method in looks if (method.origin, method.label) != (against.origin, against.baseline)
-        )
-        for split, chart in against.charts:
-            title = f"Difference to {against.baseline} on {split}"
-            yield Figure(f"difference-{split}-{place}", title, chart, others, ("95 % intervals",))
+        for chart in against.charts:
+            name, title = f"difference-{chart.split}-{place}", f"Difference to {against.baseline} on {chart.split}"
+            yield Figure(name, title, chart.drawing, chart.methods, ("95 % intervals",))
     bands = ("bands: one sample standard deviation over seeds",) if seeds > 1 else ()
     for measure in (*occlusion.measures, occlusion.same):
-        for split, chart in measure.charts:
+        for split, drawing in measure.charts:
             title = f"Recall by {measure.name} on {split}"
-            yield Figure(f"recall-{measure.name}-{split}", title, chart, tuple(looks), bands)
-    variants = tuple(method for method in looks if method.origin == "measured here")
-    for split, chart in ablations.charts if ablations else ():
+            yield Figure(f"recall-{measure.name}-{split}", title, drawing, tuple(looks), bands)
+    for chart in ablations.charts if ablations else ():
         notes = "what one switch changes, with 95 % intervals", "in the look of the second variant"
-        yield Figure(f"ablations-{split}", f"Ablations on {split}", chart, variants, notes)
+        yield Figure(f"ablations-{chart.split}", f"Ablations on {chart.split}", chart.drawing, chart.methods, notes)
     for each in costs.charts if costs else ():
         yield Figure(each.name, f"Accuracy on {SPLIT} against {each.caption}", each.drawing, each.methods)
     dashes = ("seeds differ in dashes, the first is solid",) if seeds > 1 else ()
-    for place, (loss, methods, chart) in enumerate(training):
+    for place, (loss, methods, drawing) in enumerate(training):
         name, title = (f"training-{loss}", loss) if place else ("training", "sum of the losses")
-        yield Figure(name, f"Training: {title}", chart, tuple(methods), dashes)
+        yield Figure(name, f"Training: {title}", drawing, tuple(methods), dashes)
 
 
 def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look], dataset: str) -> str:
