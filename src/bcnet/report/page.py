@@ -26,6 +26,7 @@ from bcnet.report import (
     published_section,
     rois,
     size_section,
+    summary_section,
     training_section,
 )
 from bcnet.report.figures import Look, look
@@ -86,6 +87,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         made=made,
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         looks=looks,
+        summary=summary_section.section(params, tables, looks),
         comparison=comparison_section.section(comparison),
         published=published_section.section(published),
         differences=differences,
