@@ -151,7 +151,9 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, 
     (copied / path).unlink()
     missing = report(run_parameters(), copied / "data", copied / "reports")
     assert [line.partition("`")[0] for line in missing] == [f"{copied / path}: missing, "]
-    partial = Page((copied / "reports" / "demo" / "index.html").read_text())
+    html = (copied / "reports" / "demo" / "index.html").read_text()
+    assert "<details open>\n<summary>1 file</summary>" in html
+    partial = Page(html)
     text = partial.text
     assert text.index("Not there yet") < text.index(missing[0]) < text.index("In percent, of masks")
     assert command in missing[0]
@@ -172,7 +174,9 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
     shutil.rmtree(copied / "data")
     tables.compare(run_parameters(), copied / "reports")
     missing = report(run_parameters(), copied / "data", copied / "reports")
-    page = Page((copied / "reports" / "demo" / "index.html").read_text())
+    html = (copied / "reports" / "demo" / "index.html").read_text()
+    page = Page(html)
+    assert f"<details>\n<summary>{len(missing)} files</summary>" in html  # too many to stand before the tables
     assert len(missing) == 2 * 4 + 4 + 1 + 3 + 3  # metrics, training logs, splits/val.json, models, speeds
     row = page.groups["val|measured here"][1]
     assert row[0] == f"BCNet $x$ {SCRIPT}"
