@@ -1,6 +1,7 @@
 """How long a model takes for a picture: measured while it predicts, shown by the report.
 
-By the clock, and by the processor, which does not count the time for which other work had it.
+By the clock, and by the processor, which does not count the time for which other work had it (but the busy waiting of
+threads for each other).
 """
 
 from collections.abc import Callable, Sequence
