@@ -77,7 +77,8 @@ def test_an_occluder_layer_by_itself_is_told(copied, single_first):
     step = next(row for row in rows(copied / "reports/demo/tables", "ablations") if row["split"] == "val")
     assert (step["switch"], step["before"]) == ("structure", "single" if single_first else "bilayer")
     difference = f"{float(step['difference']):+.2f}".replace("-", MINUS)
-    assert f"mask-rcnn to bcnet: AP {difference} (" in layer
+    ends = ("single", "bilayer") if single_first else ("bilayer", "single")
+    assert "mask-rcnn ({}) to bcnet ({}): AP {} (".format(*ends, difference) in layer
 
 
 def test_a_run_without_bcnet_has_no_word_of_its_layer(copied):
@@ -148,9 +149,9 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     ]
     written(tmp_path, "differences", [*KEYS, *NUMBERS, "why"], differences)
     steps = [
-        row("D", "-0.50", "-1.00", "-0.10", switch="structure"),
+        row("D", "-0.50", "-1.00", "-0.10", switch="structure", before="x", after="y"),
         row("E", "-0.70", "-1.00", "-0.10", switch="depth"),
-        row("D", "0.40", "-1.00", "1.10", switch="structure", **last),
+        row("D", "0.40", "-1.00", "1.10", switch="structure", before="x", after="y", **last),
     ]
     written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "why"], steps)
     looks = {method: look(place) for place, method in enumerate(methods(params))}
@@ -168,5 +169,5 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 ± 1.50", 5)
     assert [each.text for each in occluded.against["A"]] == [f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"]
     assert {pair: [(each.short, change.side) for each, change in both] for pair, both in found.layer.items()} == {
-        ("A", "D"): [("AP", -1), ("AR of the most occluded", 0)]
+        ("A (x)", "D (y)"): [("AP", -1), ("AR of the most occluded", 0)]
     }

@@ -43,7 +43,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Summary:
-    """The findings, and what the occluder layer changes in them, by heads without and with it; None: nobody has one."""
+    """The findings, and by pairs of heads that differ in `structure` what that changes in them; None: none is bilayer.
+
+    A pair is in the order of params.yaml, each with its structure.
+    """
 
     findings: tuple[Finding, ...]
     layer: Mapping[tuple[str, str], list[tuple[Finding, Difference]]] | None
@@ -70,12 +73,14 @@ def section(params: Params, tables: Path, looks: Mapping[Method, Look]) -> Summa
             continue
         key = SPLIT, metric, measure, rows[0].get("to", "")
         mine, changes = (
-            [_difference(row) for row in table if tuple(row[k] for k in KEY) == key and row["difference"]]
+            [row for row in table if tuple(row[k] for k in KEY) == key and row["difference"]]
             for table in (differences, steps)
         )
-        findings.append(_finding(metric, measure, rows, mine))
-        for change in changes:
-            layer.setdefault((change.baseline, change.label), []).append((findings[-1], change))
+        findings.append(_finding(metric, measure, rows, map(_difference, mine)))
+        for row in changes:
+            change = _difference(row)
+            pair = f"{change.baseline} ({row['before']})", f"{change.label} ({row['after']})"
+            layer.setdefault(pair, []).append((findings[-1], change))
     return Summary(tuple(findings), layer if bcnets(params) else None) if findings else None
 
 
