@@ -10,6 +10,7 @@ from evaluation_factory import write_tables
 from page_factory import Page, cells, rows_of, section
 from report_factory import SCRIPT, run_parameters
 
+from bcnet.files import InputError
 from bcnet.params.results import BINNED
 from bcnet.report import tables
 from bcnet.report.differences_section import beyond_chance, signed
@@ -251,3 +252,34 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     assert {cell[0] for place in places[2:] for row in found[place] for cell in row[1:]} == {"—"}
     for place in places:
         assert "<li>the predictions are boxes</li>" in section(text, place)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("comparison", "AP"),
+        ("recall", "AR"),
+        ("recall", "AR_std"),
+        ("differences", "difference"),
+        ("differences", "low"),
+        ("ablations", "high"),
+    ],
+)
+def test_a_number_of_a_table_that_is_none_is_named_with_its_row(copied, table, column):
+    """Beyond the first row, and nothing of the page is lost."""
+    base = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+    params = run_parameters(variants={"mask-rcnn": {**base, "structure": "single"}, "bcnet": base})
+    tables.compare(params, copied / "reports")
+    path, page = copied / f"reports/demo/tables/{table}.csv", copied / "reports/demo/index.html"
+    before = page.read_bytes()
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[1][column] = "1,5"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(InputError, match=re.escape(f"{path}: row 2, {column}: '1,5': expected a number")) as error:
+        report(params, copied / "data", copied / "reports")
+    assert "\n" not in str(error.value)
+    assert page.read_bytes() == before

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bcnet.files import InputError
-from bcnet.report.differences_section import COLUMNS, MAIN, Chart, Looks, charts, grid
+from bcnet.report.differences_section import COLUMNS, INTERVAL, MAIN, Chart, Looks, charts, grid
 from bcnet.report.grid import Cell, Grid, Line, Row, read_table
 from bcnet.report.steps import SWITCH
 
@@ -27,7 +27,7 @@ def section(path: Path, looks: Looks) -> Ablations | None:
     Raises:
         InputError: the table is missing, or of another run.
     """
-    rows = [row for row in read_table(path, {*COLUMNS, *SWITCH}) if row["measure"] in MAIN]
+    rows = [row for row in read_table(path, {*COLUMNS, *SWITCH}, INTERVAL) if row["measure"] in MAIN]
     if not rows:
         return None
     run = {(method.origin, method.label) for method in looks}

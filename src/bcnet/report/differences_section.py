@@ -16,6 +16,7 @@ from bcnet.report.occlusion_section import bin_name, head
 
 COLUMNS = {*KEYS, *NUMBERS, "why"}
 MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
+INTERVAL = ("difference", "low", "high")
 PAIR = ("origin", "label", "baseline_origin", "baseline")
 Looks = Mapping[Method, Look]
 
@@ -49,7 +50,7 @@ def section(path: Path, looks: Looks) -> list[Against]:
     Raises:
         InputError: the table is missing, or its rows are those of other methods.
     """
-    rows = read_table(path, COLUMNS)
+    rows = read_table(path, COLUMNS, INTERVAL)
     run = {(method.origin, method.label) for method in looks}
     there = {(row["origin"], row["label"]) for row in rows}
     there |= {(row["baseline_origin"], row["baseline"]) for row in rows}

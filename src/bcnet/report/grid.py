@@ -61,11 +61,15 @@ class Grid:
         return list(dict.fromkeys(cell.why for cell in cells if not cell.text))
 
 
-def read_table(path: Path, columns: Iterable[str]) -> list[Row]:
+def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) -> list[Row]:
     """The rows of a CSV that `bcnet compare` wrote, values as text, so that the page shows just what the file says.
 
+    Args:
+        columns: that it must have.
+        numbers: columns whose cells, where there are any, are computed with.
+
     Raises:
-        InputError: it is missing, or lacks one of `columns`.
+        InputError: it is missing, lacks one of `columns`, or a cell of `numbers` is neither empty nor a number.
     """
     if not path.exists():
         raise InputError(f"{path}: missing, `bcnet compare` makes it")
@@ -73,7 +77,14 @@ def read_table(path: Path, columns: Iterable[str]) -> list[Row]:
         reader = csv.DictReader(file)
         if missing := set(columns) - set(reader.fieldnames or ()):
             raise InputError(f"{path}: no column {min(missing)!r}, `bcnet compare` writes it")
-        return list(reader)
+        rows = list(reader)
+    for place, row in enumerate(rows, 1):
+        for column in numbers:
+            try:
+                float(row.get(column) or 0)
+            except ValueError:
+                raise InputError(f"{path}: row {place}, {column}: {row[column]!r}: expected a number") from None
+    return rows
 
 
 def reasons(row: Row) -> dict[str, str]:

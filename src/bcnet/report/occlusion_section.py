@@ -66,7 +66,7 @@ def section(tables: Path, looks: Looks) -> Occlusion:
     mine = {split: [rows_of(rows, method, split, path)[0] for method in looks] for split in splits(rows)}
     amodal = any(row[name] for row in rows for name in AMODAL)
     path = tables / "recall.csv"
-    recall = read_table(path, {*WHOSE, *BIN, "objects", *IN_BINS})
+    recall = read_table(path, {*WHOSE, *BIN, "objects", *IN_BINS}, ("AR", "AR_std"))
     names = dict.fromkeys(row["measure"] for row in recall)
     measures = {name: _measure(name, recall, looks, path) for name in names}
     same = measures.pop("occluder")

@@ -62,7 +62,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     data, reports = data / name, reports / name
     tables = reports / "tables"
     looks = {method: look(index) for index, method in enumerate(methods(params))}
-    comparison = read_table(tables / "comparison.csv", comparison_section.COLUMNS)
+    comparison = read_table(tables / "comparison.csv", comparison_section.COLUMNS, params.tables.metrics)
     differences = differences_section.section(tables / "differences.csv", looks)
     occlusion = occlusion_section.section(tables, looks)
     ablations = ablations_section.section(tables / "ablations.csv", looks)
