@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from bcnet import cli
 from bcnet.data import coco
-from bcnet.data.loader import Masks, TrainingPictures, picture_tensor, resized
+from bcnet.data.loader import Masks, MaskTargets, TrainingPictures, picture_tensor, resized
 from bcnet.data.masks import encode
 from bcnet.files import InputError, write_json
 from bcnet.params.models import Schedule
@@ -55,8 +55,10 @@ def bilayer(tmp_path: Path) -> Path:
     return tmp_path / "train.json"
 
 
-def pictures(bilayer: Path, masks: Masks = "visible", **values: object) -> TrainingPictures:
-    return TrainingPictures(bilayer, bilayer.parent, schedule(**values), 0, "RGB", masks)
+def pictures(
+    bilayer: Path, masks: Masks = "visible", mask_targets: MaskTargets = "bitmaps", **values: object
+) -> TrainingPictures:
+    return TrainingPictures(bilayer, bilayer.parent, schedule(**values), 0, "RGB", masks, mask_targets)
 
 
 def test_an_item_is_the_picture_with_its_objects(bilayer: Path) -> None:
@@ -88,6 +90,36 @@ def test_boxes_and_masks_follow_the_size(bilayer: Path) -> None:
     assert instances.gt_boxes.tensor.tolist() == [[2.5, 5, 15, 20], [12.5, 10, 35, 25]]
     tight = instances.gt_masks.get_bounding_boxes().tensor
     assert (tight - instances.gt_boxes.tensor).abs().max() <= 2.5  # the second object's visible mask ends at 30, not 25
+
+
+@pytest.fixture
+def outlines(bilayer: Path) -> Path:
+    """The same file with a polygon for each object; the crowd stays RLE."""
+    content = coco.read(bilayer)
+    content["annotations"][0]["segmentation"] = [[5, 10, 30, 10, 30, 40, 5, 40]]
+    content["annotations"][1]["segmentation"] = [[30, 20, 70, 20, 70, 50, 30, 50], [25, 40, 30, 40, 30, 50, 25, 50]]
+    write_json(bilayer, content)
+    return bilayer
+
+
+@pytest.mark.parametrize(("flip", "short_side"), [(0.0, HEIGHT), (1.0, HEIGHT), (0.0, 30), (1.0, 2 * HEIGHT)])
+def test_polygons_follow_size_and_flip_as_bitmaps_do(outlines: Path, flip: float, short_side: int) -> None:
+    """Drawn inside the box of each object, they give the target that is cut from the bitmap of the whole picture."""
+    settings = {"flip": flip, "short_side": [short_side]}
+    drawn, cut = (
+        pictures(outlines, mask_targets=kind, **settings)[(0, 0, 0)]["instances"] for kind in ("polygons", "bitmaps")
+    )
+    assert torch.equal(drawn.gt_boxes.tensor, cut.gt_boxes.tensor)
+    assert torch.equal(drawn.gt_occluder_masks.tensor, cut.gt_occluder_masks.tensor)
+    ours, theirs = (each.gt_masks.crop_and_resize(each.gt_boxes.tensor, 28) for each in (drawn, cut))
+    assert ours[1].float().mean() < 0.95  # not the whole box
+    assert (ours ^ theirs).float().mean((1, 2)).max() < 0.05  # the outline's pixels round either way
+
+
+def test_polygons_are_asked_of_data_that_has_them(bilayer: Path) -> None:
+    line = "annotation 1: segmentation is RLE: expected polygons for `mask_targets: polygons`, or use bitmaps"
+    with pytest.raises(InputError, match=line):
+        pictures(bilayer, mask_targets="polygons")
 
 
 def test_what_is_drawn_depends_on_seed_iteration_and_position_only(bilayer: Path) -> None:

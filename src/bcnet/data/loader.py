@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 import torch
-from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +22,7 @@ from bcnet.progress import progress
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
 Masks = Literal["visible", "amodal"]
+MaskTargets = Literal["bitmaps", "polygons"]
 SHAPE = {  # where an annotation has the target's box and mask, and the occluder's
     "visible": ("bbox", "segmentation", "occluder"),
     "amodal": ("amodal_bbox", "amodal_segmentation", "amodal_occluder"),
@@ -64,16 +65,27 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         seed: of the augmentation.
         channel_order: `RGB` or `BGR`.
         masks: what target and occluder are: `visible`, without the objects that are visible nowhere, or `amodal`.
+        mask_targets: how a mask head's target is cut out of an object's mask: from its `bitmaps`, or with `polygons`
+            drawn anew in each RoI, as detectron2's configurations and the released code do. Occluders are bitmaps.
 
     Raises:
-        InputError: the file was not converted, has no amodal masks where they are asked for, or no object to train on.
+        InputError: the file was not converted, has no amodal masks or no polygons where they are asked for, or no
+            object to train on.
     """
 
     def __init__(
-        self, annotations: Path, images: Path, schedule: Schedule, seed: int, channel_order: str, masks: Masks
+        self,
+        annotations: Path,
+        images: Path,
+        schedule: Schedule,
+        seed: int,
+        channel_order: str,
+        masks: Masks = "visible",
+        mask_targets: MaskTargets = "bitmaps",
     ) -> None:
         file = stream.read(annotations)  # not `coco.read`: each process of a training has one of these
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
+        self.mask_targets = mask_targets
         self.categories: list[dict[str, Any]] = sorted(file.head["categories"], key=lambda category: category["id"])
         classes = {category["id"]: index for index, category in enumerate(self.categories)}
         # one bytes object a picture: worker processes share it, where dicts would be copied page by page
@@ -81,7 +93,8 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         for image in progress(file.head["images"], f"read {annotations}"):
             texts = [file.texts[place] for place in file.by_image.get(image["id"], [])]
             found = stream.parse(annotations, image, texts, classes)
-            if objects := [one for a in found if (one := _object(a, annotations, masks, classes))]:
+            objects = [one for a in found if (one := _object(a, annotations, masks, mask_targets, classes))]
+            if objects:
                 self.records.append(orjson.dumps({**image, "objects": objects}))
         if not self.records:
             raise InputError(f"{annotations}: annotations: none to train on, expected at least one that is no crowd")
@@ -112,23 +125,24 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
         boxes[:, 2:] += boxes[:, :2]
         boxes *= torch.tensor([size[1] / width, size[0] / height] * 2)
-        masks = _masks([o["segmentation"] for o in objects], (height, width), size)
-        occluders = _masks([o["occluder"] for o in objects], (height, width), size)
         image = picture_tensor(picture, size, self.channel_order)
         if flip:
-            image, masks, occluders = image.flip(-1), masks.flip(-1), occluders.flip(-1)
+            image = image.flip(-1)
             boxes[:, [0, 2]] = size[1] - boxes[:, [2, 0]]
+        of_masks = _polygons if self.mask_targets == "polygons" else _bitmaps
 
         instances = Instances(size)
         instances.gt_boxes = Boxes(boxes)
         instances.gt_boxes.clip(size)
         instances.gt_classes = torch.tensor([o["class"] for o in objects])
-        instances.gt_masks = BitMasks(masks)
-        instances.gt_occluder_masks = BitMasks(occluders)
+        instances.gt_masks = of_masks([o["segmentation"] for o in objects], (height, width), size, flip)
+        instances.gt_occluder_masks = _bitmaps([o["occluder"] for o in objects], (height, width), size, flip)
         return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
 
 
-def _object(annotation: dict[str, Any], path: Path, masks: Masks, classes: dict[int, int]) -> dict[str, Any] | None:
+def _object(
+    annotation: dict[str, Any], path: Path, masks: Masks, mask_targets: MaskTargets, classes: dict[int, int]
+) -> dict[str, Any] | None:
     """What training needs of an annotation; None if it is not trained on."""
     where = f"{path}: annotation {annotation['id']}"
     box, mask, occluder = SHAPE[masks]
@@ -138,12 +152,14 @@ def _object(annotation: dict[str, Any], path: Path, masks: Masks, classes: dict[
         raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
     if annotation["iscrowd"] or min(annotation[box][2:]) <= 0 or (masks == "visible" and coco.hidden(annotation)):
         return None
+    if mask_targets == "polygons" and not isinstance(annotation[mask], list):
+        raise InputError(f"{where}: {mask} is RLE: expected polygons for `mask_targets: polygons`, or use bitmaps")
     shape = {"bbox": annotation[box], "segmentation": annotation[mask], "occluder": annotation[occluder]}
     return {**shape, "class": classes[annotation["category_id"]]}
 
 
-def _masks(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """COCO segmentations (None: empty) as (N, *size) bool, resized to the nearest pixel."""
+def _bitmaps(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int], flip: bool) -> BitMasks:
+    """COCO segmentations (None: empty) as (N, *size) bool, resized to the nearest pixel, mirrored where `flip`."""
     decoded = np.zeros((len(segmentations), *original), np.uint8)
     for mask, segmentation in zip(decoded, segmentations, strict=True):
         if segmentation is not None:
@@ -151,4 +167,18 @@ def _masks(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[
     masks = torch.from_numpy(decoded)
     if size != original:
         masks = F.interpolate(masks[:, None], size, mode="nearest-exact")[:, 0]
-    return masks.bool()
+    return BitMasks((masks.flip(-1) if flip else masks).bool())
+
+
+def _polygons(
+    segmentations: Sequence[list[list[float]]], original: tuple[int, int], size: tuple[int, int], flip: bool
+) -> PolygonMasks:
+    """COCO polygons in pixels of a picture of that size, mirrored where `flip`."""
+    scale = np.array([size[1] / original[1], size[0] / original[0]])
+    objects = []
+    for polygons in segmentations:
+        points = [np.asarray(polygon, np.float64).reshape(-1, 2) * scale for polygon in polygons]
+        if flip:
+            points = [np.stack([size[1] - xy[:, 0], xy[:, 1]], axis=1) for xy in points]
+        objects.append([xy.ravel() for xy in points])
+    return PolygonMasks(objects)

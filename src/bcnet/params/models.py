@@ -19,6 +19,7 @@ class Schedule(Section):
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
     weight_decay: float = Field(1e-4, ge=0)
+    weight_decay_norm: float = Field(0.0, ge=0)  # of scale and shift of norms (detectron2: none; released code: all)
     warmup: int = Field(1000, ge=0)  # iterations
     warmup_factor: float = Field(0.001, gt=0, le=1)
     decay: Literal["steps", "cosine"] = "steps"
@@ -117,6 +118,7 @@ class Variant(Section):
     mask_head: Literal["mask_rcnn", "bcnet", "pointrend"]
     label: str | None = None
     masks: Literal["visible", "amodal"] = "visible"  # what target and occluder layer learn
+    mask_targets: Literal["bitmaps", "polygons"] = "bitmaps"  # what a target is cut from; polygons need polygons
     class_agnostic: bool | None = None  # one mask for all categories; null: as the method has it
     structure: Literal["bilayer", "single"] = "bilayer"
     depth: Literal[4, 8] = 8  # 3x3 convolutions from RoI to target maps: 4 as Mask R-CNN, 8 as both layers
@@ -134,6 +136,8 @@ class Variant(Section):
     def _pointrend_samples_p2(self) -> "Variant":
         if self.mask_head == "pointrend" and self.detector != "faster_rcnn":
             raise ValueError("mask_head: pointrend: only for detector: faster_rcnn, whose pyramid has its P2")
+        if self.mask_head == "pointrend" and self.mask_targets == "polygons":
+            raise ValueError("mask_targets: polygons: mask_head: pointrend learns at points of bitmaps")
         return self
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     checkpoints = checkpoint_folder(data, {**determined_by, **machine})
     order = BACKBONES[variant.backbone].channel_order
     images = folder / "images" / params.train_on
-    pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks)
+    pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
     torch.manual_seed(seed)
     model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
@@ -95,7 +95,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         log["window"] = {key: log["window"].get(key, 0.0) + loss.detach() for key, loss in losses.items()}
         log["iteration"] += 1
         if log["iteration"] % LOG_EVERY == 0 or log["iteration"] == end:
-            line = log_line(log, schedule)
+            line = log_line(log, optimizer)
             if not math.isfinite(line["loss"]):
                 raise InputError(f"{name}: loss is {line['loss']} at iteration {log['iteration']}: try a lower lr")
             log["lines"].append(json.dumps(line))
@@ -175,14 +175,14 @@ def step(
     return losses
 
 
-def log_line(log: dict[str, Any], schedule: Schedule) -> dict[str, float]:
-    """A line of training.jsonl: the mean of each loss since the line before, and of their sum."""
+def log_line(log: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """A line of training.jsonl: the last rate, the mean of each loss since the line before, and of their sum."""
     done = log["iteration"]
     count = (done - 1) % LOG_EVERY + 1
     losses = {key: round(float(value) / count, 6) for key, value in log["window"].items()}
     return {
         "iteration": done,
-        "lr": learning_rate(schedule, done - 1),
+        "lr": optimizer.param_groups[0]["lr"],
         "loss": round(sum(losses.values()), 6),
         **losses,
     }

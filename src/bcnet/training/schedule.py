@@ -22,16 +22,24 @@ def learning_rate(schedule: Schedule, iteration: int) -> float:
 
 
 def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """SGD or AdamW over the trainable parameters; those of norms are not decayed (detectron2's default)."""
+    """SGD or AdamW over the trainable parameters; norms have a decay of their own.
+
+    detectron2 and its configurations do not decay norms. The released code's exemption goes by names that its norms do
+    not have, so that it decays all: `weight_decay_norm` equal to `weight_decay`.
+
+    Args:
+        model: its parameters that require a gradient are trained.
+        schedule: optimizer, rate, momentum and the two decays.
+    """
     norms = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
-    decayed: list[nn.Parameter] = []
-    undecayed: list[nn.Parameter] = []
+    of_layers: list[nn.Parameter] = []
+    of_norms: list[nn.Parameter] = []
     for module in model.modules():
         own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
-        (undecayed if isinstance(module, norms) else decayed).extend(own)
+        (of_norms if isinstance(module, norms) else of_layers).extend(own)
     groups = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": undecayed, "weight_decay": 0.0},
+        {"params": of_layers, "weight_decay": schedule.weight_decay},
+        {"params": of_norms, "weight_decay": schedule.weight_decay_norm},
     ]
     if schedule.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=schedule.lr, foreach=True)
