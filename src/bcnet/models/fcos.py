@@ -148,8 +148,8 @@ class FCOS(nn.Module):
 
 
 def _by_location(maps: Tensor) -> Tensor:
-    """(…, C, H, W) to (…, H * W, C) float32."""
-    return maps.movedim(-3, -1).flatten(-3, -2).float()
+    """(…, C, H, W) to (…, H * W, C), in single precision at least: mixed precision has halves here."""
+    return maps.movedim(-3, -1).flatten(-3, -2).to(torch.promote_types(maps.dtype, torch.float32))
 
 
 def decode(

@@ -17,12 +17,15 @@ KEPT = 2  # the newest, and one more in case the disk spoilt it
 
 def checkpoint_folder(data: Path, determined_by: dict[str, Any]) -> Path:
     """`data/checkpoints/HASH`, the hash over everything that determines the training, the code included."""
-    package = Path(__file__).parents[1]
+    text = json.dumps({**determined_by, "code": code_digest(Path(__file__).parents[1])}, sort_keys=True)
+    return data / "checkpoints" / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_digest(package: Path) -> str:
+    """SHA-256 of the code that a training runs: that of parameters, models, training and data."""
     folders = [package / part for part in ("params", "models", "training", "data")]
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    text = json.dumps({**determined_by, "code": code}, sort_keys=True)
-    return data / "checkpoints" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:

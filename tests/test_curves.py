@@ -1,0 +1,30 @@
+"""Each detector with each mask head learns as it did: the losses of a dozen iterations, to six digits.
+
+A difference is either a fault or meant: then `python tests/curve_factory.py` writes the golden curves anew, and the
+commit says why they changed.
+"""
+
+import json
+
+import pytest
+from curve_factory import GOLDEN, SCHEDULE, VARIANTS, curve, versions
+
+CONTENT = json.loads(GOLDEN.read_text())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_losses_of_a_dozen_iterations(name: str) -> None:
+    golden = CONTENT["curves"][name]
+    assert len(golden) == SCHEDULE.iterations
+    why = f"golden curves of {CONTENT['versions']}, here {versions()}"
+    for iteration, (found, expected) in enumerate(zip(curve(VARIANTS[name]), golden, strict=True)):
+        # weights changed by 1e-12 move a curve by 1e-8 at most; the smallest fault of tests/mutants.toml by far more
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), f"iteration {iteration}; {why}"
+
+
+def test_every_detector_and_mask_head_has_a_curve() -> None:
+    from bcnet.models.build import DETECTORS, MASK_HEADS
+
+    pairs = {(variant["detector"], variant["mask_head"]) for variant in VARIANTS.values()}
+    assert pairs == {(a, b) for a in DETECTORS for b in MASK_HEADS} - {("fcos", "pointrend")}
+    assert CONTENT["curves"].keys() == VARIANTS.keys()
