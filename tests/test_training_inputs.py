@@ -1,4 +1,4 @@
-"""What reaches the model in training: weights, pictures, masks, random numbers; and what reaches optimizer and log."""
+"""What reaches the model in training: weights, pictures, masks, random numbers; and what reaches the optimizer."""
 
 import json
 import shutil
