@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from detectron2 import model_zoo
-from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from file_server import FileServer
 from released_files import random_tensors, released_shapes, write_zoo_file
 from released_reference import MAPPED, released_model
 from torch import Tensor, nn
+from zoo_factory import zoo_model
 
-import bcnet.models.pointrend  # noqa: F401  makes detectron2.projects.point_rend importable
 from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.models import imported
@@ -80,36 +79,9 @@ def test_the_released_model_computes_the_same_as_its_formulas(tmp_path: Path) ->
 # --- the model zoo's files
 
 
-def zoo_model(pointrend: bool) -> nn.Module:
-    """detectron2's own model by its own configuration."""
-    cfg: CfgNode = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
-    if pointrend:  # projects/PointRend/configs/InstanceSegmentation/Base-PointRend-RCNN-FPN.yaml
-        from detectron2.projects.point_rend import roi_heads  # noqa: F401  registers itself
-        from detectron2.projects.point_rend.config import add_pointrend_config
-
-        add_pointrend_config(cfg)
-        cfg.MODEL.ROI_HEADS.NAME = "PointRendROIHeads"
-        cfg.MODEL.ROI_MASK_HEAD.merge_from_other_cfg(
-            CfgNode(
-                {
-                    "NAME": "PointRendMaskHead",
-                    "POOLER_TYPE": "",
-                    "FC_DIM": 1024,
-                    "NUM_FC": 2,
-                    "OUTPUT_SIDE_RESOLUTION": 7,
-                    "IN_FEATURES": ["p2"],
-                    "POINT_HEAD_ON": True,
-                }
-            )
-        )
-        cfg.MODEL.POINT_HEAD.merge_from_other_cfg(CfgNode({"FC_DIM": 256, "NUM_FC": 3, "IN_FEATURES": ["p2"]}))
-    cfg.MODEL.DEVICE = "cpu"
-    return build_model(cfg).eval()
-
-
 @pytest.mark.parametrize("pointrend", [False, True])
 def test_a_model_of_the_zoo_computes_the_same_as_in_detectron2(pointrend: bool, tmp_path: Path) -> None:
-    theirs = zoo_model(pointrend)
+    theirs = zoo_model(pointrend).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
     spread = {"fpn_output": 0.003, "anchor_deltas": 0.2, "bbox_pred": 0.5, "cls_score": 3.0}
     tensors = random_tensors(shapes, spread)
