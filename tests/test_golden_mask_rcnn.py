@@ -2,7 +2,7 @@
 
 `test_against_detectron2.py` compares both in one process, which says nothing when detectron2 itself changes. Here the
 machine is another one, and its rounding: two proposals of nearly equal score may change places, and then another one of
-them is drawn as background, which moves `loss_cls` and the gradients a little. Nothing else that is drawn hangs on rounding.
+them is drawn as background, which moves `loss_cls` and a little the gradients. Nothing else that is drawn hangs on it.
 """
 
 import json
