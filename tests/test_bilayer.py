@@ -163,8 +163,12 @@ def test_switches_take_maps_away_and_depth_sets_the_convolutions(switches: dict,
     assert depth == switches.get("depth", 8)
 
 
-def test_no_rois_give_empty_maps() -> None:
-    assert head()(torch.zeros(0, C, 14, 14, dtype=torch.float64))["target_mask"].shape == (0, 1, 28, 28)
+def test_no_rois_give_empty_maps_and_a_gradient_of_zero_to_every_parameter() -> None:
+    module = head().train()
+    maps = module(torch.zeros(0, C, 14, 14, dtype=torch.float64))
+    assert [tuple(each.shape) for each in maps.values()] == [(0, 1, 28, 28)] * 4
+    torch.cat(list(maps.values())).sum().backward()
+    assert [name for name, p in module.named_parameters() if p.grad is None or p.grad.any()] == []
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> float:

@@ -107,26 +107,6 @@ def test_losses(objects: int) -> None:
     assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
 
-def test_processes_together_learn_what_one_learns_on_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean over processes of their losses, which is what DistributedDataParallel's gradients are of."""
-    generator = torch.Generator().manual_seed(0)
-    logits, distances, centre = (torch.randn(40, *n, generator=generator) for n in ((3,), (4,), ()))
-    classes = torch.tensor([0] * 5 + [1] + [-1] * 34)
-    outputs = [logits, distances.abs(), centre, classes, torch.rand(40, 4, generator=generator) + 0.1]
-    shares = [[part[:4] for part in outputs], [part[4:] for part in outputs]]  # four positive locations, and two
-    whole = fcos_losses(*outputs)
-    sent: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: sent.append(values.clone()))
-    for share in shares:
-        fcos_losses(*share)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.copy_(sent[0] + sent[1]))
-    found = [fcos_losses(*share) for share in shares]
-    for name, loss in whole.items():
-        assert float(found[0][name] + found[1][name]) / 2 == pytest.approx(float(loss), rel=1e-5), name
-
-
 def test_the_upper_levels_come_from_p5() -> None:
     pyramid = pyramid_from_p3("efficientnet_lite0", 32, 2).eval()
     assert pyramid.size_divisibility == 32

@@ -29,8 +29,8 @@ class NonLocalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         n, c, h, w = x.shape
-        if n == 0:
-            return x
+        if n == 0:  # not every device's attention takes none; DistributedDataParallel wants all parameters' gradients
+            return x + torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
         query, key, value = (
             layer(x).flatten(2).transpose(1, 2).unsqueeze(1) for layer in (self.query, self.key, self.value)
         )

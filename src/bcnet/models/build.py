@@ -12,7 +12,6 @@ import torch
 from detectron2.layers import ShapeSpec, paste_masks_in_image
 from detectron2.modeling import FPN, GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from detectron2.utils.events import EventStorage
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -24,7 +23,7 @@ from bcnet.models.backbones import BACKBONES, pyramid, pyramid_from_p3
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn
 from bcnet.models.fcos import fcos
-from bcnet.models.mask_branch import RoIMaskBranch
+from bcnet.models.mask_branch import MaskRCNNHead, RoIMaskBranch
 from bcnet.models.pointrend import pointrend
 from bcnet.params.models import Model, Predict, Variant
 
@@ -35,7 +34,7 @@ def _mask_rcnn(variant: Variant, sizes: Model, classes: int) -> nn.Module:
     """detectron2's own: four convolutions, one transposed, a mask for each category."""
     shape = ShapeSpec(channels=sizes.fpn_channels, width=14, height=14)
     masks = 1 if variant.class_agnostic else classes
-    return MaskRCNNConvUpsampleHead(shape, num_classes=masks, conv_dims=[sizes.fpn_channels] * 5)
+    return MaskRCNNHead(shape, num_classes=masks, conv_dims=[sizes.fpn_channels] * 5)
 
 
 def _bcnet(variant: Variant, sizes: Model, classes: int) -> nn.Module:

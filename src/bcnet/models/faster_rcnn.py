@@ -8,13 +8,22 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import RPN, StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLayers
-from torch import nn
+from detectron2.structures import Instances
+from torch import Tensor, nn
 
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.pointrend import PointRendHead
+from bcnet.models.processes import over_all_rois
 from bcnet.params.models import Model, Predict, Variant
 
 POOLED = ("p2", "p3", "p4", "p5")  # the levels that RoIs are pooled from; the proposals use p6 as well
+
+
+class BoxPredictor(FastRCNNOutputLayers):
+    """detectron2's, whose losses are means over the RoIs of all processes."""
+
+    def losses(self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]) -> dict[str, Tensor]:
+        return over_all_rois(super().losses(predictions, proposals), proposals)
 
 
 def faster_rcnn(
@@ -63,7 +72,7 @@ def faster_rcnn(
         box_head=FastRCNNConvFCHead(
             ShapeSpec(channels=channels, height=7, width=7), conv_dims=[], fc_dims=[sizes.box_channels] * 2
         ),
-        box_predictor=FastRCNNOutputLayers(
+        box_predictor=BoxPredictor(
             ShapeSpec(channels=sizes.box_channels),
             box2box_transform=Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0)),
             num_classes=classes,

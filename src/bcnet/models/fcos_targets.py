@@ -12,6 +12,8 @@ from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcnet.models.processes import mean_over_processes
+
 CENTRE_RADIUS = 1.5  # strides: only locations this near to a box's centre learn it
 BOX_WEIGHT = 1.25
 
@@ -109,8 +111,8 @@ def fcos_losses(
     wanted = torch.zeros_like(logits)
     wanted[positive, classes[positive]] = 1
     central = centerness(targets[positive])
-    count, weight = _mean_over_processes(torch.stack([central.new_tensor(len(positive)), central.sum()]))
-    count, weight = count.clamp(min=1), weight.clamp(min=1e-6)
+    count = mean_over_processes(central.new_tensor(len(positive)), least=1)
+    weight = mean_over_processes(central.sum(), least=1e-6)
     boxes = (central * giou_loss(predicted[positive], targets[positive])).sum()
     centred = F.binary_cross_entropy_with_logits(centerness_logits[positive], central, reduction="sum")
     return {
@@ -118,10 +120,3 @@ def fcos_losses(
         "loss_fcos_box": BOX_WEIGHT * boxes / weight,
         "loss_fcos_centerness": centred / count,
     }
-
-
-def _mean_over_processes(values: Tensor) -> Tensor:
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(values)
-        values = values / torch.distributed.get_world_size()
-    return values

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcnet.models.processes import mean_over_processes
+
 
 def contour(masks: Tensor) -> Tensor:
     """Contours of masks: where 3x3-cross dilation and erosion differ, one pixel outside and one inside.
@@ -29,6 +31,8 @@ def contour(masks: Tensor) -> Tensor:
 def mask_loss(logits: Tensor, targets: Tensor, roi_weights: Tensor, dice: bool = False) -> Tensor:
     """Binary cross-entropy of each RoI's map, averaged over RoIs; zero, with a gradient of zero, without any weight.
 
+    Of several processes, the mean of what each of them gets is the average over the RoIs of all.
+
     Args:
         logits: (N, H, W) float.
         targets: (N, H, W) bool.
@@ -41,7 +45,7 @@ def mask_loss(logits: Tensor, targets: Tensor, roi_weights: Tensor, dice: bool =
         p = pixels.sigmoid()
         overlap, sizes = (p * truth).sum(1), (p * p).sum(1) + truth.sum(1)
         loss = loss + (roi_weights * (1 - (2 * overlap + 1) / (sizes + 1))).sum()
-    return loss / roi_weights.sum().clamp(min=1)
+    return loss / mean_over_processes(roi_weights.sum(), least=1)
 
 
 def occluder_roi_weights(occluder_masks: Tensor, rule: str) -> Tensor:
@@ -49,7 +53,8 @@ def occluder_roi_weights(occluder_masks: Tensor, rule: str) -> Tensor:
 
     `released`: the K, and the first K of the batch besides, so that at least half of what counts is occluded and a RoI
     can count twice (released code). `balanced`: the K, and at most K drawn from the others, what its author says it is
-    for. `all`: every RoI once. Without an occluder nothing counts but under `all`. No copy to the host.
+    for. `all`: every RoI once. Without an occluder nothing counts but under `all`. No copy to the host. Each of several
+    processes has a K of its own.
 
     Args:
         occluder_masks: (N, H, W) bool.

@@ -1,11 +1,21 @@
-"""The mask branch of a detector's RoI heads, for a head of named maps."""
+"""The mask branch of a detector's RoI heads: detectron2's own head, or one of named maps."""
 
 from collections.abc import Callable
 
 import torch
-from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference
+from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead, mask_rcnn_inference
 from detectron2.structures import Instances
 from torch import Tensor, nn
+
+from bcnet.models.processes import over_all_rois
+
+
+class MaskRCNNHead(MaskRCNNConvUpsampleHead):
+    """detectron2's, whose loss is the mean over the RoIs of all processes."""
+
+    def forward(self, x: Tensor, instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:
+        found = super().forward(x, instances)
+        return over_all_rois(found, instances) if self.training else found
 
 
 class RoIMaskBranch(nn.Module):
@@ -48,11 +58,13 @@ class RoIMaskBranch(nn.Module):
         side = outputs["target_mask"].shape[-1]
         classes = torch.cat([i.gt_classes for i in instances])
         outputs = {name: of_class(logits, classes) for name, logits in outputs.items()}
+        none = torch.zeros(0, side, side, dtype=torch.bool, device=features.device)
         crops = [
-            [getattr(i, field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances]
+            # a picture without an object has no masks
+            [i.get(field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances if len(i)]
             for field in ("gt_masks", "gt_occluder_masks")
         ]
-        target_masks, occluder_masks = (torch.cat(images) for images in crops)
+        target_masks, occluder_masks = (torch.cat([none, *pictures]) for pictures in crops)
         return self.losses(outputs, target_masks, occluder_masks)
 
 

@@ -9,6 +9,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.structures import Instances
 from torch import Tensor
 
+from bcnet.models.processes import over_all_rois
 from bcnet.params.models import Model
 
 # The package's __init__ also imports a colour augmentation, and with it OpenCV, which nothing here needs: the package
@@ -26,7 +27,11 @@ STRIDES = {"p2": 4}  # the level that coarse masks and points are sampled from
 
 
 class PointRendHead(PointRendMaskHead):
-    """detectron2's, which also trains on a batch without an object."""
+    """detectron2's, which also trains on a batch without an object, and on the RoIs of all processes."""
+
+    def forward(self, features: dict[str, Tensor], instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:
+        found = super().forward(features, instances)
+        return over_all_rois(found, instances) if self.training else found
 
     def _sample_train_points(self, coarse_mask: Tensor, instances: list[Instances]) -> tuple[Tensor, Tensor]:
         if len(coarse_mask):

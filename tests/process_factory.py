@@ -1,0 +1,188 @@
+"""What processes that share a batch learn, beside what one learns on the whole of it.
+
+`python process_factory.py FILE` computes it in four processes and writes how far it deviates, for test_processes.py. No
+port is used but those that gloo finds itself. Numbers are float64, so that rounding decides nothing: which proposals
+stay, which points are uncertain. (detectron2's boxes, its mask losses and FCOS's losses are always float32.)
+"""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.modeling.proposal_generator import proposal_utils
+from detectron2.structures import BitMasks, Boxes
+from fcos_factory import SIZES, item
+from torch import Tensor, distributed, nn
+from torch.multiprocessing import start_processes
+from torch.nn.parallel import DistributedDataParallel
+
+from bcnet.models import bilayer
+from bcnet.models.bilayer import NonLocalBlock
+from bcnet.models.build import build, losses_of
+from bcnet.models.pointrend import PointRendHead
+from bcnet.params.models import Predict, Variant
+
+WORLDS = (4, 2)
+METHODS: dict[str, dict[str, Any]] = {
+    "mask_rcnn": {"mask_head": "mask_rcnn"},
+    "bcnet": {"mask_head": "bcnet"},
+    "bcnet fcn all": {"mask_head": "bcnet", "layer": "fcn", "occluder_rois": "all", "contour_loss": "bce_dice"},
+    "pointrend": {"mask_head": "pointrend"},
+}
+TOLD = "bcnet"  # norm and K of the occluder RoIs are each process's own here: the single process is told the shares
+CASES = [
+    (detector, method, batch)
+    for detector in ("faster_rcnn", "fcos")
+    for method in METHODS
+    for batch in ("ordinary", "uneven", "sparse")
+    if (detector, method) not in {("fcos", "pointrend"), ("fcos", "bcnet fcn all")}
+]
+
+
+def batch_of(name: str) -> list[dict[str, Any]]:
+    """Four pictures of one size, since smaller ones are padded to the largest of their process.
+
+    Ordinary: of 3, 1, 2 and 5 objects. Uneven: 4, none, 3 without an occluder, and one of two pixels, in which no
+    location of FCOS lies. Sparse: no object but one, in which a single location lies.
+    """
+    numbers = {"ordinary": (3, 1, 2, 5), "uneven": (4, 0, 3, 1), "sparse": (1, 0, 0, 0)}[name]
+    batch = [item(seed, 96, 128, number) for seed, number in enumerate(numbers)]
+    if name == "uneven":
+        unoccluded, small = batch[2]["instances"], batch[3]["instances"]
+        unoccluded.gt_occluder_masks = BitMasks(torch.zeros_like(unoccluded.gt_occluder_masks.tensor))
+        put_square(small, 53, 55)
+    if name == "sparse":
+        put_square(batch[0]["instances"], 42, 48)
+    return batch
+
+
+def put_square(objects: Any, start: int, end: int) -> None:
+    """Make the only object a square, the left half of which is occluded."""
+    for masks, right in ((objects.gt_masks, end), (objects.gt_occluder_masks, (start + end) // 2)):
+        masks.tensor.zero_()
+        masks.tensor[:, start:end, start:right] = True
+    objects.gt_boxes = Boxes(torch.tensor([[start, start, end, end]]))
+
+
+def model_of(detector: str, method: str) -> GeneralizedRCNN:
+    """Equal in every process. Of the backbone, only the first convolution learns: what reaches it passed the others."""
+    torch.manual_seed(0)
+    variant = Variant(detector=detector, backbone="efficientnet_lite0", **METHODS[method])
+    sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": 64 if detector == "fcos" else 32})
+    model = build(variant, sizes, Predict(short_side=96, max_side=128), 3).train()
+    model.get_submodule("backbone.bottom_up.body.conv_stem").requires_grad_(True)
+    for module in model.modules():
+        if isinstance(module, NonLocalBlock):
+            nn.init.constant_(module.norm.weight, 0.5)  # at zero, as it starts, the block does nothing
+    return model
+
+
+def prepare() -> None:
+    """Draw what depends on the picture only, and let detectron2 take float64."""
+    torch.set_default_dtype(torch.float64)
+    torch.randperm = lambda count, device=None: torch.arange(count, device=device)
+    rand = torch.rand
+
+    def points(*size: int, generator: torch.Generator | None = None, **how: Any) -> Tensor:
+        if generator:  # of the pictures
+            return rand(*size, generator=generator, **how)
+        return rand(1, *size[1:], generator=torch.Generator().manual_seed(0), **how).repeat(size[0], 1, 1)
+
+    torch.rand = points  # every RoI's are the same
+    nms = proposal_utils.batched_nms
+    proposal_utils.batched_nms = lambda boxes, scores, *rest: nms(boxes, scores.float(), *rest)
+    point_features = sys.modules[PointRendHead.__base__.__module__.replace("mask_head", "point_features")]
+    sample = point_features.point_sample
+    point_features.point_sample = lambda values, at, **how: sample(values.to(at.dtype), at, **how)
+
+
+def tell(model: GeneralizedRCNN, world: int) -> None:
+    """Let a single process treat the RoIs of each share as a process does that has no others."""
+    counts: list[int] = []
+
+    def count(_: nn.Module, inputs: tuple[Tensor, list[Any]]) -> None:
+        rois = [len(picture) for picture in inputs[1]]
+        counts[:] = [sum(rois[i * len(rois) // world : (i + 1) * len(rois) // world]) for i in range(world)]
+
+    model.roi_heads.mask_head.register_forward_pre_hook(count)
+    for module in model.modules():
+        if isinstance(module, NonLocalBlock):
+            norm = module.norm.forward
+            module.norm.forward = lambda x, norm=norm: torch.cat([norm(part) for part in x.split(counts) if len(part)])
+    weights = bilayer.occluder_roi_weights
+    bilayer.occluder_roi_weights = lambda masks, rule: torch.cat([weights(part, rule) for part in masks.split(counts)])
+
+
+def learn(model: nn.Module, batch: list[dict[str, Any]]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+    """Losses and gradients by name."""
+    losses = losses_of(model, batch)
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
+    return {name: loss.detach() for name, loss in losses.items()}, gradients
+
+
+def alone(folder: Path, cases: list[tuple[str, str, str]]) -> None:
+    """Keep what one process learns on the whole batch."""
+    weights = bilayer.occluder_roi_weights
+    for case in cases:
+        for world in WORLDS if case[1] == TOLD else WORLDS[:1]:
+            model = model_of(*case[:2])
+            if case[1] == TOLD:
+                tell(model, world)
+            torch.save(learn(model, batch_of(case[2])), reference(folder, world, case))
+            bilayer.occluder_roi_weights = weights
+
+
+def reference(folder: Path, world: int, case: tuple[str, str, str]) -> Path:
+    return folder / f"{world if case[1] == TOLD else WORLDS[0]} {' '.join(case)}.pt"
+
+
+def together(folder: Path, cases: list[tuple[str, str, str]], rank: int, world: int) -> dict[str, Any]:
+    """What a process of several learns, beside that: each loss's mean over them, and how far gradients deviate."""
+    found = {}
+    for case in cases:
+        batch = batch_of(case[2])
+        share = batch[rank * len(batch) // world : (rank + 1) * len(batch) // world]
+        losses, gradients = learn(DistributedDataParallel(model_of(*case[:2])), share)
+        expected, expected_gradients = torch.load(reference(folder, world, case))
+        means = {}
+        for name, loss in losses.items():
+            distributed.all_reduce(loss)
+            means[name] = (float(loss / world), float(expected[name]))
+        apart = {name: deviation(gradients[name], whole) for name, whole in expected_gradients.items()}
+        found[" ".join(case)] = {"losses": means, "gradients": apart}
+    return found
+
+
+def deviation(own: Tensor | None, whole: Tensor | None) -> float | None:
+    """The largest difference over the largest value; None without a gradient, or with one that is no number."""
+    if own is None or whole is None or not torch.isfinite(own).all():
+        return None
+    return float((own - whole).abs().max() / whole.abs().max().clamp(min=1e-30))
+
+
+def work(rank: int, folder: Path) -> None:
+    """One of four processes: alone, then two groups of two, then all."""
+    prepare()
+    alone(folder, CASES[rank :: WORLDS[0]])
+    for world in WORLDS:
+        group, place = divmod(rank, world)
+        store = f"file://{folder}/{world}-{group}.store"
+        patience = timedelta(seconds=60)
+        distributed.init_process_group("gloo", store, patience, rank=place, world_size=world)
+        found = together(folder, CASES[group :: WORLDS[0] // world], place, world)
+        (folder / f"{world} {group} {place}.json").write_text(json.dumps(found))
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder:
+        # forked from here, where no gradient was computed yet: what is imported is so once
+        start_processes(work, (Path(folder),), nprocs=WORLDS[0], start_method="fork")
+        results = [(path.stem, json.loads(path.read_text())) for path in sorted(Path(folder).glob("*.json"))]
+    Path(sys.argv[1]).write_text(json.dumps(results))
