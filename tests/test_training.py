@@ -227,6 +227,6 @@ def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: 
 
 
 def test_two_processes_train_together(project: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "bcnet", "train", "bcnet"]
-    subprocess.run([*command, "--seed", "2"], cwd=project, env=environment(), check=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bcnet"]
+    subprocess.run([*command, "train", "bcnet", "--seed", "2"], cwd=project, env=environment(), check=True)
     load_model(project / "data/demo/models/bcnet/2/model.safetensors")

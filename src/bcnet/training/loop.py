@@ -22,6 +22,7 @@ from bcnet.data.loader import TrainingPictures
 from bcnet.files import InputError, atomic_output, sha256
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import build, losses_of, pick_device, save_model
+from bcnet.models.processes import mean_over_processes
 from bcnet.params import Params
 from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
@@ -159,20 +160,22 @@ def step(
     schedule: Schedule,
     iteration: int,
 ) -> dict[str, Tensor]:
-    """One iteration: losses, gradients, update. Returns the losses by name."""
+    """One iteration: losses, gradients, update. Returns the losses by name, of the whole batch in every process."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(schedule, iteration)
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cuda") if scaler.is_enabled() else nullcontext():
         losses = losses_of(model, batch)
-        total = torch.stack(list(losses.values())).sum()
+        values = torch.stack(list(losses.values()))
+        total = values.sum()
     scaler.scale(total).backward()
     if schedule.clip_gradients is not None:
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_gradients)
     scaler.step(optimizer)
     scaler.update()
-    return losses
+    # the log is the whole batch's, and a loss that is no number ends every process
+    return dict(zip(losses, mean_over_processes(values.detach()), strict=True))
 
 
 def log_line(log: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, float]:
