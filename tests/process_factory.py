@@ -73,7 +73,9 @@ def model_of(detector: str, method: str) -> GeneralizedRCNN:
     """Equal in every process. Of the backbone, only the first convolution learns: what reaches it passed the others."""
     torch.manual_seed(0)
     variant = Variant(detector=detector, backbone="efficientnet_lite0", **METHODS[method])
-    sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": 64 if detector == "fcos" else 32})
+    channels = 64 if detector == "fcos" else 32  # a GroupNorm of one channel a group takes away what biases do
+    few = {"proposals_train": 30}  # fewer than `rois`, so that the box head has not always the same number of RoIs
+    sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": channels, **few})
     model = build(variant, sizes, Predict(short_side=96, max_side=128), 3).train()
     model.get_submodule("backbone.bottom_up.body.conv_stem").requires_grad_(True)
     for module in model.modules():
