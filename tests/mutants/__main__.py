@@ -100,7 +100,9 @@ def generated(table: dict, count: int, seed: int) -> list[Mutant]:
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator, operator_names
 
-    modules = sorted(str(path.relative_to(PACKAGE)) for pattern in table["generate"]["modules"] for path in PACKAGE.glob(pattern))
+    modules = sorted(
+        str(path.relative_to(PACKAGE)) for pattern in table["generate"]["modules"] for path in PACKAGE.glob(pattern)
+    )
     found = []
     for module in modules:
         text = (PACKAGE / module).read_text()
