@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -21,17 +20,9 @@ from bcnet.evaluation.occlusion_metrics import MATCHED, object_table
 from bcnet.evaluation.outcomes import KINDS, Outcomes, outcomes
 from bcnet.evaluation.resampling import PRECISION, RECALL, Run, run_of
 
-SHARED = Path(__file__).parents[1].parent / "shared"
 CATEGORIES = (3, 7, 90)  # with gaps, as COCO's own
 EDGES = (0.0, 0.1, 0.3, 1.0)
 METRICS = (*PRECISION, *RECALL)
-
-
-def shared(name: str) -> Path:
-    """A folder of shared data, which may be absent."""
-    if not (SHARED / name).is_dir():
-        pytest.skip(f"no {name} beside the repository")
-    return SHARED / name
 
 
 def rle(box: tuple[int, int, int, int], size: tuple[int, int], hollow: bool = False) -> dict[str, Any]:
@@ -115,13 +106,13 @@ def boxes(predictions: list[dict]) -> list[dict]:
     return [{**{k: p[k] for k in keys}, "bbox": coco_mask.toBbox(p["segmentation"]).tolist()} for p in predictions]
 
 
-def coco_api(truth: dict, predictions: list[dict], iou_type: str) -> COCOeval:
-    """The COCO API's own evaluation, summarized."""
+def coco_api(truth: dict, predictions: list[dict], iou_type: str, kind: type[COCOeval] = COCOeval) -> COCOeval:
+    """The COCO API's own evaluation, summarized; `kind` may have other overlaps than its own."""
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth = COCO()
         ground_truth.dataset = copy.deepcopy(truth)
         ground_truth.createIndex()
-        evaluator = COCOeval(ground_truth, ground_truth.loadRes(copy.deepcopy(predictions)), iou_type)
+        evaluator = kind(ground_truth, ground_truth.loadRes(copy.deepcopy(predictions)), iou_type)
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()

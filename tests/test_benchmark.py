@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from evaluation_factory import EDGES, coco_api, evaluated, made, object_rows, shared
+from evaluation_factory import EDGES, coco_api, evaluated, made, object_rows
 from pycocotools import mask as coco_mask
 
 from bcnet.data.convert import convert
@@ -171,16 +171,3 @@ def test_bins_and_groups_by_plain_counting(seed):
         inside = [each for each in rows if (each["same_category"] if each["n_occluders"] else None) == kind]
         assert row["objects"] == len(inside)
         assert row["AR50"] == pytest.approx(np.mean([each["matched_50"] for each in inside]))
-
-
-def test_real_detections_of_another_framework(tmp_path):
-    folder = shared("coco-sample")
-    convert(folder / "annotations/instances_val2017.json", tmp_path / "truth.json", Convert(), jobs=1)
-    found = folder / "predictions_yolov8n_seg_val2017.json"
-    evaluate(tmp_path / "truth.json", found, tmp_path / "out.json", Evaluate())
-    metrics = json.loads((tmp_path / "out.json").read_text())
-    assert metrics["segm"]["AP"] == pytest.approx(0.3148380092786097, abs=1e-12)
-    assert metrics["boundary"]["AP"] == pytest.approx(0.18939583608677799, abs=1e-12)  # what vernier 0.5.4 gives
-    assert metrics["tide"]["AP50"] == pytest.approx(metrics["segm"]["AP50"], abs=1e-12)
-    by_cover = [row["AR"] for row in metrics["recall"]["box_cover"]]
-    assert by_cover == sorted(by_cover, reverse=True)

@@ -2,22 +2,16 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_factory import like_coco
 from PIL import Image
 
 from bcnet.data import coco
 from bcnet.data.masks import encode
 from bcnet.files import InputError
 
-SHARED = Path(__file__).parents[2] / "shared"
-REAL = [
-    "coco-sample/annotations/instances_train2017.json",
-    "coco-sample/annotations/instances_val2017.json",
-    "evaluator-fixture/instances_val2014_100.json",
-]
 NESTED: list = []
 for _ in range(900):
     NESTED = [NESTED]
@@ -49,12 +43,10 @@ def square_mask():
     return mask
 
 
-@pytest.mark.parametrize("file", REAL)
-def test_real_files_are_accepted_and_left_as_they_are(file):
-    path = SHARED / file
-    if not path.exists():
-        pytest.skip("no COCO data here")
-    assert coco.read(path) == json.loads(path.read_text())
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_like_cocos_own_is_accepted_and_left_as_it_is(tmp_path, seed):
+    data = like_coco(seed)
+    assert read(tmp_path, data) == data
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from evaluation_factory import boxes, coco_api, made, shared
+from evaluation_factory import boxes, coco_api, made
 
 from bcnet.cli import main
 from bcnet.data.masks import run_lengths
@@ -57,6 +57,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     assert list(metrics["segm"].values()) == pytest.approx(list(coco_api(truth, predictions, "segm").stats), abs=1e-12)
     by_box = coco_api(truth, boxes(predictions), "bbox").stats
     assert list(metrics["bbox"].values()) == pytest.approx(list(by_box), abs=1e-12)
+    assert metrics["tide"]["AP50"] == pytest.approx(metrics["segm"]["AP50"], abs=1e-12)
     provenance = metrics["provenance"]
     assert all(provenance[key] == about[key] for key in ("origin", "name", "label", "seed"))
     assert provenance["versions"] == {"torch": "2"}
@@ -252,12 +253,3 @@ def test_the_verb_ends_with_code_2_and_one_line(tmp_path, monkeypatch, capsys):
     arguments = ["--annotations", "none.json", "--predictions", "none.json", "--out", str(tmp_path / "out.json")]
     assert main(["evaluate", *arguments]) == 2
     assert capsys.readouterr().err == "bcnet evaluate: none.json: cannot be read: No such file or directory\n"
-
-
-def test_another_frameworks_predictions_of_real_pictures(tmp_path):
-    folder = shared("coco-sample")
-    files = folder / "annotations/instances_val2017.json", folder / "predictions_yolov8n_seg_val2017.json"
-    evaluate(*files, tmp_path / "out.json", SETTINGS)
-    metrics = json.loads((tmp_path / "out.json").read_text())
-    assert metrics["segm"]["AP"] == pytest.approx(0.3148380092786097, abs=1e-12)
-    assert metrics["provenance"]["objects"] == 846

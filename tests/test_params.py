@@ -87,6 +87,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         ),
         (("published: []", "compare_to: [bcnet, bcnet]"), ": tables.compare_to: ['bcnet', 'bcnet'] names one twice"),
         (("published: []", "draws: 0"), ": tables.draws: 0: input should be greater than or equal to 1"),
+        (("decay: cosine", "decay: cosine\n  steps: [70]"), "steps go with decay: steps, not with decay: cosine"),
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),

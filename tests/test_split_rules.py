@@ -2,20 +2,18 @@
 
 from itertools import combinations
 from math import isnan
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+from coco_factory import like_coco
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcnet.data import coco
 from bcnet.data.occlusion import occlusions
 from bcnet.data.split_rules import PAIRS, WORDS, image_value, image_values, in_words, overlapped_share
 from bcnet.params.data import PAIR_RULES, Convert, Split
 
-SAMPLE = Path(__file__).parents[2] / "shared" / "coco-sample"
 SIDE = 12  # of the drawn images
 
 
@@ -141,13 +139,10 @@ def test_every_image_has_its_value_in_file_order():
     assert isnan(values[1])
 
 
-@pytest.mark.parametrize("part", ["val", "train"])
-def test_box_iou_is_what_the_annotations_of_coco_say(part):
-    """The value of an image is the highest `max_box_iou` of its objects, to the last bit."""
-    path = SAMPLE / "annotations" / f"instances_{part}2017.json"
-    if not path.exists():
-        pytest.skip("needs ../shared/coco-sample")
-    data = coco.read(path)
+@pytest.mark.parametrize("objects", [1, 2, 8])
+def test_box_iou_is_what_the_converted_annotations_say(objects):
+    """The value of an image is the highest `max_box_iou` of its objects, to the last bit, also of fractions."""
+    data = like_coco(objects, images=40, objects=objects)
     for image, value in image_values(data, "box_iou").items():
         group = [one for one in data["annotations"] if one["image_id"] == image]
         boxes = [one | {"segmentation": [[0, 0, 1, 0, 1, 1]]} for one in group]  # masks do not matter for boxes

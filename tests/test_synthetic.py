@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_factory import like_coco, write_folder
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -23,7 +24,6 @@ from bcnet.params.data import Coco, Files, Part, Shapes, Synthetic
 from bcnet.params.models import Schedule
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT.parent / "shared/coco-sample"
 HEIGHT, WIDTH = 90, 120
 REACHES_ALL_SIDES = ((0, 0), (30, 0), (30, 12), (14, 12), (14, 26), (0, 26))  # an L: it fills its box's sides
 
@@ -264,9 +264,11 @@ def test_amodal_masks_and_depth_of_the_data_are_kept(tmp_path: Path) -> None:
     assert all(rows[row["id"]] == row for row in made(tmp_path, "train")["annotations"])
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="needs the COCO sample")
-def test_photographs(tmp_path: Path) -> None:
-    fetch(Coco(source="coco", folder=SAMPLE), "coco", tmp_path)
+def test_a_folder_like_cocos_own(tmp_path: Path) -> None:
+    """JPEGs of many sizes, one without colours; overlapping outlines of fractions, crowds."""
+    parts = {f"{part}2017": like_coco(seed, 10, 4, (240, 320)) for seed, part in enumerate(("train", "val"))}
+    write_folder(tmp_path / "own", **parts)
+    fetch(Coco(source="coco", folder=tmp_path / "own"), "coco", tmp_path)
     chosen = settings(pictures=8, min_pixels=1000, hidden=[0.1, 0.7])
     synthesize(chosen, "sod", tmp_path, jobs=2)
     check(tmp_path, chosen)
