@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from copies import copy_of
 from file_server import FileServer, meet, stall
 from PIL import Image
 
@@ -364,25 +365,36 @@ def test_one_thing_at_a_time(capsys):
 
 
 PROGRAM = """
-import json, sys
+import json, shutil, signal, sys
+from types import SimpleNamespace
 from bcnet.cli import main
-from bcnet.data import coco2017
+from bcnet.data import archive, coco2017
+
+def waits_in_its_middle(source, sink, length, pictures=[]):
+    pictures += ["images/train" in sink.name]
+    if sum(pictures) == int(sys.argv[2]):
+        sink.write(source.read(5000))
+        sink.flush()
+        signal.pause()
+    shutil.copyfileobj(source, sink, length)
+
 coco2017.FILES = json.loads(sys.argv[1])
-sys.exit(main(sys.argv[2:]))
+archive.shutil = SimpleNamespace(copyfileobj=waits_in_its_middle)
+sys.exit(main(["fetch", "coco"]))
 """
 
 
 def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     """kill -9 while pictures come in, and while they are unpacked; only what was lacking is asked for again."""
-    shutil.copytree(Path(__file__).parents[1] / "reference", tmp_path / "project/reference")
+    copy_of(Path(__file__).parents[1] / "reference", tmp_path / "project/reference")
     params = (Path(__file__).parents[1] / "presets/coco.yaml").read_text()
     address = 'url: "http://images.cocodataset.org"'
     assert address in params
     (tmp_path / "project/params.yaml").write_text(params.replace(address, f'url: "{server.url}"'))
     large = server.folder / "zips/train2017.zip"
     with zipfile.ZipFile(large, "w") as archive:
-        for number in range(3000):  # so that unpacking takes its time
-            archive.writestr(f"train2017/{number}.more", bytes(1000))
+        for number in range(300):
+            archive.writestr(f"train2017/{number}.more", bytes(10_000))
         for path in sorted((tmp_path / "user").glob("train2017/**/*.*")):
             archive.write(path, path.relative_to(tmp_path / "user"))
     md5 = hashlib.md5(large.read_bytes()).hexdigest()
@@ -390,12 +402,12 @@ def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     have = 2_000_000
     server.faults = {"train2017.zip": [stall(have)]}
 
-    def start():
-        command = [sys.executable, "-c", PROGRAM, json.dumps(files), "fetch", "coco"]
+    def start(waits_at=0):
+        command = [sys.executable, "-c", PROGRAM, json.dumps(files), str(waits_at)]
         return subprocess.Popen(command, cwd=tmp_path / "project", stderr=subprocess.PIPE)
 
     def kill_when(process, ready):
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 300
         while not ready():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < limit
@@ -411,7 +423,8 @@ def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     server.asked.clear()
 
     pictures = tmp_path / "project/data/coco/images/train"
-    kill_when(start(), lambda: pictures.exists() and len(os.listdir(pictures)) > 50)
+    kill_when(start(waits_at=60), lambda: pictures.exists() and len(os.listdir(pictures)) == 60)
+    assert len(list(pictures.glob("[0-9]*.more"))) == 59
     assert [asked[:2] for asked in server.asked] == [("/zips/train2017.zip", f"bytes={came_in}-")]
     assert not (pictures / "b.jpg").exists()
     assert not (tmp_path / "project/data/coco/images.tsv").exists()
@@ -420,7 +433,7 @@ def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     process = start()
     _, said = process.communicate()
     assert (process.returncode, server.asked) == (0, []), said
-    assert len(list(pictures.glob("[0-9]*.more"))) == 3000
+    assert len(list(pictures.glob("[0-9]*.more"))) == 300
     assert_coco(tmp_path / "project/data/coco")
 
 

@@ -4,13 +4,13 @@ import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas
 import pytest
+from copies import copy_of
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -21,9 +21,8 @@ GRAPH_FILES += ["reference"]
 def clone(folder: Path) -> Path:
     """The project's graph with parameters for a run of a minute: ten pictures of 64 pixels, eight iterations."""
     for name in GRAPH_FILES:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy_of(ROOT / name, folder / name)
     yaml = YAML()
     params = yaml.load(ROOT / "presets/demo.yaml")
     params["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 4}

@@ -3,10 +3,11 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from copies import copy_of
 
 from bcnet.data import coco, shapes
 from bcnet.data.convert import convert
@@ -19,7 +20,7 @@ def test_the_workflow_of_shards_makes_the_bytes_of_the_whole(tmp_path):
     folder = tmp_path / "data/coco"
     shapes.generate(Shapes(source="shapes", size=64, train=30, val=1), folder)
     (tmp_path / "params.yaml").write_text((ROOT / "presets/coco.yaml").read_text())
-    shutil.copytree(ROOT / "reference", tmp_path / "reference")
+    copy_of(ROOT / "reference", tmp_path / "reference")
     (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/scale.md").read_text(), re.DOTALL)
     (tmp_path / "shards.smk").write_text(text)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
