@@ -185,19 +185,20 @@ def fuzz(cases: int, seed: int) -> tuple[Counter[str], list[str]]:
         worker = multiprocessing.get_context("fork").Process(target=_work, args=(range(done, cases), seed, theirs))
         worker.start()
         theirs.close()
+        hangs = False
         try:
             ours.recv()
             while done < cases:
-                if not ours.poll(HANGS):
+                if hangs := not ours.poll(HANGS):
                     raise EOFError
                 number, kind, found = ours.recv()
                 kinds[kind] += 1
                 wrong += [f"case {number}: {each}" for each in found]
                 done += 1
         except EOFError:
-            worker.join(0.5)
-            how = "hangs" if worker.is_alive() else f"ended the process with {worker.exitcode}"
-            wrong.append(f"case {done}: {how}")
+            if not hangs:
+                worker.join()
+            wrong.append(f"case {done}: " + ("hangs" if hangs else f"ended the process with {worker.exitcode}"))
             done += 1
         worker.kill()
         worker.join()

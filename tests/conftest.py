@@ -13,7 +13,9 @@ import pytest
 import torch
 from page_factory import Page
 
-hypothesis.settings.register_profile("bcnet", deadline=None)  # what is compiled at its first use takes a second then
+hypothesis.settings.register_profile(  # what is compiled at its first use takes its time, and so does a busy machine
+    "bcnet", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("bcnet")
 
 

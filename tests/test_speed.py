@@ -68,7 +68,8 @@ def test_waiting_is_time_of_the_clock_and_not_of_the_processor(tmp_path: Path) -
     for what in (waits, works):
         parts = predict.in_chunks(IMAGES[:1], what, "", tmp_path / what.__name__, "CPU", tmp_path / "out.json")
         took[what] = parts[0].seconds[0], parts[0].processor_seconds[0]
-    assert took[waits][0] >= 0.2 > 0.1 > took[waits][1]
+    assert took[waits][0] >= 0.2
+    assert took[waits][1] < took[waits][0] - 0.1  # however long a busy machine made it wait
     assert min(took[works]) >= 0.2
 
 
