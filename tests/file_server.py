@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from threading import Event
@@ -11,6 +13,14 @@ from threading import Event
 from aiohttp import web
 
 Fault = Callable[["FileServer", web.Request, Callable[[web.Request], Awaitable]], Awaitable[web.StreamResponse]]
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """The address of a port at which nothing listens, and nothing can while this lasts."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 class FileServer:
@@ -201,7 +211,7 @@ def meet(count: int) -> list[Fault]:
 
     async def fault(server, request, handler):
         try:
-            await asyncio.wait_for(barrier.wait(), 5)
+            await asyncio.wait_for(barrier.wait(), 60)
         except (TimeoutError, asyncio.BrokenBarrierError) as error:
             raise web.HTTPForbidden from error
         return await handler(request)

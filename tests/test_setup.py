@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from file_server import nobody
 
 ROOT = Path(__file__).parents[1]
 SETUP_FILES = ["requirements.txt", "requirements-detectron2.txt", "constraints.txt", "bootstrap.py", "pyproject.toml"]
@@ -93,11 +94,11 @@ def test_package_index_out_of_reach(bootstrap: ModuleType, monkeypatch: pytest.M
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    with pytest.raises(
-        bootstrap.SetupError, match=r"index cannot be reached: set HTTPS_PROXY .* PIP_INDEX_URL"
-    ) as error:
-        bootstrap.check_index(sys.executable)
+    said = r"index cannot be reached: set HTTPS_PROXY .* PIP_INDEX_URL"
+    with nobody() as address:
+        monkeypatch.setenv("PIP_INDEX_URL", f"{address}/simple")
+        with pytest.raises(bootstrap.SetupError, match=said) as error:
+            bootstrap.check_index(sys.executable)
     assert "\n" not in str(error.value)
 
 
