@@ -148,3 +148,13 @@ def test_an_iou_of_exactly_a_half_is_enough_and_the_ignored_come_second():
     # Of another size than is asked for, the object that fits exactly is taken only where the other does not suffice.
     whole, half = (0, 0, 40, 40), (0, 0, 40, 20)  # medium and small
     assert_numbers(*pictures(([whole, half], [(0.9, whole)])), APs=0.1, APm=1)
+
+
+def test_of_mask_and_boundary_the_lower_iou_counts():
+    box = (20, 20, 9, 9)
+    truth, predictions = pictures(([box], [(0.9, box)]))
+    # A hole of 3 x 4: 69 of 81 pixels, but 69 of 72 where the boundary is three pixels wide.
+    predictions[0]["segmentation"] = rle(box, (SIDE, SIDE), hollow=True)
+    numbers = coco_numbers(run_on(truth, predictions, kind="boundary"))
+    assert_same(numbers, coco_api(truth, predictions, "segm", BoundaryEval).stats)
+    assert numbers["AP"] == pytest.approx(0.8, abs=EXACT)
