@@ -1,6 +1,8 @@
 """params.yaml: what is legal runs, what is not ends in one line that says what would be."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,22 @@ def test_preset_keeps_edits_that_git_does_not_hold(project: Path, capsys: pytest
     subprocess.run(["git", "add", "."], check=True)
     subprocess.run(["git", "commit", "-qm", "mine"], check=True)
     assert main(["preset", "other"]) == 0
+
+
+def test_a_preset_does_not_depend_on_the_locale(project: Path) -> None:
+    def put() -> subprocess.CompletedProcess:
+        ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        command = [sys.executable, "-m", "bcnet", "preset", "demo"]
+        return subprocess.run(command, env=os.environ | ascii_only, capture_output=True, text=True)
+
+    written = "# \N{MULTIPLICATION SIGN}\n" + DEMO
+    (project / "presets/demo.yaml").write_text(written, "utf-8")
+    for _ in range(2):  # the second finds its own text
+        assert put().returncode == 0
+        assert (project / "params.yaml").read_text("utf-8") == as_params(project / "presets/demo.yaml")
+    (project / "params.yaml").write_bytes(written.encode("latin-1"))
+    assert (result := put()).returncode == 2
+    assert "params.yaml: has edits that git does not hold" in result.stderr
 
 
 def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,17 +23,17 @@ def put_preset(name: str) -> None:
     if params.PARAMS.exists() and not _held(params.PARAMS, [PRESETS / f"{other}.yaml" for other in names]):
         raise InputError(f"{params.PARAMS}: has edits that git does not hold: commit them or move the file away first")
     with atomic_output(params.PARAMS) as temporary:
-        temporary.write_text(as_params(source))
+        temporary.write_text(as_params(source), "utf-8")
 
 
 def as_params(preset: Path) -> str:
     """A preset's text as it reads one folder up: the path of the schema, which editors follow, is another there."""
-    return preset.read_text().replace("$schema=../workflow", "$schema=workflow", 1)
+    return preset.read_text("utf-8").replace("$schema=../workflow", "$schema=workflow", 1)
 
 
 def _held(path: Path, presets: list[Path]) -> bool:
     """Whether the file's content is a preset's, or an object in git's store (so that it can be had back)."""
-    if path.read_text() in [as_params(preset) for preset in presets]:
+    if path.read_bytes() in [as_params(preset).encode() for preset in presets]:
         return True
     name = subprocess.run(["git", "hash-object", path], capture_output=True, text=True)
     stored = subprocess.run(["git", "cat-file", "-e", name.stdout.strip()], capture_output=True)
