@@ -35,23 +35,40 @@ def overlaps(model: nn.Module, batch: dict) -> list[float]:
     return ((found & truth).sum((1, 2)) / (found | truth).sum((1, 2))).tolist()
 
 
+def visible() -> dict:
+    """The picture of `item`, in which the two objects are seen: one red, one green, among noise."""
+    picture = item()
+    for mask, colour in zip(picture["instances"].gt_masks.tensor, ((200, 40, 40), (40, 200, 40)), strict=True):
+        picture["image"][:, mask] = torch.tensor(colour, dtype=torch.uint8)[:, None]
+    return picture
+
+
 def test_it_learns_the_masks_of_a_picture(tmp_path: Path) -> None:
+    """With a rate that falls to nothing, so that the end is no swing of the curve.
+
+    Over six to eight seeds each on one and two threads, with PyTorch's and oneDNN's code for SSE 4.1, AVX2 and AVX-512
+    and with weights that were disturbed by a millionth, IoU is .958 to .993 of the occluded object and .969 to .996 of
+    the whole one. With targets that are shifted by three pixels it is .81 to .82 and .91.
+    """
+    steps, picture = 100, visible()
     torch.use_deterministic_algorithms(True)  # as training does on a CPU
     try:
         learner = model().train()
         write_weights("efficientnet_lite0", tmp_path / "w.safetensors", tmp_path)
         load_backbone(learner, tmp_path / "w.safetensors")
-        optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
-        assert min(overlaps(learner, item())) < 0.4
-        for _ in range(30):
+        optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        assert min(overlaps(learner, picture)) < 0.6
+        for _ in range(steps):
             optimizer.zero_grad()
-            torch.stack(list(losses_of(learner, [item()]).values())).sum().backward()
+            torch.stack(list(losses_of(learner, [picture]).values())).sum().backward()
             optimizer.step()
-        occluded, whole = overlaps(learner, item())
+            falling.step()
+        occluded, whole = overlaps(learner, picture)
     finally:
         torch.use_deterministic_algorithms(False)
-    assert whole > 0.9
-    assert occluded > 0.6
+    assert whole > 0.94
+    assert occluded > 0.88
 
 
 def test_a_batch_without_an_object_has_mask_losses_of_zero() -> None:
