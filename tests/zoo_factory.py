@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,22 +64,22 @@ SOFTER = {  # or the first losses are far from those of a training, and its upda
 }
 
 
-def weight(name: str, shape: torch.Size) -> Tensor:
-    """A tensor that its name determines, with which signals neither vanish nor explode."""
+def weight(name: str, shape: torch.Size, factor: float) -> Tensor:
+    """A tensor that its name determines, with which signals neither vanish nor explode, times a factor if no vector."""
     normal = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
     if name.endswith("running_var"):
         return 1 + 0.1 * normal.abs()
     if name.endswith("running_mean"):
         return 0.05 * normal
     if len(shape) >= 2:
-        return normal / math.sqrt(math.prod(shape[1:])) * SOFTER.get(name, 1)
+        return normal / math.sqrt(math.prod(shape[1:])) * factor
     return 1 + 0.05 * normal if name.endswith("weight") else 0.02 * normal
 
 
-def fill(model: nn.Module) -> None:
+def fill(model: nn.Module, softer: Mapping[str, float] = SOFTER) -> None:
     """Give every tensor of the model the value that belongs to its name."""
     for name, tensor in model.state_dict().items():  # which share their memory with the model
-        tensor.copy_(weight(name, tensor.shape))
+        tensor.copy_(weight(name, tensor.shape, softer.get(name, 1.0)))
 
 
 def our_model(mask_head: str) -> GeneralizedRCNN:
