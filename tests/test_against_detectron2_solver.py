@@ -43,7 +43,7 @@ def solver(schedule: Schedule) -> CfgNode:
     """detectron2's configuration of that schedule; what a schedule does not say is as detectron2 has it."""
     cfg = get_cfg()
     cfg.SOLVER.BASE_LR, cfg.SOLVER.MOMENTUM = schedule.lr, schedule.momentum
-    cfg.SOLVER.WEIGHT_DECAY = schedule.weight_decay  # WEIGHT_DECAY_NORM is 0.0 there
+    cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = schedule.weight_decay, schedule.weight_decay_norm
     cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.WARMUP_FACTOR = schedule.warmup, schedule.warmup_factor
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.iterations, schedule.steps
     return cfg
@@ -133,9 +133,9 @@ def their_states(schedule: Schedule) -> list[State]:
     return recorder.states
 
 
-@pytest.mark.parametrize("clip", [None, 0.5])
-def test_every_update_is_detectron2s_bit_for_bit(clip: float | None) -> None:
-    schedule = SHORT.model_copy(update={"clip_gradients": clip})
+@pytest.mark.parametrize("change", [{}, {"clip_gradients": 0.5}, {"weight_decay_norm": 0.02}])
+def test_every_update_is_detectron2s_bit_for_bit(change: dict[str, float]) -> None:
+    schedule = SHORT.model_copy(update=change)
     ours, theirs = our_states(schedule), their_states(schedule)
     assert len(theirs) == DONE
     before = state_of(network())
