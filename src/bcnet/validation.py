@@ -18,7 +18,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     legal = _legal_keys(location[:-1], root) if error["type"] == "extra_forbidden" else []
     if location[:1] == ["datasets"] and len(location) > 2:
         del location[2]  # pydantic names the member of the union there, the file does not
-    key = ".".join(str(part) for part in location if part != "[key]")
+    parts = [str(part) for part in location if part != "[key]"]
+    key = ".".join(part if part.isprintable() else repr(part) for part in parts)  # one may hold a new line
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":

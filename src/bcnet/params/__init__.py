@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bcnet.files import InputError
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
@@ -37,7 +37,7 @@ class Params(Section):
     model: Model
     predict: Predict
     evaluate: Evaluate
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**20, strict=True)], ...] = Field(min_length=1)  # DVC takes the text
     variants: dict[Name, Variant] = Field(min_length=1)
     imported: dict[Name, Imported]
     predictions: dict[Name, Brought]
@@ -156,6 +156,8 @@ def load(path: Path = PARAMS) -> Params:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except (YAMLError, ValueError, RecursionError) as error:  # bytes that are no text, dates that are none, [[[[…
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
