@@ -26,6 +26,8 @@ STUB = """#!{python}
 import hashlib, json, os, sys
 from pathlib import Path
 
+if sys.argv[1] == "params":
+    sys.exit()
 if sys.argv[1] == "sync":
     os.execv(sys.executable, [sys.executable, "-m", "bcnet", "sync"])
 stage = json.loads(Path({graph!r}).read_text())[" ".join(["bcnet", *sys.argv[1:]])]
@@ -98,11 +100,11 @@ class Project:
         return result.stdout + result.stderr
 
     def dvc_stages(self) -> dict[str, dict]:
-        """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml."""
+        """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml; the check left out."""
         with Repo(str(self.folder)) as repo:
             return {
                 stage.name: {
-                    "command": stage.cmd,
+                    "command": stage.cmd[-1],
                     "inputs": sorted(dep.def_path for dep in stage.deps if dep.def_path != "params.yaml"),
                     "outputs": sorted(out.def_path for out in stage.outs),
                     "params": {
@@ -194,6 +196,14 @@ def test_both_tools_resolve_the_same_graph(preset: str, changes: dict, tmp_path:
     assert jobs.keys() == stages.keys()
     for name, stage in stages.items():
         assert jobs[name] == stage
+
+
+def test_every_stage_checks_the_parameters_before_it_uses_a_name_of_them() -> None:
+    """DVC runs the commands of a list one by one, and stops at one that fails."""
+    for stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values():
+        check, command = stage.get("do", stage)["cmd"]
+        assert check == "bcnet params"
+        assert command.startswith("bcnet ")
 
 
 def test_the_graph_has_one_stage_for_each_variant_seed_and_split(project: Project) -> None:

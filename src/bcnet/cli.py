@@ -33,6 +33,7 @@ def shard(text: str) -> tuple[int, int]:
 JOBS = ("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}
 SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
 VERBS = {
+    "params": Verb(verbs.params, "see that params.yaml is legal; says nothing when it is", "bcnet params"),
     "fetch": Verb(
         verbs.fetch,
         "get a dataset (or brought predictions) ready under data/",

@@ -4,12 +4,23 @@ That function's module is imported here and not above, so that no verb waits for
 """
 
 import argparse
+import os
+import re
 from pathlib import Path
 
 from bcnet import params as parameters
-from bcnet.files import InputError
+from bcnet.files import InputError, shown
 
 DATA, REPORTS = Path("data"), Path("reports")
+STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
+
+
+def params(args: argparse.Namespace) -> None:
+    """What dvc.yaml runs before each command that it puts together from names in params.yaml."""
+    parameters.load()
+    # DVC read the file earlier than this did: it may have been another one. Names of stages are made of names in it.
+    if not STAGE.fullmatch(stage := os.environ.get("DVC_STAGE", "")):
+        raise InputError(f"DVC_STAGE: {shown(stage)}: not made of legal names; has {parameters.PARAMS} just changed?")
 
 
 def fetch(args: argparse.Namespace) -> None:
