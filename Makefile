@@ -5,7 +5,7 @@ DETECTRON2 ?= $(or $(patsubst .venv/.setup-%,%,$(wildcard .venv/.setup-*)),wheel
 SETUP := .venv/.setup-$(DETECTRON2)
 BIN := .venv/bin
 
-.PHONY: help setup demo test clean
+.PHONY: help setup demo test coverage mutants clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -28,6 +28,13 @@ test: setup ## lint, formats, types, tests
 	$(BIN)/snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+
+coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --cov --cov-report html --cov-report term
+
+mutants: setup ## faults put into the code, one at a time, and which test notices each: an hour or two
+	@$(BIN)/pip install --quiet -r requirements-mutants.txt -c constraints.txt
+	$(BIN)/python -m tests.mutants
 
 clean: ## remove caches and logs; data, models, reports and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis logs
