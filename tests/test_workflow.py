@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ class Project:
     """A fresh clone in `folder`, with its own environment, in which both tools can be run."""
 
     def __init__(self, folder: Path, preset: str = "demo") -> None:
-        self.folder, self.graph = folder / "clone", folder / "graph.json"
+        self.folder, self.graph, self.said = folder / "clone", folder / "graph.json", ""
         for name in GRAPH_FILES:
             source, target = ROOT / name, self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,10 +164,22 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone in which DVC, and nothing else, has run."""
+    """A clone in which DVC has run, and after it Snakemake, whose words are kept."""
     project = Project(tmp_path_factory.mktemp("dvc"))
     project.run("dvc", "repro")
+    project.said = project.run("snakemake")
+    project.run("bcnet", "sync")
     return project
+
+
+@contextmanager
+def other_params(*projects: Project) -> Iterator[None]:
+    """Whatever is changed in their params.yaml is changed back: tests share them and run in any order."""
+    texts = {project: (project.folder / "params.yaml").read_text() for project in projects}
+    yield
+    for project, text in texts.items():
+        (project.folder / "params.yaml").write_text(text)
+        project.change_params()
 
 
 @pytest.fixture
@@ -255,9 +269,8 @@ def test_after_snakemake_dvc_has_nothing_to_do(by_snakemake: Project) -> None:
 
 
 def test_after_dvc_snakemake_has_nothing_to_do(by_dvc: Project) -> None:
-    output = by_dvc.run("snakemake")
-    assert "Nothing to be done" in output
-    assert "it will notice changed parameters only after `bcnet sync`" in output
+    assert "Nothing to be done" in by_dvc.said
+    assert "it will notice changed parameters only after `bcnet sync`" in by_dvc.said
 
 
 def test_both_tools_write_the_same_bytes(by_snakemake: Project, by_dvc: Project) -> None:
@@ -268,11 +281,11 @@ def test_both_tools_write_the_same_bytes(by_snakemake: Project, by_dvc: Project)
 
 
 def test_sync_makes_both_plan_what_follows_from_a_changed_variant(by_snakemake: Project, by_dvc: Project) -> None:
-    by_dvc.run("bcnet", "sync")
-    for project in (by_snakemake, by_dvc):
-        assert project.snakemake_plan() == project.dvc_plan() == set()
-        project.change_params(variants__bcnet__schedule={"lr": 0.002})
-        assert project.snakemake_plan() == project.dvc_plan() == AFTER_BCNET
+    with other_params(by_snakemake, by_dvc):
+        for project in (by_snakemake, by_dvc):
+            assert project.snakemake_plan() == project.dvc_plan() == set()
+            project.change_params(variants__bcnet__schedule={"lr": 0.002})
+            assert project.snakemake_plan() == project.dvc_plan() == AFTER_BCNET
 
 
 def test_each_tool_takes_over_what_the_other_has_rerun(by_snakemake: Project, by_dvc: Project) -> None:
@@ -286,9 +299,10 @@ def test_each_tool_takes_over_what_the_other_has_rerun(by_snakemake: Project, by
 
 
 def test_sync_vouches_for_nothing_that_is_stale_in_both_tools(by_dvc: Project) -> None:
-    by_dvc.change_params(evaluate__cover_bins=[0, 0.5, 1])
     record = (by_dvc.folder / "dvc.lock").read_bytes()
-    line = by_dvc.run("bcnet", "sync", exit_code=2)
+    with other_params(by_dvc):
+        by_dvc.change_params(evaluate__cover_bins=[0, 0.5, 1])
+        line = by_dvc.run("bcnet", "sync", exit_code=2)
     assert line.startswith("bcnet sync: neither tool is up to date. Snakemake has not run: ")
     assert "evaluate" in line
     assert line.count("\n") == 1
