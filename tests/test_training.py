@@ -1,12 +1,10 @@
 """Training: schedules, order, and that a killed training ends as an undisturbed one."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from ruamel.yaml import YAML
+from training_factory import environment, make_project, run
 
 from bcnet import params
 from bcnet.cli import main
@@ -24,7 +23,6 @@ from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
 from bcnet.training.sampler import BatchKeys, batch_indices
 from bcnet.training.schedule import learning_rate
 
-ROOT = Path(__file__).parents[1]
 RELEASED = {"batch": 16, "lr": 0.01, "warmup": 1000, "warmup_factor": 0.001, "short_side": [600], "max_side": 900}
 
 
@@ -80,36 +78,8 @@ def test_a_spoilt_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Captu
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny made data, ready to be trained on: eight pictures of 64 pixels, twelve iterations."""
     folder = tmp_path_factory.mktemp("project")
-    yaml = YAML()
-    content = yaml.load(ROOT / "presets/demo.yaml")
-    content["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 3}
-    content["schedule"] |= {"iterations": 12, "batch": 2, "warmup": 2, "checkpoint_every": 2}
-    content["schedule"] |= {"short_side": [64], "max_side": 64}
-    content["predict"] |= {"short_side": 64, "max_side": 64, "score_threshold": 0.0}  # hardly trained, it is never sure
-    content["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
-    sgd = {"optimizer": "sgd", "lr": 0.01, "decay": "steps", "steps": [4], "short_side": [48, 64]}
-    content["variants"]["mask-rcnn"]["schedule"] = sgd
-    yaml.dump(content, folder / "params.yaml")
-    for command in (
-        "fetch demo",
-        "convert --annotations data/demo/annotations/instances_train.json --out data/demo/bilayer/train.json --jobs 1",
-        "weights efficientnet_lite0 --out data/demo/weights/bcnet.safetensors",
-        "weights efficientnet_lite0 --out data/demo/weights/mask-rcnn.safetensors",
-    ):
-        run(folder, command)
+    make_project(folder)
     return folder
-
-
-def run(folder: Path, command: str) -> str:
-    """What a verb says on stderr, in a process of its own, in that folder."""
-    command_line = [sys.executable, "-m", "bcnet", *command.split()]
-    result = subprocess.run(command_line, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stderr
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def outputs(folder: Path, variant: str = "bcnet") -> list[bytes]:
@@ -122,17 +92,25 @@ def checkpoints(folder: Path) -> set[Path]:
     return set(folder.glob("data/checkpoints/*/[0-9]*.pt"))
 
 
-def kill_after_a_checkpoint(folder: Path) -> None:
-    """Start a training and end it with SIGKILL as soon as it has written a checkpoint that was not there."""
-    before = checkpoints(folder)
-    process = subprocess.Popen([sys.executable, "-m", "bcnet", "train", "bcnet"], cwd=folder, env=environment())
-    deadline = time.monotonic() + 120
-    while checkpoints(folder) <= before:
-        assert process.poll() is None, "it ended before a checkpoint was seen"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+DIES = """
+import os, signal, sys
+from bcnet import cli
+from bcnet.training import {module}
+original = {module}.{function}
+def dies(*arguments, **keywords):
+    if {condition}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **keywords)
+{module}.{function} = dies
+cli.main(["train", "bcnet"])
+"""
+
+
+def killed(folder: Path, module: str, function: str, condition: str) -> None:
+    """Train until that function of the training is called so, and die there by SIGKILL."""
+    code = DIES.format(module=module, function=function, condition=condition)
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment())
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
@@ -140,11 +118,12 @@ def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     undisturbed = outputs(project)
     for path in checkpoints(project):
         path.unlink()
-    kill_after_a_checkpoint(project)
-    kill_after_a_checkpoint(project)
-    left = max(int(path.stem) for path in checkpoints(project))
-    assert 0 < left < 12  # or the last run has nothing to go on with
-    assert f"going on from iteration {left}\n" in run(project, "train bcnet")
+    killed(project, "loop", "step", "arguments[-1] == 5")  # between two checkpoints
+    assert max(int(path.stem) for path in checkpoints(project)) == 4
+    killed(project, "checkpoint", "os.fsync", "True")  # while one is written
+    assert max(int(path.stem) for path in checkpoints(project)) == 4
+    killed(project, "loop", "step", "arguments[-1] == 8")  # right after one
+    assert "going on from iteration 8\n" in run(project, "train bcnet")
     assert outputs(project) == undisturbed
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
     assert [line["iteration"] for line in lines] == [12]
@@ -220,7 +199,6 @@ def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: 
     monkeypatch.chdir(project)
     monkeypatch.setattr(loop, "losses_of", lambda model, batch: {"loss": next(model.parameters()).sum() * float("nan")})
     monkeypatch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
-    (project / "data/demo/models/bcnet").exists()
     with pytest.raises(InputError, match="bcnet: loss is nan at iteration 12"):
         loop.train(params.load(), "bcnet", 1, Path("data"))
     assert not (project / "data/demo/models/bcnet/1").exists()

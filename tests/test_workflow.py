@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from copies import copy_of
 from dvc.repo import Repo
 from networkx import descendants
 from ruamel.yaml import YAML
@@ -52,9 +53,9 @@ class Project:
         for name in GRAPH_FILES:
             source, target = ROOT / name, self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+            copy_of(source, target)
         (self.folder / "mine.json").write_text("[]")
-        shutil.copy(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
+        copy_of(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
         self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
         self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
         subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
