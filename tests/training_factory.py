@@ -60,10 +60,15 @@ class Seen:
     losses: list[dict[str, float]] = field(default_factory=list)
     rates: list[list[float]] = field(default_factory=list)  # of the optimizer's groups, as the update used them
     gradient_norms: list[float] = field(default_factory=list)  # likewise
+    moves: list[float] = field(default_factory=list)  # how far the update moved all weights together
     draws: list[float] = field(default_factory=list)  # the first random number of the iteration
     start: dict[str, torch.Tensor] = field(default_factory=dict)  # the model's tensors before the first iteration
     end: dict[str, torch.Tensor] = field(default_factory=dict)
     deterministic: set[bool] = field(default_factory=set)
+
+
+def total_norm(tensors: list[torch.Tensor]) -> float:
+    return float(torch.stack([tensor.norm() for tensor in tensors]).norm())
 
 
 @contextmanager
@@ -98,12 +103,13 @@ def watch(patch: pytest.MonkeyPatch, folder: Path, name: str, seed: int = 0, **c
         update = optimizer.step
 
         def updates(*args: Any, **kwargs: Any) -> Any:
-            gradients = [
-                p.grad.norm() for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-            ]
-            seen.gradient_norms.append(float(torch.stack(gradients).norm()))
+            weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            seen.gradient_norms.append(total_norm([p.grad for p in weights]))
             seen.rates.append([group["lr"] for group in optimizer.param_groups])
-            return update(*args, **kwargs)
+            before = [p.detach().clone() for p in weights]
+            result = update(*args, **kwargs)
+            seen.moves.append(total_norm([p.detach() - old for p, old in zip(weights, before, strict=True)]))
+            return result
 
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(optimizer, "step", updates)
