@@ -114,6 +114,9 @@ def test_nothing_is_beyond_the_border(drawn):
         left, top, wide, high = (float(box.get(key)) for key in ("x", "y", "width", "height"))
         assert box.find(f"{SVG}svg").get("viewBox") == f"0 0 {wide:g} {high:g}"
         assert left + wide <= width
+        for line in root.findall(f"{SVG}text"):  # in any font
+            assert float(line.get("x")) + float(line.get("textLength")) <= width
+            assert line.get("lengthAdjust") == "spacingAndGlyphs"
         places = [float(line.get("y")) for line in root.findall(f"{SVG}text")]
         assert places == sorted(places)
         legend = len(root.findall(f"{SVG}text/{SVG}tspan"))

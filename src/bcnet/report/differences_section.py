@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bcnet.files import InputError
 from bcnet.report.differences import KEYS, NUMBERS
-from bcnet.report.figures import Interval, Look, intervals
+from bcnet.report.figures import Interval, Look, cut, intervals
 from bcnet.report.grid import Cell, Grid, Group, Line, Row, named, read_table, reasons, splits
 from bcnet.report.methods import Method
 from bcnet.report.occlusion_section import bin_name, head
@@ -17,6 +17,7 @@ from bcnet.report.occlusion_section import bin_name, head
 COLUMNS = {*KEYS, *NUMBERS, "why"}
 MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
 INTERVAL = ("difference", "low", "high")
+NAME = 140  # room for a baseline's name below a chart
 PAIR = ("origin", "label", "baseline_origin", "baseline")
 Looks = Mapping[Method, Look]
 
@@ -60,7 +61,7 @@ def section(path: Path, looks: Looks) -> list[Against]:
     parts = []
     for origin, baseline in dict.fromkeys((row["baseline_origin"], row["baseline"]) for row in rows):
         mine = [row for row in rows if (row["baseline_origin"], row["baseline"]) == (origin, baseline)]
-        x = f"{mine[0]['metric']} minus that of {baseline} (points)"
+        x = f"{mine[0]['metric']} minus that of {cut(baseline, NAME)} (points)"
         kinds = [[row for row in mine if row["measure"] in MAIN], [row for row in mine if row["measure"] not in MAIN]]
         labels = (f"differences to {baseline}", f"differences to {baseline}, other measures of occlusion")
         grids = [grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]

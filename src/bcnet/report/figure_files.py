@@ -1,7 +1,6 @@
 """The page's charts as files: each with a title and its methods' legend, which on the page stand beside it."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from markupsafe import Markup
 from bcnet.files import atomic_output
 from bcnet.report.ablations_section import Ablations
 from bcnet.report.differences_section import Against
-from bcnet.report.figures import Look
+from bcnet.report.figures import Look, fitted, text_width
 from bcnet.report.methods import Method
 from bcnet.report.occlusion_section import Occlusion
 from bcnet.report.size_section import SPLIT, Costs
@@ -82,14 +81,13 @@ def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look
     assert found, "figures._svg keeps the viewBox"
     width, height = float(found[1]), float(found[2])
     lines = (dataset, *figure.notes)
-    names = [method.label for method in figure.methods]
-    longest = max(
-        _width(figure.title, TITLE), *(_width(line, SMALL) for line in lines), *(_width(n, SMALL) for n in names)
-    )
+    small = (*lines, *(f"{looks[method].symbol} {method.label}" for method in figure.methods))
+    longest = max(text_width(figure.title, TITLE, "bold"), *(text_width(line, SMALL) for line in small))
     text = environment.get_template("figure.svg.j2").render(
         figure=figure,
         lines=lines,
         looks=looks,
+        fitted=lambda text, size, weight="normal": fitted(text_width(text, size, weight)),
         chart_width=width,
         chart_height=height,
         width=2 * MARGIN + max(width, longest),
@@ -99,11 +97,6 @@ def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look
         step=SPACING * SMALL,
     )
     return NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _width(text: str, size: int) -> float:
-    """Room for a line with a symbol before it: letters are at most 0.7 of their size wide on average, wide ones 1."""
-    return size * (2 + sum(1.0 if unicodedata.east_asian_width(letter) in "FW" else 0.7 for letter in text))
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -1,17 +1,19 @@
 """What the report draws: one look a method, line charts, and masks as outlines."""
 
 import base64
+import html
 import io
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from unicodedata import east_asian_width
 
 import matplotlib.style
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
@@ -21,11 +23,14 @@ from skimage.measure import approximate_polygon, find_contours
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"))  # matplotlib's name, the same in text
 DASHES = ("-", "--", ":", "-.")
+FONT, SIZE = "DejaVu Sans", 9  # of text; the size in units of a chart
+ROOM = 181  # that a label may take beside a chart, in these units
 STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.size": 9,
+    "font.family": FONT,
+    "font.size": SIZE,
     "grid.alpha": 0.15,
     "grid.color": "#000000",
     "lines.linewidth": 1.6,
@@ -34,7 +39,7 @@ STYLE = {
     "text.parse_math": False,
 }
 BAND = 0.18  # opacity of a band
-LONG = 32  # letters of a label that leave a chart room enough
+TEXT = re.compile(r'<text (?=style="font-size: ([\d.]+)px)([^>]*)>([^<]+)</text>')
 INK = re.compile("(stroke|fill): #000000")
 NOT_FOR_A_PAGE = re.compile(r'^.*?(?=<svg)|<style.*?</style>|(?<=<g) id="[^"]*"|(?<=<svg)[^>]*(?= viewBox)', re.DOTALL)
 
@@ -166,7 +171,7 @@ def intervals(name: str, bars: Sequence[Interval], x: str) -> Markup:
         for place, bar in enumerate(bars):
             axes.plot([bar.low, bar.high], [place, place], color=bar.look.colour)
             axes.plot(bar.value, place, color=bar.look.colour, marker=bar.look.marker)
-        axes.set_yticks(range(len(bars)), [_cut(bar.label) for bar in bars])
+        axes.set_yticks(range(len(bars)), [cut(bar.label) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
@@ -174,10 +179,13 @@ def intervals(name: str, bars: Sequence[Interval], x: str) -> Markup:
         return _svg(figure)
 
 
-def _cut(label: str) -> str:
-    """A label without what is too long for a chart; a wide letter, as of Chinese, takes the room of two."""
-    ends = np.cumsum([2 if east_asian_width(letter) in "FW" else 1 for letter in label])
-    return label if not label or ends[-1] <= LONG else label[: int(np.searchsorted(ends, LONG))] + "…"
+def cut(label: str, room: float = ROOM, size: float = SIZE) -> str:
+    """A label without what is too long for the room that it has, at a font size."""
+    if text_width(label, size) <= room:
+        return label
+    while label and text_width(label + "…", size) > room:
+        label = label[:-1]
+    return label + "…"
 
 
 def _svg(figure: Figure) -> Markup:
@@ -186,9 +194,41 @@ def _svg(figure: Figure) -> Markup:
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # that its font lacks: texts stay texts, a browser has other fonts
+        _keep_inside(figure)
         figure.savefig(file, format="svg", transparent=True, metadata=metadata)
     svg = INK.sub(r"\1: currentColor", NOT_FOR_A_PAGE.sub("", file.getvalue()))
+    svg = TEXT.sub(_as_wide_as_here, svg)
     return Markup(svg.replace("<svg", '<svg aria-hidden="true"', 1))  # matplotlib escapes its texts
+
+
+def _keep_inside(figure: Figure) -> None:
+    """Move the name of the x axis to the left by what it would stand out to the right, being longer than the axis."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        name = axes.xaxis.label
+        beyond = name.get_window_extent().x1 - figure.bbox.x1
+        if beyond > 0:
+            name.set_x(name.get_position()[0] - beyond / axes.bbox.width)
+
+
+def _as_wide_as_here(text: re.Match[str]) -> str:
+    """A text that takes the room that the drawing has for it, whatever font the reader has."""
+    width = text_width(html.unescape(text[3]), float(text[1]))
+    return f"<text {text[2]} {fitted(width)}>{text[3]}</text>"
+
+
+def fitted(width: float) -> Markup:
+    """The attributes of an SVG text that make it so wide."""
+    return Markup(f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"')
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """How wide a text is in DejaVu Sans of a font size, in the size's unit; letters that it lacks are wide ones."""
+    font = FontProperties(family=FONT, size=size, weight=weight)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return width
 
 
 def thinned(values: np.ndarray, most: int) -> np.ndarray:

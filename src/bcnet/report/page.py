@@ -29,7 +29,7 @@ from bcnet.report import (
     summary_section,
     training_section,
 )
-from bcnet.report.figures import Look, look
+from bcnet.report.figures import Look, cut, fitted, look, text_width
 from bcnet.report.grid import read_table
 from bcnet.report.maps import colour_bar
 from bcnet.report.measured import is_there
@@ -99,6 +99,9 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         points=training_section.POINTS,
         rule=pictures_section.RULE,
         pictures=shown,
+        cut=cut,
+        fitted=fitted,
+        text_width=text_width,
         maps=maps,
         maps_rule=rois.RULE,
         colour_bar=colour_bar(),
