@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import report_factory
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+PATIENCE = 300_000  # milliseconds: a machine may be slow, and nothing is waited for that does not come
 
 # In a category, a label and file names: out of an attribute, a text, a template, a script, Markdown, LaTeX.
 HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)</script>"""
@@ -24,18 +27,26 @@ def address(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: chromium)")
+        pytest.skip("no Chromium is installed: `apt install chromium`, or put another one on the PATH as `chromium`")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, timeout=PATIENCE)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def context(browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = new_context(browser)
     yield context
     context.close()
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A window of its own, the same on every machine: its size, language, time and colours are not the system's."""
+    same = {"locale": "en-US", "timezone_id": "UTC", "color_scheme": "light", "forced_colors": "none"}
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **{**same, **options})
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 @pytest.fixture

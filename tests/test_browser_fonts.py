@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import browser_factory
 import pytest
 import report_factory
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 browser = browser_factory.browser  # fixture
@@ -81,7 +82,7 @@ def page(browser, tmp_path_factory) -> Iterator[Page]:
         patch.setattr(report_factory, "SCRIPT", WORD)
         patch.setattr(report_factory, "run_parameters", lambda: params)
         address = report_factory.write_page(tmp_path_factory.mktemp("fonts")).as_uri()
-    context = browser.new_context()
+    context = browser_factory.new_context(browser)
     page = context.new_page()
     page.goto(address)
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
@@ -91,12 +92,15 @@ def page(browser, tmp_path_factory) -> Iterator[Page]:
 
 @pytest.mark.parametrize("font", FONTS)
 def test_no_font_moves_anything_out_of_its_place(page, font):
-    """The page does not scroll sideways, nothing is cut off, and nothing lies over anything else."""
+    """The page does not scroll sideways, nothing is cut off or over anything else, and keys reach what scrolls."""
     style = page.add_style_tag(content=FONTS[font])
     try:
         for place, width in enumerate(WIDTHS):
             page.emulate_media(color_scheme="dark" if place % 2 else "light")
             page.set_viewport_size({"width": width, "height": 800})
             assert (width, page.evaluate(FAULTS)) == (width, [])
+        page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+        found = Axe().run(page, options={"runOnly": ["scrollable-region-focusable"]})
+        assert found.violations_count == 0, found.generate_report()
     finally:
         style.evaluate("style => style.remove()")

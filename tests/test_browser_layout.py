@@ -3,7 +3,7 @@
 import browser_factory
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_factory import HOSTILE, objects, opened, shown, table
+from browser_factory import HOSTILE, new_context, objects, opened, shown, table
 from playwright.sync_api import Page
 
 address, browser = browser_factory.address, browser_factory.browser  # fixtures
@@ -53,7 +53,7 @@ def test_nobody_is_shut_out(page, width, scheme):
 
 
 def test_the_page_is_whole_without_its_script(browser, address):
-    context = browser.new_context(java_script_enabled=False)
+    context = new_context(browser, java_script_enabled=False)
     page, _ = opened(context, address)
     assert len(shown(table(page, "comparison of all methods"), 0)) == 8 + 6
     assert page.locator(".tools, .theme").count() == 0

@@ -29,7 +29,8 @@ STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.family": FONT,
+    "font.family": "sans-serif",
+    "font.sans-serif": [FONT, "Verdana"],  # for readers that have not the first; that is the one drawn with
     "font.size": SIZE,
     "grid.alpha": 0.15,
     "grid.color": "#000000",
