@@ -27,7 +27,7 @@ test: setup ## lint, formats, types, tests
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+	PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 
 coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --cov --cov-report html --cov-report term

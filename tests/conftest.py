@@ -49,7 +49,7 @@ def copied(made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture(scope="session")
 def text(made_run: Path) -> str:
     """The made run's page as it is written."""
-    return (made_run / "reports" / "demo" / "index.html").read_text()
+    return (made_run / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

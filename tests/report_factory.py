@@ -121,7 +121,7 @@ def write_training(data: Path) -> None:
             path = data / "models" / variant / str(seed) / "training.jsonl"
             path.parent.mkdir(parents=True)
             save_file({"weight": np.zeros((50, 400), np.float32)}, path.with_name("model.safetensors"))
-            with path.open("w") as file:
+            with path.open("w", encoding="utf-8") as file:
                 for iteration in range(20, 601, 20):
                     losses = {name: (1 + 0.2 * k + seed / 9) * 60 / (40 + iteration) for k, name in enumerate(names)}
                     line = {"iteration": iteration, "lr": 0.01, **losses, "loss": sum(losses.values())}
@@ -192,7 +192,7 @@ def write_metrics(params: parameters.Params, reports: Path) -> None:
                 levels = [4 + index + (run == "1") + (place % 3 == 0) for place in range(30)]
                 write_tables(path, 10, levels, [0.0] * 20 + [0.2] * 10)
     tables.compare(params, reports)
-    with (reports / "demo" / "tables" / "published.csv").open("a", newline="") as file:
+    with (reports / "demo" / "tables" / "published.csv").open("a", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         about = ["test-dev", "Faster R-CNN", "R50-FPN", "BCNet"]
         source, ours = ["primary", f"README {SCRIPT}", "3x"], ["measured here", "mask-rcnn", "val", "41.60", "0.14", 2]

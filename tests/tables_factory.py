@@ -110,7 +110,7 @@ def write_reports(tmp_path: Path) -> Path:
         for name, run, seed in runs:
             path = tmp_path / "demo" / "metrics" / name / run / f"{split}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(metrics(name, seed, split)))
+            path.write_text(json.dumps(metrics(name, seed, split)), encoding="utf-8")
             covers = [0.0] * 700 + [0.5] * 205 if split == "val" else [0.0] * 905
             kind = "bbox" if name == "boxes" else "segm"
             write_tables(path, 150, [LEVELS[name][seed % 3]] * 905, covers, kind)
@@ -118,5 +118,5 @@ def write_reports(tmp_path: Path) -> Path:
 
 
 def rows(reports: Path, name: str) -> list[dict[str, str]]:
-    with (reports / "demo" / "tables" / name).open(newline="") as file:
+    with (reports / "demo" / "tables" / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -194,8 +194,8 @@ def test_predictions_of_some_pictures_are_read_as_they_are_written(run, tmp_path
     path = run / "data/demo/predictions/mask-rcnn/0/val.json"
     assert read_predictions(path, {2, 7}) == [each for each in read_json(path) if each["image_id"] in (2, 7)]
     box = {"image_id": 1, "category_id": 2, "score": 0.5}
-    (tmp_path / "boxes.json").write_text(json.dumps([box | {"bbox": [1, 2, 3, 4]}]))
+    (tmp_path / "boxes.json").write_text(json.dumps([box | {"bbox": [1, 2, 3, 4]}]), encoding="utf-8")
     assert read_predictions(tmp_path / "boxes.json", {1}) == [box]
-    (tmp_path / "none.json").write_text('{"image_id": 1}')
+    (tmp_path / "none.json").write_text('{"image_id": 1}', encoding="utf-8")
     with pytest.raises(InputError, match=r"none\.json: expected COCO's result format"):
         read_predictions(tmp_path / "none.json", {1})

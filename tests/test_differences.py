@@ -180,7 +180,7 @@ def test_an_empty_number_says_why(reports):
     assert found(reports, "A detector")["AP", ""]["why"] == everything + "the predictions are boxes"
     for name in ("yolo/brought", "mask-rcnn/0", "mask-rcnn/1", "mask-rcnn/2"):
         path = reports / "demo" / "metrics" / name / "val.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"recall": None}))
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"recall": None}), encoding="utf-8")
         write_tables(path, 150, [4] * 905, [float("nan")] * 905)
     compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "yolo", "boxes"]}), reports)
     ours = found(reports, "YOLOv8n")
@@ -256,9 +256,9 @@ def test_a_broken_table_is_named_with_the_command_that_makes_it(reports, suffix)
 
 def test_methods_on_different_pictures_are_not_compared(reports):
     path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content["provenance"]["annotations_sha256"] = "another"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     line = f"{path}: provenance.annotations_sha256: 'another': expected None as in "
     with pytest.raises(InputError, match=re.escape(line)):
         compare(parameters(), reports)

@@ -40,10 +40,10 @@ def test_every_chart_of_the_page_is_a_file(made_run, drawn):
             *(f"training-{name}" for name in LOSSES["bcnet"]),
         ]
     )
-    page = (made_run / "reports/demo/index.html").read_text()
+    page = (made_run / "reports/demo/index.html").read_text(encoding="utf-8")
     charts = re.findall(r'<figure class="chart[^>]*>\s*(<svg.*?</svg>)', page, re.DOTALL)
     assert page.count('<figure class="chart') == len(charts) == len(drawn)
-    files = [path.read_text() for path in (made_run / "reports/demo/figures").iterdir()]
+    files = [path.read_text(encoding="utf-8") for path in (made_run / "reports/demo/figures").iterdir()]
     for chart in charts:
         assert sum(chart in file for file in files) == 1
 
@@ -57,7 +57,7 @@ def test_charts_of_an_ablation_are_files_too(copied):
     root = ElementTree.parse(folder / "ablations-occluded.svg").getroot()
     assert texts(root)[0] == "Ablations on occluded"
     assert texts(root)[4:] == [f"{figures.look(1).symbol} bcnet"]  # whose bar is in it, not mask-rcnn's
-    page = (copied / "reports/demo/index.html").read_text()
+    page = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
     assert page.count('<figure class="chart') == len(list(folder.iterdir()))
 
 
@@ -85,7 +85,7 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
 
 def test_what_depends_on_seeds_is_not_said_of_one(copied):
     report(run_parameters(seeds=[0]), copied / "data", copied / "reports")
-    text = "".join(path.read_text() for path in (copied / "reports/demo/figures").iterdir())
+    text = "".join(path.read_text(encoding="utf-8") for path in (copied / "reports/demo/figures").iterdir())
     assert "over seeds" not in text
     assert "dashes" not in text
 
@@ -145,9 +145,9 @@ def test_a_long_name_has_room(copied):
 def test_same_inputs_give_the_same_bytes_and_charts_that_are_gone_lose_their_file(copied):
     folder = copied / "reports/demo/figures"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    (folder / "recall-box_cover-gone.svg").write_text("of a split that was")
+    (folder / "recall-box_cover-gone.svg").write_text("of a split that was", encoding="utf-8")
     (folder / ".snakemake_timestamp").touch()
-    (folder / "size.svg").write_text("an older one")
+    (folder / "size.svg").write_text("an older one", encoding="utf-8")
     report(run_parameters(), copied / "data", copied / "reports")
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix} == before
     assert (folder / ".snakemake_timestamp").exists()
@@ -157,7 +157,7 @@ def test_a_report_that_fails_leaves_the_figures_that_were_there(copied):
     folder = copied / "reports/demo/figures"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(copied / "data/demo/models/zoo")
-    (copied / "data/demo/splits/val.json").write_text("{")
+    (copied / "data/demo/splits/val.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError):
         report(run_parameters(), copied / "data", copied / "reports")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -166,7 +166,7 @@ def test_a_report_that_fails_leaves_the_figures_that_were_there(copied):
 @pytest.mark.parametrize("name", ["../../loss", "a b", "", "é", 101 * "a"])
 def test_a_loss_whose_name_is_no_file_name_is_refused(copied, name):
     path = copied / "data/demo/models/bcnet/0/training.jsonl"
-    path.write_text(path.read_text().replace("loss_occluder_mask", name))
+    path.write_text(path.read_text(encoding="utf-8").replace("loss_occluder_mask", name), encoding="utf-8")
     with pytest.raises(InputError, match="expected names of losses of letters, digits and _") as error:
         report(run_parameters(), copied / "data", copied / "reports")
     assert str(error.value).startswith(f"{path}: {name!r}: ")
@@ -174,7 +174,7 @@ def test_a_loss_whose_name_is_no_file_name_is_refused(copied, name):
 
 def test_a_letter_that_xml_has_not_is_shown_as_one_that_is_not_known(copied):
     path = copied / "data/demo/predictions/zoo/imported/val.speed.json"
-    path.write_text(path.read_text().replace("CPU", "C\\u0001PU"))
+    path.write_text(path.read_text(encoding="utf-8").replace("CPU", "C\\u0001PU"), encoding="utf-8")
     report(run_parameters(), copied / "data", copied / "reports")
     root = ElementTree.parse(copied / "reports/demo/figures/speed-1.svg").getroot()
     assert root.find(f"{SVG}title").text == "Accuracy on val against speed on C\N{REPLACEMENT CHARACTER}PU, 2 threads"

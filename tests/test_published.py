@@ -38,7 +38,7 @@ def reports(tmp_path):
 @pytest.fixture
 def reference(tmp_path) -> Path:
     path = tmp_path / "results.yaml"
-    path.write_text(MADE)
+    path.write_text(MADE, encoding="utf-8")
     return path
 
 
@@ -135,7 +135,7 @@ def test_what_is_not_run_says_why(reports, reference):
 
 
 def test_an_undefined_metric_is_not_run(reports, reference):
-    reference.write_text(MADE.replace("AP50]", "APs]"))
+    reference.write_text(MADE.replace("AP50]", "APs]"), encoding="utf-8")
     row = found(reports, reference, asked(bcnet=("first", "FCOS, R50, BCNet")))["BCNet", "APs", "BCNet"]
     assert (row["verdict"], row["value"]) == ("not run", "")
     assert row["why"].endswith("no object of this size in the split")
@@ -143,7 +143,7 @@ def test_an_undefined_metric_is_not_run(reports, reference):
 
 def test_without_tables_asked_for_there_is_only_a_header(reports):
     compare(parameters(), reports, Path("there/is/none.yaml"))
-    text = (reports / "demo" / "tables" / "published.csv").read_text()
+    text = (reports / "demo" / "tables" / "published.csv").read_text(encoding="utf-8")
     assert text.count("\n") == 1
     assert text.startswith(
         "table,detector,backbone,method,metric,published,certainty,source,schedule,origin,label,split,"
@@ -207,7 +207,7 @@ def test_every_published_table_can_be_read():
     ],
 )
 def test_a_wrong_file_of_published_numbers_is_named(reference, content, line):
-    reference.write_text(content)
+    reference.write_text(content, encoding="utf-8")
     with pytest.raises(InputError) as raised:
         read_reference(["first"], reference)
     assert str(raised.value).startswith(f"{reference}: {line}")
@@ -215,7 +215,7 @@ def test_a_wrong_file_of_published_numbers_is_named(reference, content, line):
 
 
 def test_with_a_wrong_file_nothing_is_written(reports, reference):
-    reference.write_text("first: 5")
+    reference.write_text("first: 5", encoding="utf-8")
     with pytest.raises(InputError, match="first: expected a list of rows"):
         compare(asked(published=["first"]), reports, reference)
     assert not (reports / "demo" / "tables").exists()
@@ -248,9 +248,9 @@ def test_wrong_names_are_told_before_any_work(reference):
 
 
 def test_loading_parameters_checks_the_rows(tmp_path, monkeypatch):
-    text = (ROOT / "presets" / "coco.yaml").read_text()
+    text = (ROOT / "presets" / "coco.yaml").read_text(encoding="utf-8")
     path = tmp_path / "params.yaml"
-    path.write_text(text.replace('row: "Faster R-CNN, R50-FPN, BCNet"', "row: Faster R-CNN"))
+    path.write_text(text.replace('row: "Faster R-CNN, R50-FPN, BCNet"', "row: Faster R-CNN"), encoding="utf-8")
     monkeypatch.chdir(ROOT)
     with pytest.raises(
         InputError, match=r"no row 'Faster R-CNN' \(tables.reproduces.bcnet-r50\), there are: Faster R-CN"

@@ -22,7 +22,7 @@ SCRIPT_FILES = [Path(bcnet.report.__file__).with_name(name) for name in ("page.j
 
 def test_names_cannot_inject_markup(page):
     """The script is a category, part of a file name and of a label; it is text, and the page's own the only element."""
-    assert page.scripts == [file.read_text() for file in SCRIPT_FILES]
+    assert page.scripts == [file.read_text(encoding="utf-8") for file in SCRIPT_FILES]
     assert f"{SCRIPT} 0.90" in page.text
     assert f"BCNet $x$ {SCRIPT}" in page.text
     assert "<script>alert(1)<10.png" in page.text
@@ -56,7 +56,7 @@ def test_ids_are_unique_and_every_reference_has_one(page, text):
 
 def test_same_inputs_give_the_same_bytes(copied, text):
     report(run_parameters(), copied / "data", copied / "reports")
-    assert (copied / "reports" / "demo" / "index.html").read_text() == text
+    assert (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8") == text
 
 
 def test_every_loss_has_a_chart(page):
@@ -93,7 +93,7 @@ def test_without_a_bilayer_bcnet_there_are_no_maps(copied):
     variants["bcnet"]["structure"] = "single"
     (copied / "data/demo/models/bcnet/0/model.safetensors").unlink()
     report(run_parameters(variants=variants), copied / "data", copied / "reports")
-    assert "Maps of the mask head" not in (copied / "reports/demo/index.html").read_text()
+    assert "Maps of the mask head" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
 
 
 def test_provenance_is_complete_and_hashes_are_whole_in_the_tooltip(page):
@@ -107,7 +107,7 @@ def test_made_data_is_labelled_so_and_coco_is_not(copied, page):
     assert "Made data" in page.text
     params = run_parameters(datasets={"demo": {"source": "coco"}})
     report(params, copied / "data", copied / "reports")
-    other = Page((copied / "reports" / "demo" / "index.html").read_text())
+    other = Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8"))
     assert "Made data" not in other.text
     assert "COCO 2017, http://images.cocodataset.org" in other.text
 
@@ -115,7 +115,7 @@ def test_made_data_is_labelled_so_and_coco_is_not(copied, page):
 def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
     params = run_parameters(synthetic={"pasted": {"pictures": 70}}, train_on="pasted")
     report(params, copied / "data", copied / "reports")
-    text = Page((copied / "reports" / "demo" / "index.html").read_text()).text
+    text = Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text
     assert "trained on pasted: 70 pictures with pasted objects and the real ones" in text
     assert "val: all pictures" in text
     assert "occluded: pictures with two boxes of IoU 0.2 or more" in text
@@ -151,7 +151,7 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, 
     (copied / path).unlink()
     missing = report(run_parameters(), copied / "data", copied / "reports")
     assert [line.partition("`")[0] for line in missing] == [f"{copied / path}: missing, "]
-    html = (copied / "reports" / "demo" / "index.html").read_text()
+    html = (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
     assert "<details open>\n<summary>1 file</summary>" in html
     partial = Page(html)
     text = partial.text
@@ -174,7 +174,7 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
     shutil.rmtree(copied / "data")
     tables.compare(run_parameters(), copied / "reports")
     missing = report(run_parameters(), copied / "data", copied / "reports")
-    html = (copied / "reports" / "demo" / "index.html").read_text()
+    html = (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
     page = Page(html)
     assert f"<details>\n<summary>{len(missing)} files</summary>" in html  # too many to stand before the tables
     assert len(missing) == 2 * 4 + 4 + 1 + 3 + 3  # metrics, training logs, splits/val.json, models, speeds
@@ -191,7 +191,7 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
 @pytest.mark.parametrize("line", ['{"iteration": 20, "lo', '{"iteration": 20, "loss": "low"}', "[20, 1.5]"])
 def test_a_broken_training_line_is_named(copied, line):
     path = copied / "data" / "demo" / "models" / "bcnet" / "0" / "training.jsonl"
-    path.write_text(path.read_text() + line)
+    path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
     with pytest.raises(InputError, match=re.escape(f"{path}:31: ")):
         report(run_parameters(), copied / "data", copied / "reports")
 
@@ -205,7 +205,10 @@ def test_tables_of_another_run_are_refused(copied):
     ):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
     (copied / "reports" / "demo" / "tables" / "differences.csv").write_text(
-        (copied / "reports" / "demo" / "tables" / "differences.csv").read_text().replace("mask-rcnn", "renamed")
+        (copied / "reports" / "demo" / "tables" / "differences.csv")
+        .read_text(encoding="utf-8")
+        .replace("mask-rcnn", "renamed"),
+        encoding="utf-8",
     )
     with pytest.raises(InputError, match=r"benchmark\.csv: no row of 'renamed', split 'val': `bcnet compare`"):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")

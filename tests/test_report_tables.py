@@ -56,14 +56,14 @@ def test_published_numbers_are_shown_beside_ours_with_the_verdict(text):
 def test_without_published_numbers_there_is_no_section_of_them(copied):
     tables.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text()
+    assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
 
 
 def test_differences_are_shown_with_interval_and_p(made_run, text):
     """Every cell has what its row of differences.csv says; recall by `box_cover` is in the first table."""
     section = text[text.index('<section id="differences">') : text.index('<section id="occlusion">')]
     main, others = (re.findall(r"<td.*?</td>", part, re.DOTALL) for part in section.split("<details>"))
-    with (made_run / "reports/demo/tables/differences.csv").open(newline="") as file:
+    with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     expected: dict[bool, list[str]] = {True: [], False: []}
     for row in rows:
@@ -117,7 +117,7 @@ def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
     params = run_parameters(seeds=[0])
     tables.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
-    text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text()).text.split())
+    text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text.split())
     assert "The interval is of other pictures, not of training again with other seeds: there is one." in text
 
 
@@ -161,7 +161,7 @@ def test_leak_stands_beside_its_difference_to_each_baseline(made_run, text):
     assert rows[0] == ["Method", "leak", "against mask-rcnn"]
     assert [row[0] for row in rows if len(row) == 1] == ["val", "occluded"]
     assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00"]
-    with (made_run / "reports/demo/tables/differences.csv").open(newline="") as file:
+    with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
     mine = [row for row in rows[1:] if len(row) > 1 and row[0] != "mask-rcnn"]
     assert len(mine) == len(expected) == 6
@@ -177,10 +177,10 @@ def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied
     assert rows[3] == [f"BCNet $x$ {SCRIPT}", "5.00 ± 0.00", "6.00 ± 0.00", *4 * ["—1"]]
     assert "<dt>order</dt>" in text
     for path in (copied / "reports/demo/metrics").glob("*/*/*.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"amodal": None}))
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"amodal": None}), encoding="utf-8")
     tables.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    without = (copied / "reports/demo/index.html").read_text()
+    without = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
     assert "Invisible parts" not in without
     assert "<dt>order</dt>" not in without
 
@@ -221,22 +221,25 @@ def test_every_number_of_the_tables_is_defined_with_its_formula(text):
 
 def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied):
     path = copied / "data/demo/predictions/theirs/brought/val.json"
-    boxes = [{key: each[key] for key in ("image_id", "category_id", "score")} for each in json.loads(path.read_text())]
-    path.write_text(json.dumps([each | {"bbox": [1, 2, 30, 40]} for each in boxes]))
+    boxes = [
+        {key: each[key] for key in ("image_id", "category_id", "score")}
+        for each in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    path.write_text(json.dumps([each | {"bbox": [1, 2, 30, 40]} for each in boxes]), encoding="utf-8")
     for split in ("val", "occluded"):
         path = copied / f"reports/demo/metrics/theirs/brought/{split}.json"
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_text(encoding="utf-8"))
         metrics["provenance"]["iou_type"] = "bbox"
         metrics |= dict.fromkeys(("segm", "boundary"), dict.fromkeys(metrics["segm"]))
         metrics |= dict.fromkeys(("failures", "leak", "amodal", "order"))
         metrics["categories"] = [
             {key: each[key] for key in ("id", "name", "objects", "bbox")} for each in metrics["categories"]
         ]
-        path.write_text(json.dumps(metrics))
+        path.write_text(json.dumps(metrics), encoding="utf-8")
         write_tables(path, 10, [3] * 30, [0.0] * 20 + [0.2] * 10, "bbox")
     tables.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    text = (copied / "reports/demo/index.html").read_text()
+    text = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.text.count("_Theirs: the predictions are boxes, none is drawn") == 8
     assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
@@ -272,10 +275,10 @@ def test_a_number_of_a_table_that_is_none_is_named_with_its_row(copied, table, c
     tables.compare(params, copied / "reports")
     path, page = copied / f"reports/demo/tables/{table}.csv", copied / "reports/demo/index.html"
     before = page.read_bytes()
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     rows[1][column] = "1,5"
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -62,7 +62,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(noise[:, :1]).resize((1, 500)).save("line.png")
     (tmp_path / "other").mkdir()
     Image.fromarray(noise).save("other/street.png")
-    (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "notes.jpg").write_text("no picture", encoding="utf-8")
     return tmp_path
 
 

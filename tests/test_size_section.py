@@ -15,7 +15,7 @@ from bcnet.report.size_section import CLOCK, PROCESSOR
 
 @pytest.fixture(scope="module")
 def text(made_run) -> str:
-    return (made_run / "reports" / "demo" / "index.html").read_text()
+    return (made_run / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
 
 
 def test_speed_and_size_of_each_model_are_beside_its_accuracy(text):
@@ -58,7 +58,7 @@ def test_what_waited_for_other_work_is_no_slower_on_a_cpu(copied, monkeypatch, d
     for name in ("mask-rcnn/0", "bcnet/0", "zoo/imported"):
         content = {"device": device, "pictures": 4, "median_seconds": 0.9, "mean_seconds": 2}
         content["median_processor_seconds"] = 0.3
-        (copied / f"data/demo/predictions/{name}/val.speed.json").write_text(json.dumps(content))
+        (copied / f"data/demo/predictions/{name}/val.speed.json").write_text(json.dumps(content), encoding="utf-8")
     report(run_parameters(), copied / "data", copied / "reports")
     assert found["speed"] == {drawn}
 
@@ -68,7 +68,7 @@ def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
     data = copied / "data/demo"
     nothing = {"device": "GPU", "pictures": 0, "median_seconds": None, "mean_seconds": None}
     nothing["median_processor_seconds"] = None
-    (data / "predictions/mask-rcnn/0/val.speed.json").write_text(json.dumps(nothing))
+    (data / "predictions/mask-rcnn/0/val.speed.json").write_text(json.dumps(nothing), encoding="utf-8")
     (data / "predictions/bcnet/0/val.speed.json").unlink()
     (data / "models/zoo/imported/model.safetensors").unlink()
     missing = report(run_parameters(), copied / "data", copied / "reports")
@@ -76,7 +76,7 @@ def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
         "bcnet predict bcnet --seed 0 --split val",
         "bcnet import-weights --name zoo",
     ]
-    part = section((copied / "reports/demo/index.html").read_text(), "size")
+    part = section((copied / "reports/demo/index.html").read_text(encoding="utf-8"), "size")
     rows = [row for row in rows_of(part) if len(row) > 1]
     assert [row[1:6] for row in rows[1:]] == [
         ["0.02", "0.1", "—1", "—1", "GPU"],
@@ -93,7 +93,7 @@ def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
 
 def test_a_speed_that_is_none_is_named(copied):
     path = copied / "data/demo/predictions/bcnet/0/val.speed.json"
-    path.write_text(path.read_text().replace("0.0125", "-1"))
+    path.write_text(path.read_text(encoding="utf-8").replace("0.0125", "-1"), encoding="utf-8")
     page = copied / "reports/demo/index.html"
     before = page.read_bytes()
     with pytest.raises(

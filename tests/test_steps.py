@@ -150,12 +150,12 @@ def test_the_page_has_a_section_of_steps_where_there_are_any(tmp_path, monkeypat
     data, reports = tmp_path / "data", tmp_path / "reports"
     page = reports / "demo/index.html"
     report(run_parameters(), data, reports)
-    assert '<section id="ablations">' not in page.read_text()
+    assert '<section id="ablations">' not in page.read_text(encoding="utf-8")
     variants = {"mask-rcnn": {**SINGLE, "label": "<i>Single</i>"}, "bcnet": {**BCNET, "label": "BCNet"}}
     changed = run_parameters(variants=variants)
     compare(changed, reports)
     report(changed, data, reports)
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     section = text[text.index('<section id="ablations">') : text.index('<section id="same-category">')]
     assert section.count("structure: single → bilayer<small") == 2
     assert "&lt;i&gt;Single&lt;/i&gt; → BCNet" in section

@@ -27,7 +27,7 @@ def said(text: str) -> str:
 
 
 def rows(folder: Path, name: str) -> list[dict]:
-    with (folder / f"{name}.csv").open() as file:
+    with (folder / f"{name}.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -72,7 +72,7 @@ def test_an_occluder_layer_by_itself_is_told(copied, single_first):
     params = run_parameters(variants=variants)
     tables.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
-    found = said((copied / "reports/demo/index.html").read_text())
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
     layer = found[found.index("The occluder layer by itself, in heads that are equal but for it:") :]
     step = next(row for row in rows(copied / "reports/demo/tables", "ablations") if row["split"] == "val")
     assert (step["switch"], step["before"]) == ("structure", "single" if single_first else "bilayer")
@@ -85,7 +85,7 @@ def test_a_run_without_bcnet_has_no_word_of_its_layer(copied):
     params = run_parameters(variants={"mask-rcnn": {**BASE, "mask_head": "mask_rcnn"}})
     tables.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
-    found = said((copied / "reports/demo/index.html").read_text())
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
     assert "AP of all" in found
     assert "occluder layer" not in found
 
@@ -95,7 +95,7 @@ def test_of_a_run_that_has_measured_nothing_on_val_nothing_is_said(copied):
         path.unlink()
     tables.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    assert "In short" not in (copied / "reports/demo/index.html").read_text()
+    assert "In short" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
 
 
 def test_one_method_is_not_the_most_of_any(copied):
@@ -104,12 +104,12 @@ def test_one_method_is_not_the_most_of_any(copied):
             path.unlink()
     tables.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    found = said((copied / "reports/demo/index.html").read_text())
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
     assert re.search(r"AP of all 30 objects: The zoo's \(imported\) has 4\d\.\d\d percent\. The", found)
 
 
 def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:
-    with (folder / f"{name}.csv").open("w", newline="") as file:
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
