@@ -30,7 +30,7 @@ test: setup ## lint, formats, types, tests
 	PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 
 coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --cov --cov-report html --cov-report term
+	PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --cov --cov-report html --cov-report term
 
 mutants: setup ## faults put into the code, one at a time, and which test notices each: an hour or two
 	@$(BIN)/pip install --quiet -r requirements-mutants.txt -c constraints.txt

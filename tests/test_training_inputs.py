@@ -16,7 +16,7 @@ from training_factory import Seen, make_project, run, watch
 from bcnet import params
 from bcnet.data import coco
 from bcnet.data.masks import decode
-from bcnet.files import sha256
+from bcnet.files import InputError, sha256
 from bcnet.models.build import build
 from bcnet.models.weights import efficientnet_lite0
 from bcnet.training import checkpoint, loop
@@ -128,6 +128,12 @@ def test_visible_or_amodal_masks_reach_the_model(
             for item, expected in zip(batch, truth(project, iteration, key), strict=True):
                 found = item["instances"].get(field).tensor.numpy()
                 assert np.array_equal(found, expected), field
+
+
+def test_polygons_are_asked_for_where_the_variant_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made pictures' masks are RLE, which is refused: so the key has reached the loader."""
+    with pytest.raises(InputError, match="expected polygons for `mask_targets: polygons`"):
+        watch(monkeypatch, project, "bcnet", mask_targets="polygons", schedule=SHORT)
 
 
 def test_amodal_and_visible_masks_differ(project: Path) -> None:

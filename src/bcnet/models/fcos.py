@@ -178,7 +178,7 @@ def decode(
     found: list[tuple[Tensor, ...]] = []
     by_level = zip(outputs, places.points.split(places.counts), places.strides.split(places.counts), strict=True)
     for level, (output, points, strides) in enumerate(by_level):
-        logits, distances, centerness = (_by_location(output[part][picture]) for part in range(3))
+        logits, distances, centerness = (_by_location(output[part][picture]).float() for part in range(3))
         probabilities = logits.sigmoid()
         location, category = (probabilities > settings.score_threshold).nonzero().unbind(1)
         score = (probabilities * centerness.sigmoid())[location, category]
