@@ -123,7 +123,7 @@ def generated(table: dict, count: int, seed: int) -> list[Mutant]:
 
 
 def code_only(text: str) -> str:
-    """The program without annotations and docstrings, to tell whether a change means anything."""
+    """The program without annotations and comments, to tell whether a change means anything."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
@@ -177,6 +177,13 @@ def main() -> int:
     table = tomllib.loads(TABLE.read_text())
     mutants = list(written(table)) if args.generated is None else generated(table, args.generated, args.seed)
     mutants = [mutant for mutant in mutants if args.only in mutant.name]
+    if not mutants:
+        raise SystemExit(f"no fault's name has {args.only!r}")
+    # a test that fails anyhow would seem to notice every fault
+    first, tests = mutants[0], tuple(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+    as_it_is = run(Mutant("none", first.module, (PACKAGE / first.module).read_text(), tests))
+    if as_it_is.noticed_by:
+        raise SystemExit(f"without any fault, {as_it_is.noticed_by} fails already: mend that first")
     outcomes = []
     with ThreadPoolExecutor(args.jobs) as pool:
         for outcome in pool.map(run, mutants):
