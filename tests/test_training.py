@@ -1,7 +1,6 @@
 """Training: schedules, order, and that a killed training ends as an undisturbed one."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ruamel.yaml import YAML
-from training_factory import environment, make_project, run
+from training_factory import copy_with_pasted, environment, make_project, run
 
 from bcnet import params
 from bcnet.cli import main
@@ -175,19 +173,11 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
 
 
 def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Path) -> None:
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
-    yaml = YAML()
-    content = yaml.load(tmp_path / "params.yaml")
-    content["synthetic"] = {"pasted": {"pictures": 4, "min_pixels": 20, "keep_real": False}}
-    content["train_on"] = "pasted"
-    yaml.dump(content, tmp_path / "params.yaml")
-    run(tmp_path, "synthesize pasted --jobs 1")
-    bilayer = "data/demo/bilayer/pasted.json"
-    run(tmp_path, f"convert --annotations data/demo/annotations/instances_pasted.json --out {bilayer} --jobs 1")
+    copy_with_pasted(project, tmp_path)
     assert "going on" not in run(tmp_path, "train mask-rcnn --seed 0")  # other pictures make another training
     provenance = load_model(tmp_path / "data/demo/models/mask-rcnn/0/model.safetensors").provenance
     assert provenance["train_on"] == "pasted"
-    assert provenance["annotations_sha256"] == sha256(tmp_path / bilayer)
+    assert provenance["annotations_sha256"] == sha256(tmp_path / "data/demo/bilayer/pasted.json")
     run(tmp_path, "predict mask-rcnn --seed 0 --split val")
     of_predictions = json.loads((tmp_path / "data/demo/predictions/mask-rcnn/0/val.provenance.json").read_text())
     assert of_predictions["train_on"] == "pasted"

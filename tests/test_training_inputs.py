@@ -1,7 +1,6 @@
 """What reaches the model in training: weights, pictures, masks, random numbers; and what reaches the optimizer."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from ruamel.yaml import YAML
 from safetensors.torch import load_file
-from training_factory import Seen, make_project, run, watch
+from training_factory import Seen, copy_with_pasted, make_project, watch
 
 from bcnet import params
 from bcnet.data import coco
@@ -183,15 +181,7 @@ def test_the_log_has_the_mean_of_each_loss_and_the_last_rate(project: Path, monk
 
 def test_train_on_says_which_pictures(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of synthetic pictures, and nothing of train."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
-    yaml = YAML()
-    content = yaml.load(tmp_path / "params.yaml")
-    content["synthetic"] = {"pasted": {"pictures": 4, "min_pixels": 20, "keep_real": False}}
-    content["train_on"] = "pasted"
-    yaml.dump(content, tmp_path / "params.yaml")
-    run(tmp_path, "synthesize pasted --jobs 1")
-    bilayer = "data/demo/bilayer/pasted.json"
-    run(tmp_path, f"convert --annotations data/demo/annotations/instances_pasted.json --out {bilayer} --jobs 1")
+    copy_with_pasted(project, tmp_path)
     seen = watch(monkeypatch, tmp_path, "mask-rcnn", schedule=SHORT)
     files = sorted((tmp_path / "data/demo/images/pasted").rglob("*.png"))
     pictures = {np.asarray(Image.open(file).convert("RGB")).tobytes() for file in files}

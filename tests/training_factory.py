@@ -1,6 +1,7 @@
 """Tiny projects to train in: made pictures of 64 pixels, converted, with weights; and what a training sees and does."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,19 @@ def make_project(folder: Path) -> None:
         "weights efficientnet_lite0 --out data/demo/weights/mask-rcnn.safetensors",
     ):
         run(folder, command)
+
+
+def copy_with_pasted(project: Path, folder: Path) -> None:
+    """A copy of a project that trains on four synthetic pictures, and on no other."""
+    shutil.copytree(project, folder, dirs_exist_ok=True, symlinks=True)
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    content["synthetic"] = {"pasted": {"pictures": 4, "min_pixels": 20, "keep_real": False}}
+    content["train_on"] = "pasted"
+    yaml.dump(content, folder / "params.yaml")
+    run(folder, "synthesize pasted --jobs 1")
+    annotations, bilayer = "data/demo/annotations/instances_pasted.json", "data/demo/bilayer/pasted.json"
+    run(folder, f"convert --annotations {annotations} --out {bilayer} --jobs 1")
 
 
 def run(folder: Path, command: str) -> str:
