@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from bcnet.evaluation.resampling import Run, resampled, resampled_means
-from bcnet.evaluation.significance import difference, draw_images
+from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means
+from bcnet.evaluation.statistics.significance import difference, draw_images
 
 CATEGORIES = 3
 COVERED = 0.3  # share of the box, from which an object is covered

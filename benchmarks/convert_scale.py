@@ -23,8 +23,8 @@ import orjson
 import psutil
 from skimage.measure import find_contours
 
-from bcnet.data import coco, stream
-from bcnet.data.masks import decode
+from bcnet.data.coco import annotation_file, stream
+from bcnet.data.masks.segmentation import decode
 
 IMAGES, ANNOTATIONS = 118_287, 860_001
 SAMPLE = Path(__file__).parents[2] / "shared/coco-sample/annotations/instances_train2017.json"
@@ -44,7 +44,7 @@ for annotation in data["annotations"]:
 def originals() -> dict[str, Any]:
     """A COCO file whose images are to be repeated."""
     if SAMPLE.exists():
-        return coco.read(SAMPLE)
+        return annotation_file.read(SAMPLE)
     rng, annotations = np.random.default_rng(0), []
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 480, "width": 640} for i in range(300)]
     for image in images:

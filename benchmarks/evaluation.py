@@ -24,14 +24,14 @@ import pandas as pd  # noqa: F401 (pyarrow would at its first table: time is tak
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bcnet.data import coco, results_file
-from bcnet.evaluation.arrays import detections_of, objects_of
-from bcnet.evaluation.coco_ap import coco_numbers
-from bcnet.evaluation.detections import detection_table
+from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.evaluation.evaluate import evaluate, without_collector
-from bcnet.evaluation.occlusion_metrics import object_table
-from bcnet.evaluation.outcomes import outcomes
-from bcnet.evaluation.resampling import run_of
+from bcnet.evaluation.matching.arrays import detections_of, objects_of
+from bcnet.evaluation.matching.detection_table import detection_table
+from bcnet.evaluation.matching.object_table import object_table
+from bcnet.evaluation.matching.outcomes import outcomes
+from bcnet.evaluation.metrics.coco_ap import coco_numbers
+from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.params.results import Evaluate
 
 
@@ -78,12 +78,12 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 @without_collector()
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
-    content = coco.read(folder / "truth.json")
+    content = annotation_file.read(folder / "truth.json")
     images = sorted(content["images"], key=lambda image: image["id"])
     ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
     with ThreadPoolExecutor(1) as other:
         of_truth = other.submit(objects_of, content, ids)
-        found = results_file.read(folder / "found.json", content)
+        found = prediction_file.read(folder / "found.json", content)
     detections, objects = detections_of(found, ids), of_truth.result()
     became = outcomes(detections, objects, sizes, "segm")
     together = [False] * len(content["annotations"])

@@ -22,9 +22,9 @@ import numpy as np
 from fuzz_oracle import depth, is_right
 
 from bcnet.cli import main
-from bcnet.data import coco
-from bcnet.data.convert import convert
-from bcnet.data.masks import encode, run_lengths
+from bcnet.data.coco import annotation_file
+from bcnet.data.masks.segmentation import encode, run_lengths
+from bcnet.data.occlusion.convert import convert
 from bcnet.files import InputError
 from bcnet.params.data import Convert
 
@@ -133,7 +133,7 @@ def judge(raw: bytes, folder: Path) -> tuple[str, list[str]]:
     kind, wrong, right = "accepted", [], is_right(raw)
     started = time.process_time()
     try:
-        coco.read(path)
+        annotation_file.read(path)
     except InputError as error:
         kind = re.sub(r"^\S+( at place)? \d+:? |[-\d'\"\[{(].*", "", str(error).removeprefix(f"{path}: "))
         if len(str(error).splitlines()) != 1 or not str(error).startswith(f"{path}: ") or len(str(error)) > 1000:

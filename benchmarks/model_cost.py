@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bcnet import params
-from bcnet.data.shapes import CATEGORIES, paint, scene, visible
+from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
 from bcnet.models.build import build, losses_of, pick_device
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step

@@ -20,11 +20,11 @@ from playwright.sync_api import sync_playwright
 from pycocotools import mask as coco_mask
 
 from bcnet import params as parameters
-from bcnet.data.masks import encode
+from bcnet.data.masks.segmentation import encode
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.files import write_json
 from bcnet.progress import progress
-from bcnet.report.tables import compare
+from bcnet.report.tables.compare import compare
 
 SIZE = 480, 640
 OBJECTS = 7

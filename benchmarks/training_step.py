@@ -12,9 +12,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bcnet import params
-from bcnet.data.loader import TrainingPictures
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import build
+from bcnet.training.loader import TrainingPictures
 from bcnet.training.loop import join_processes, load_backbone, step
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import make_optimizer

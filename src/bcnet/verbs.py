@@ -24,7 +24,7 @@ def params(args: argparse.Namespace) -> None:
 
 
 def fetch(args: argparse.Namespace) -> None:
-    from bcnet.data.fetch import bring, fetch, fetch_test
+    from bcnet.data.sources.fetch import bring, fetch, fetch_test
 
     params = parameters.load()
     folder = DATA / args.dataset
@@ -37,13 +37,13 @@ def fetch(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    from bcnet.data.check import check
+    from bcnet.data.coco.check import check
 
     check(args.annotations, args.images, args.fix, args.all)
 
 
 def convert(args: argparse.Namespace) -> None:
-    from bcnet.data.convert import convert, gather
+    from bcnet.data.occlusion.convert import convert, gather
 
     if args.gather:
         gather(args.annotations, args.gather, args.out)
@@ -52,15 +52,15 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def synthesize(args: argparse.Namespace) -> None:
-    from bcnet.data.synthetic import synthesize
+    from bcnet.data.synthetic.synthesize import synthesize
 
     params = parameters.load()
     synthesize(params.synthetic_named(args.name), args.name, DATA / params.dataset, args.jobs)
 
 
 def split(args: argparse.Namespace) -> None:
-    from bcnet.data.explain import explain
-    from bcnet.data.splits import split
+    from bcnet.data.splits.explain import explain
+    from bcnet.data.splits.split import split
 
     if args.explain:
         print(explain(args.annotations, args.ids, args.count, args.out))
@@ -69,13 +69,13 @@ def split(args: argparse.Namespace) -> None:
 
 
 def weights(args: argparse.Namespace) -> None:
-    from bcnet.models.weights import write_weights
+    from bcnet.weights.imagenet import write_weights
 
     write_weights(args.backbone, args.out, DATA / "downloads")
 
 
 def import_weights(args: argparse.Namespace) -> None:
-    from bcnet.models.imported import import_weights
+    from bcnet.weights.import_weights import import_weights
 
     if args.name is None:
         import_weights(args.file, args.out, DATA / "downloads", args.categories)
@@ -93,7 +93,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from bcnet.predict import predict_images, predict_split
+    from bcnet.inference.predict import predict_images, predict_split
 
     if args.model:
         predict_images(args.model, [Path(image) for image in args.names], args.out)
@@ -103,7 +103,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    from bcnet.show import show
+    from bcnet.inference.show import show
 
     show(args.model, args.pictures, args.out, args.score, args.objects)
 
@@ -115,22 +115,22 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from bcnet.report.tables import compare
+    from bcnet.report.tables.compare import compare
 
     if missing := compare(parameters.load(), REPORTS):
         print(f"Metrics are missing, the tables say which: {len(missing)} rows of comparison.csv have no numbers")
 
 
 def report(args: argparse.Namespace) -> None:
-    from bcnet.report.page import report
+    from bcnet.report.page.page import report
 
     if missing := report(parameters.load(), DATA, REPORTS):
         print(f"Files of the run are missing, the page lists them: {len(missing)}")
 
 
 def submit(args: argparse.Namespace) -> None:
-    from bcnet.data.coco2017 import test_dev_images
-    from bcnet.data.submit import submit
+    from bcnet.data.coco.submit import submit
+    from bcnet.data.sources.coco2017 import test_dev_images
 
     params = parameters.load()
     folder = DATA / params.dataset

@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from bcnet.data import coco, results, results_file
-from bcnet.evaluation.arrays import detections_of, objects_of
-from bcnet.evaluation.benchmark import by_occlusion, errors, failure_shares, leak_rate
-from bcnet.evaluation.coco_ap import NAMES, category_numbers, coco_numbers
-from bcnet.evaluation.detections import detection_table
-from bcnet.evaluation.intervals import intervals, summary
-from bcnet.evaluation.invisible import invisible, is_amodal
-from bcnet.evaluation.occlusion_metrics import OCCLUSION, object_table
-from bcnet.evaluation.order import has_order, order
-from bcnet.evaluation.outcomes import KINDS, outcomes
-from bcnet.evaluation.resampling import Run, run_of
-from bcnet.evaluation.separated import separated
+from bcnet.data.coco import annotation_file, prediction_file, prediction_format
+from bcnet.evaluation.matching.arrays import detections_of, objects_of
+from bcnet.evaluation.matching.detection_table import detection_table
+from bcnet.evaluation.matching.object_table import OCCLUSION, object_table
+from bcnet.evaluation.matching.outcomes import KINDS, outcomes
+from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
+from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
+from bcnet.evaluation.metrics.invisible import invisible, is_amodal
+from bcnet.evaluation.metrics.order import has_order, order
+from bcnet.evaluation.metrics.separated import separated
+from bcnet.evaluation.statistics.intervals import intervals, summary
+from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.results import BINNED, Evaluate
 from bcnet.progress import note, progress
@@ -66,7 +66,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
-    content = coco.read(annotations)
+    content = annotation_file.read(annotations)
     converted = _is_converted(annotations, content["annotations"])
     amodal = is_amodal(annotations, content["annotations"])
     split = _split_of(annotations, content)
@@ -74,11 +74,11 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
     with ThreadPoolExecutor(1) as other:
         of_truth = other.submit(objects_of, content, ids)  # most of it compiled: beside the reading
-        found = results_file.read(predictions, content, set(split.get("other_images", ())))
+        found = prediction_file.read(predictions, content, set(split.get("other_images", ())))
     detections, objects = detections_of(found, ids), of_truth.result()
     ordered = len(found.occluder_texts) > 0 and has_order(annotations, content["annotations"])
     provenance = _provenance_of(predictions)
-    remarks = results.remarks(found, len(content["images"]))
+    remarks = prediction_format.remarks(found, len(content["images"]))
     for remark in remarks:
         note(f"bcnet evaluate: {predictions}: {remark}")
     became = outcomes(detections, objects, sizes, found.iou_type)

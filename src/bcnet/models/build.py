@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bcnet.files import InputError, atomic_output
-from bcnet.models.augmentation import detect_in_views, views_of
+from bcnet.inference.views import detect_in_views, views_of
 from bcnet.models.backbones import BACKBONES, pyramid, pyramid_from_p3
 from bcnet.models.bilayer import BilayerHead, bilayer_losses
 from bcnet.models.faster_rcnn import faster_rcnn

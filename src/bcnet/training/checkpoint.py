@@ -24,7 +24,7 @@ def checkpoint_folder(data: Path, determined_by: dict[str, Any]) -> Path:
 def code_digest(package: Path) -> str:
     """SHA-256 of the code that a training runs: that of parameters, models, training and data."""
     folders = [package / part for part in ("params", "models", "training", "data")]
-    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from bcnet import __version__
-from bcnet.data.loader import TrainingPictures
 from bcnet.files import InputError, atomic_output, sha256
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.build import build, losses_of, pick_device, save_model
@@ -26,6 +25,7 @@ from bcnet.models.processes import mean_over_processes
 from bcnet.params import Params
 from bcnet.params.models import Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
+from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
 

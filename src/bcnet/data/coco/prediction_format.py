@@ -1,0 +1,195 @@
+"""COCO's result format: predicted masks or boxes, and what may be wrong or odd with them.
+
+Specification: https://cocodataset.org/#format-results.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+
+from bcnet.data.masks.segmentation import segmentation_problem
+
+DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
+IouType = Literal["segm", "bbox"]
+SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # where a prediction has its shape
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N predictions as columns, in file order.
+
+    `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `texts`: (bytes,) uint8, compressed RLE of masks, one
+    after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and
+    height in pixels, zeros in one of masks; `occluder_texts`, `occluder_ends`: as `texts` and `ends`, of the masks that
+    they have as `occluder`, no bytes for one that has none; `ids`: what they have as `id`, if anything, which nothing
+    reads.
+    """
+
+    iou_type: IouType
+    image: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    texts: np.ndarray
+    ends: np.ndarray
+    boxes: np.ndarray
+    occluder_texts: np.ndarray
+    occluder_ends: np.ndarray
+    ids: tuple[Any, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def remarks(predictions: Predictions, images: int) -> list[str]:
+    """What a reader of their numbers should know: no mistakes, but seldom what was meant.
+
+    Args:
+        images: of the ground truth.
+    """
+    image, category, score = predictions.image, predictions.category, predictions.score
+    if not len(predictions):
+        return ["there are no predictions: every number is 0"]
+    found = []
+    if without := images - len(np.unique(image)):
+        found.append(f"{without} of {images} images have no predictions")
+    if score.min() < 0 or score.max() > 1:
+        found.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+    of_image, counts = np.unique(image, return_counts=True)
+    if (counts > DETECTIONS).any():
+        found.append(
+            f"{(counts > DETECTIONS).sum()} of {images} images have more than {DETECTIONS} predictions (image"
+            f" {of_image[counts.argmax()]}: {counts.max()}): COCO's server takes no more of an image"
+        )
+    _, of_both = np.unique(np.column_stack([image, category]), axis=0, return_counts=True)
+    if beyond := int(np.maximum(of_both - DETECTIONS, 0).sum()):
+        found.append(
+            f"{beyond} predictions are not among the {DETECTIONS} best of a category in their image:"
+            " COCO's evaluation does not count them, as right or as wrong"
+        )
+    if copies := _copies(predictions):
+        found.append(f"{copies} predictions repeat another one exactly: all but one of equal ones count as wrong")
+    if repeated := len(predictions.ids) - len(set(predictions.ids)):
+        found.append(f"{repeated} predictions have the id of another one: ids are not read")
+    return found
+
+
+def _copies(predictions: Predictions) -> int:
+    """How many predictions equal an earlier one in image, category, score and shape."""
+    columns = np.column_stack([predictions.image, predictions.category, predictions.score.view(np.int64)])
+    order = np.lexsort(columns.T)
+    alike = np.flatnonzero((columns[order][1:] == columns[order][:-1]).all(axis=1))  # with the next in this order
+    shapes: dict[tuple[int, ...], set[bytes]] = {}
+    copies = 0
+    for place in np.unique(order[np.concatenate([alike, alike + 1])]) if len(alike) else ():
+        start = predictions.ends[place - 1] if place else 0
+        shape = predictions.texts[start : predictions.ends[place]].tobytes() + predictions.boxes[place].tobytes()
+        seen = shapes.setdefault(tuple(columns[place].tolist()), set())
+        copies += shape in seen
+        seen.add(shape)
+    return copies
+
+
+def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_type: IouType) -> str | None:
+    """What is wrong with a prediction, None if nothing is.
+
+    Args:
+        images: of the ground truth, by id; each with `height` and `width`.
+        categories: ids of the ground truth's.
+        iou_type: whether it must have a mask or a box.
+    """
+    if not isinstance(entry, dict):
+        return f"{entry!r:.60}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
+    for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
+        if type(value := entry.get(key)) is not int or value not in known:
+            return f"{key}: {value!r:.60}: expected the id of one of the ground truth's {len(known)} ({what})"
+    if not _is_number(score := entry.get("score")):
+        return f"score: {score!r:.60}: expected a finite number"
+    if iou_type == "segm":
+        image = images[entry["image_id"]]
+        size, shape = (image["height"], image["width"]), entry.get("segmentation")
+        if not _is_plain_mask(shape, size) and (wrong := segmentation_problem(shape, *size)):
+            return wrong
+        occluder = entry.get("occluder")
+        if occluder is None or _is_plain_mask(occluder, size):
+            return None
+        return f"occluder: {wrong}" if (wrong := segmentation_problem(occluder, *size)) else None
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
+        return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
+    return None
+
+
+@njit(cache=True, nogil=True)
+def are_masks(texts: np.ndarray, ends: np.ndarray, pixels: np.ndarray) -> bool:
+    """Whether compressed RLE strings are those of masks of so many pixels; the rules are those of `masks`."""
+    start = 0
+    for place in range(len(ends)):
+        total = number = last = last_but_one = np.int64(0)
+        groups = count = 0
+        for byte in texts[start : ends[place]]:
+            group = np.int64(byte) - 48
+            if group < 0 or group > 63 or groups == 6:
+                return False
+            number |= (group & 31) << (5 * groups)
+            groups += 1
+            if group & 32:  # more groups follow
+                continue
+            if group & 16:  # negative
+                number -= np.int64(1) << (5 * groups)
+            if count > 2:
+                number += last_but_one
+            if number < 0:
+                return False
+            last_but_one, last = last, number
+            total += number
+            count += 1
+            number, groups = np.int64(0), 0
+        if groups or total != pixels[place]:
+            return False
+        start = ends[place]
+    return True
+
+
+def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
+    """Whether this is compressed RLE of that size, as the COCO API writes it: a quick yes for most of them."""
+    if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
+        return False
+    text = np.frombuffer(shape["counts"].encode(), np.uint8)
+    return are_masks(text, np.array([len(text)]), np.array([math.prod(size)]))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Predictions in COCO's result format, by image and falling score, equal scores in their order.
+
+    Args:
+        images: entries of the ground truth, with `height` and `width`.
+    """
+    sizes = {image["id"]: [image["height"], image["width"]] for image in images}
+    found: list[dict[str, Any]] = []
+
+    def rle(texts: np.ndarray, ends: np.ndarray, place: int) -> dict[str, Any]:
+        counts = texts[ends[place - 1] if place else 0 : ends[place]].tobytes().decode()
+        return {"size": sizes[int(predictions.image[place])], "counts": counts}
+
+    for place in np.lexsort((-predictions.score, predictions.image)).tolist():
+        entry: dict[str, Any] = {
+            "image_id": int(predictions.image[place]),
+            "category_id": int(predictions.category[place]),
+        }
+        entry["score"] = float(predictions.score[place])
+        if predictions.iou_type == "bbox":
+            entry["bbox"] = predictions.boxes[place].tolist()
+        else:
+            entry["segmentation"] = rle(predictions.texts, predictions.ends, place)
+            occluder = rle(predictions.occluder_texts, predictions.occluder_ends, place)
+            entry |= {"occluder": occluder} if occluder["counts"] else {}
+        found.append(entry)
+    return found

@@ -1,0 +1,42 @@
+"""The picture folders below data/NAME/images: links to a user's, or the project's own."""
+
+from pathlib import Path
+from typing import Any
+
+from bcnet.data.coco.images import read_image
+from bcnet.files import InputError
+from bcnet.progress import in_threads
+
+
+def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> None:
+    """Check a user's pictures, and link their folder.
+
+    Args:
+        link: where the link goes, data/NAME/images/PART; nothing happens when the user's folder itself lies there.
+        pictures: the user's folder, in which nothing is changed.
+        images: COCO's entries of them; each must be there, readable, and of the size that its entry says.
+
+    Raises:
+        InputError: a picture or the folder is missing or wrong, or a folder lies where the link belongs.
+    """
+    if not pictures.is_dir():
+        raise InputError(f"{pictures}: no such picture folder")
+    target = pictures.resolve()
+    if link.resolve() != target and link.exists() and not link.is_symlink():
+        raise InputError(f"{link}: a folder, where a link to {pictures} belongs; move it away")
+
+    def check(image: dict[str, Any]) -> None:
+        read_image(pictures / image["file_name"], (image["height"], image["width"]))
+
+    in_threads(check, images, f"check {pictures}")
+    if link.resolve() != target:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder for pictures of ours. A link to a user's gives way, so that ours are not written into theirs."""
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,149 @@
+"""Splits: the images of an annotation file that a rule selects.
+
+The authors' COCO-OCC is a list of images made by hand or by a rule that was never published. A split made here
+carries its rule in its `info`.
+"""
+
+import re
+from collections.abc import Set
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from bcnet.data.coco import annotation_file
+from bcnet.data.masks.segmentation import NUMBERS
+from bcnet.data.occlusion.convert import MEASURES, check_out, occlusion_table
+from bcnet.data.splits.rules import image_values
+from bcnet.files import InputError, atomic_output, read_json, sha256, shown, write_json
+from bcnet.params.data import Split
+
+COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
+SHARES = (*COVERS, "max_box_iou")
+
+
+def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
+    """Write the COCO file, and the occlusion table, of the images whose value (`image_value`) reaches the threshold.
+
+    Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
+    `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones, and the visible masks as
+    `visible_segmentation`; the choice is made, and `occlusion` stays, of what is visible. With `masks: visible` objects
+    that are visible nowhere are left out: no prediction could find them. `info.split` tells all of this
+    (docs/architecture.md, "Split").
+
+    Args:
+        annotations: a file that `convert` wrote.
+        out: the JSON file; the table goes to the same name with .parquet.
+
+    Raises:
+        InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, the rule selects
+            no image, or `out` is not a .json file of its own.
+    """
+    check_out(out, annotations)
+    data = read_converted(annotations)
+    if rule.masks == "visible":
+        data["annotations"] = [
+            annotation for annotation in data["annotations"] if not annotation_file.hidden(annotation)
+        ]
+    images = {image["id"] for image in data["images"]}
+    about: dict[str, Any] = {"name": name, **rule.model_dump(include={"rule", "threshold", "same_category", "masks"})}
+    if rule.file is not None:
+        chosen = listed_images(rule.file, images)
+        about |= {"file": rule.file.name, "file_sha256": sha256(rule.file)}
+    elif rule.threshold is not None:
+        values = image_values(data, rule.rule, rule.same_category)
+        chosen = {image for image, value in values.items() if value >= rule.threshold}
+    else:
+        chosen = images
+    if not chosen:
+        raise InputError(
+            f"{annotations}: split {name!r} ({rule.rule} {rule.threshold}) selects none of {len(images)} images"
+        )
+    data["info"] = {**(data.get("info") or {}), "split": {**about, "other_images": sorted(images - chosen)}}
+    if rule.masks == "amodal":
+        data["annotations"] = _amodal(annotations, data)
+    data["images"] = [image for image in data["images"] if image["id"] in chosen]
+    data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
+    with atomic_output(out.with_suffix(".parquet")) as temporary:
+        pq.write_table(occlusion_table(data["annotations"]), temporary)
+        write_json(out, data)
+
+
+def read_converted(path: Path) -> dict[str, Any]:
+    """Read and check an annotation file that `convert` wrote.
+
+    Raises:
+        InputError: as `coco.read`, or an annotation has no `occlusion`.
+    """
+    data = annotation_file.read(path)
+    for annotation in data["annotations"]:
+        occlusion = annotation.get("occlusion")
+        where = f"{path}: annotation {annotation['id']}"
+        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURES):
+            raise InputError(f"{where} has no 'occlusion' with {', '.join(MEASURES)}: run `bcnet convert` first")
+        for key, value in occlusion.items():
+            if key in SHARES and (type(value) not in NUMBERS or not 0 <= value <= 1):
+                raise InputError(f"{where}: occlusion.{key}: {shown(value)}: expected 0 to 1")
+        if not annotation_file.is_id(occlusion["n_occluders"]) or type(occlusion["same_category"]) is not bool:
+            raise InputError(f"{where}: occlusion: expected n_occluders a whole number, same_category true or false")
+    return data
+
+
+def listed_images(path: Path, images: Set[int]) -> set[int]:
+    """The image ids of a COCO-format file (.json; only its `images` are looked at), or of a text with an id a line.
+
+    Args:
+        images: the ids that are legal.
+
+    Raises:
+        InputError: unreadable, no ids, or ids of other images; says how many of how many, and the first.
+    """
+    listed = _ids_of_coco(path) if path.suffix == ".json" else _ids_of_text(path)
+    if not listed:
+        raise InputError(f"{path}: lists no image, expected a COCO-format .json file or a text with an image id a line")
+    if others := [image for image in listed if image not in images]:
+        raise InputError(
+            f"{path}: {len(others)} of its {len(listed)} images are not in the annotations, the first is {others[0]}"
+        )
+    return set(listed)
+
+
+def _ids_of_coco(path: Path) -> list[int]:
+    content = read_json(path)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        raise InputError(f"{path}: no list 'images', expected a COCO-format file")
+    for place, image in enumerate(images):
+        if not isinstance(image, dict) or not annotation_file.is_id(image.get("id")):
+            raise InputError(f"{path}: image at place {place} has no whole number as 'id'")
+    return list(dict.fromkeys(image["id"] for image in images))
+
+
+def _ids_of_text(path: Path) -> list[int]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text: {error.reason} at byte {error.start}") from error
+    for number, line in enumerate(lines, 1):
+        if not re.fullmatch("[0-9]{0,20}", line.strip()):
+            raise InputError(f"{path}:{number}: {shown(line)}: expected an image id")
+    return list(dict.fromkeys(int(line) for line in lines if line.strip()))
+
+
+def _amodal(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The annotations with their amodal masks, boxes and areas in place of the visible ones, checked."""
+    images = {image["id"]: image for image in data["images"]}
+    categories = {category["id"]: category for category in data["categories"]}
+    swapped = []
+    for annotation in data["annotations"]:
+        where = f"{path}: annotation {annotation['id']}"
+        if annotation.get("amodal_segmentation") is None:
+            raise InputError(f"{where} has no 'amodal_segmentation', which masks: amodal needs of every annotation")
+        amodal = {"segmentation": annotation["amodal_segmentation"], "bbox": annotation.get("amodal_bbox")}
+        amodal["visible_segmentation"] = annotation["segmentation"]
+        swapped.append(annotation | amodal | {"area": None})  # None: the mask's, filled in by the check
+        if problem := annotation_file.annotation_problem(swapped[-1], images, categories):
+            raise InputError(f"{where}: amodal: {problem}")
+    return swapped

@@ -1,0 +1,204 @@
+"""The detections and objects of a split as arrays, image by image."""
+
+from collections.abc import Callable
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from bcnet.data.coco.prediction_format import DETECTIONS, Predictions
+from bcnet.data.masks.pixel_runs import decode
+from bcnet.data.masks.rasterise import rasterise
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.progress import in_threads
+
+CHUNK = 64  # images that a thread takes at once
+
+
+class Detections(NamedTuple):
+    """The predictions that are evaluated, by image, category, falling score, place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
+    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
+    boxes, zeros in one of masks.
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    score: np.ndarray
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    boxes: np.ndarray
+
+
+class Objects(NamedTuple):
+    """The annotations, by image and place in the file.
+
+    `ends`: (I,) where those of each image end; `place`: (G,) int64, in the file; `category`; `area`: float64, pixels;
+    `crowd`: bool; `boxes`: (G, 4) float64; `runs`: of all masks (`bcnet.data.masks.pixel_runs`), those of each end at
+    `run_ends`; masks of the occluders as in `Detections`, nothing for none.
+    """
+
+    ends: np.ndarray
+    place: np.ndarray
+    category: np.ndarray
+    area: np.ndarray
+    crowd: np.ndarray
+    boxes: np.ndarray
+    runs: np.ndarray
+    run_ends: np.ndarray
+    occluder_texts: np.ndarray
+    occluder_start: np.ndarray
+    occluder_stop: np.ndarray
+
+
+class Masks(NamedTuple):
+    """Compressed RLE of masks: (bytes,) uint8, those of a mask from `start` to `stop`."""
+
+    texts: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+
+def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
+    """The best 100 predictions of each image and category.
+
+    Args:
+        images: (I,) rising ids of the images; all predictions are of these.
+    """
+    order = np.lexsort((-predictions.score, predictions.category, predictions.image))  # stable
+    image, category = predictions.image[order], predictions.category[order]
+    order = order[rank(image, category) < DETECTIONS]
+    return Detections(
+        ends=np.searchsorted(predictions.image[order], images, side="right"),
+        place=order,
+        category=predictions.category[order],
+        score=predictions.score[order],
+        texts=predictions.texts,
+        start=starts(predictions.ends)[order],
+        stop=predictions.ends[order],
+        boxes=predictions.boxes[order],
+    )
+
+
+def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
+    """The annotations of a file (from `coco.read`), of images with these rising ids."""
+    annotations = content["annotations"]
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    image = np.array([each["image_id"] for each in annotations], np.int64)
+    order = np.argsort(image, kind="stable")
+    shapes = [annotations[place]["segmentation"] for place in order]
+    of_shape = np.array([sizes[i] for i in image[order].tolist()], np.int64).reshape(-1, 2)
+    masks = [
+        "" if isinstance(shape, list) else to_rle(shape, *size)["counts"]
+        for shape, size in zip(shapes, of_shape.tolist(), strict=True)
+    ]
+    polygons = [shape if isinstance(shape, list) else [] for shape in shapes]
+    lengths = [len(polygon) for each in polygons for polygon in each]
+    points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
+    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
+    runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
+    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
+
+    def column(key: str, dtype: type) -> np.ndarray:
+        return np.array([each[key] for each in annotations], dtype)[order]
+
+    return Objects(
+        ends=np.searchsorted(image[order], images, side="right"),
+        place=order,
+        category=column("category_id", np.int64),
+        area=column("area", np.float64),
+        crowd=column("iscrowd", np.bool_),
+        boxes=column("bbox", np.float64).reshape(-1, 4),
+        runs=runs,
+        run_ends=run_ends,
+        **dict(zip(("occluder_texts", "occluder_start", "occluder_stop"), joined(occluders, order), strict=True)),
+    )
+
+
+def joined(texts: list[str], order: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Texts as bytes in one array, and where each starts and stops, in that order."""
+    stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return np.frombuffer("".join(texts).encode(), np.uint8), starts(stops)[order], stops[order]
+
+
+def starts(ends: np.ndarray) -> np.ndarray:
+    """(N,) int64: where each of what lies one after the other starts, by where each ends."""
+    return np.concatenate([[0], ends]).astype(np.int64)[:-1]
+
+
+def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """How many come before each in its run of equal (image, category)."""
+    index = np.arange(len(image))
+    first = np.ones(len(image), bool)
+    first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
+    return index - np.maximum.accumulate(np.where(first, index, 0))
+
+
+def coco_order(
+    image: np.ndarray, category: np.ndarray, score: np.ndarray, categories: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections are of `categories`, rising ids, by category, falling score, image; and the category's place."""
+    order = np.lexsort((image, -score, category))
+    order = order[np.isin(category[order], categories)]
+    return order, np.searchsorted(categories, category[order])
+
+
+def images_of(ends: np.ndarray) -> np.ndarray:
+    """The place of the image of each detection or object, by where those of each image end."""
+    return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+
+
+def in_file_order(objects: Objects) -> np.ndarray:
+    """Places of those that are no crowd, by their place in the file."""
+    order = np.argsort(objects.place)
+    return order[~objects.crowd[order]]
+
+
+def by_image(function: Callable[[int, int], None], images: int, what: str) -> None:
+    """Call `function` with the first and the last image, exclusive, of parts of all images, in threads."""
+    chunks = list(pairwise([*range(0, images, CHUNK), images]))
+    in_threads(lambda chunk: function(*chunk), chunks, what)
+
+
+@njit(cache=True, nogil=True)
+def _runs_of(
+    texts: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    points: np.ndarray,
+    polygon_ends: np.ndarray,
+    last_polygon: np.ndarray,
+    sizes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of the masks of objects, and where those of each end.
+
+    Args:
+        texts, start, stop: compressed RLE as of `Masks`, nothing for an object of polygons.
+        points: (N,) float64, x and y in turn; `polygon_ends`: where each polygon's end.
+        last_polygon: (G,) where the polygons of each object end.
+        sizes: (G, 2) int64, height and width of its image, pixels.
+    """
+    masks = [np.empty(0, np.int64)]
+    ends = np.empty(len(last_polygon), np.int64)
+    first = count = 0
+    for g, last in enumerate(last_polygon):
+        if first < last:
+            before = polygon_ends[first - 1] if first else 0
+            of_object = points[before : polygon_ends[last - 1]]
+            mask = rasterise(of_object, polygon_ends[first:last] - before, sizes[g, 0], sizes[g, 1])
+        else:
+            mask = decode(texts[start[g] : stop[g]])
+        masks.append(mask)
+        count += len(mask)
+        ends[g] = count
+        first = last
+    runs = np.empty(count, np.int64)
+    count = 0
+    for mask in masks:
+        runs[count : count + len(mask)] = mask
+        count += len(mask)
+    return runs, ends

@@ -1,0 +1,66 @@
+"""The table of objects: how occluded each is and how it was found."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.data.coco.prediction_format import IouType
+from bcnet.data.occlusion.convert import COLUMNS, MEASURES
+from bcnet.evaluation.matching.arrays import Objects, in_file_order
+from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS
+from bcnet.evaluation.matching.outcomes import Outcomes
+
+MATCHED = tuple(f"matched_{round(100 * threshold)}" for threshold in IOU_THRESHOLDS)
+OCCLUSION = {name: COLUMNS[name] for name in MEASURES}
+SCHEMA = pa.schema(
+    {
+        "annotation_id": pa.int64(),
+        "image_id": pa.int64(),
+        "category_id": pa.int64(),
+        "area": pa.float64(),
+        **OCCLUSION,
+        "iou": pa.float64(),
+        "score": pa.float64(),
+        **dict.fromkeys(MATCHED, pa.bool_()),
+        "failure": pa.uint8(),
+        "leak": pa.float64(),
+        "separated": pa.bool_(),
+    }
+)
+
+
+def object_table(
+    annotations: list[dict[str, Any]], separated: list[bool], objects: Objects, outcomes: Outcomes, iou_type: IouType
+) -> pa.Table:
+    """One row an annotation that is no crowd, in their order: how occluded it is and how well it was found.
+
+    `matched_50` … `matched_95`: whether COCO's matching gives it a detection (best-scored first, one detection an
+    object, 100 detections an image and category, any area). `iou` and `score`: of the one among these detections that
+    overlaps it most, matched to it or not; 0 and null if none overlaps it. `failure`: place in `failures.NAMES`;
+    `leak`: as of `leak.leak`, null for one that has no occluder or is not found at IoU .5; both null for boxes. The
+    occlusion columns are null for annotations that were not converted.
+
+    Args:
+        annotations: those of the file that `objects` are of, with `occlusion` where there is one.
+        separated: of each of them.
+        iou_type: whether the detections are masks or boxes.
+    """
+    rows = in_file_order(objects)
+    solid = [annotation for annotation in annotations if not annotation["iscrowd"]]
+    occlusion = [annotation.get("occlusion") or {} for annotation in solid]
+    score, leak = outcomes.score[rows], outcomes.leak[rows]
+    boxes = np.full(len(rows), iou_type == "bbox")
+    columns: dict[str, Any] = {
+        **{key: [each[key] for each in solid] for key in ("image_id", "category_id")},
+        "annotation_id": [each["id"] for each in solid],
+        "area": objects.area[rows],
+        **{name: [each.get(name) for each in occlusion] for name in OCCLUSION},
+        "iou": outcomes.iou[rows],
+        "score": pa.array(score, pa.float64(), mask=np.isnan(score)),
+        **dict(zip(MATCHED, (outcomes.detection[rows] >= 0).T, strict=True)),
+        "failure": pa.array(outcomes.failure[rows], pa.uint8(), mask=boxes),
+        "leak": pa.array(leak, pa.float64(), mask=np.isnan(leak)),
+        "separated": [apart for apart, each in zip(separated, annotations, strict=True) if not each["iscrowd"]],
+    }
+    return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)

@@ -1,0 +1,126 @@
+"""The numbers of how a method copes with occlusion, of one run on a split; their definitions: docs/benchmark.md."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.evaluation.matching.arrays import Detections, Objects, coco_order, images_of, in_file_order
+from bcnet.evaluation.matching.object_table import MATCHED
+from bcnet.evaluation.matching.outcomes import CROWD, Outcomes
+from bcnet.evaluation.metrics import failures
+from bcnet.evaluation.metrics.calibration import calibration
+from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
+from bcnet.evaluation.metrics.occlusion_bins import bins_of
+from bcnet.evaluation.metrics.tide import tide
+
+Numbers = dict[str, Any]
+
+
+def by_occlusion(
+    table: pa.Table, bins: Mapping[str, Sequence[float]], detections: Detections, objects: Objects, outcomes: Outcomes
+) -> Numbers:
+    """Recall and AP of objects by each measure of occlusion, and by the category of the main occluder.
+
+    Args:
+        table: of objects (`occlusion_metrics.object_table`), converted.
+        bins: edges for measures, rising from 0 to 1; a bin holds its lower edge, the last one also its upper.
+
+    Returns:
+        For each measure, and "occluder", a list of bins: `from` and `to`, or `occluder` (of OCCLUDERS); `objects`,
+        `AR`, `AR50`, `AR75`, `AP`, `APn`, 0 to 1, None in a bin without objects.
+    """
+    return {
+        measure: _by_bin(table, place, names, detections, objects, outcomes)
+        for measure, (names, place) in bins_of(table, bins).items()
+    }
+
+
+def _by_bin(
+    table: pa.Table,
+    place: np.ndarray,
+    names: Sequence[Mapping[str, Any]],
+    detections: Detections,
+    objects: Objects,
+    outcomes: Outcomes,
+) -> list[Numbers]:
+    """Of each bin its name and numbers; `place`: (rows of the table,) the bin of each object."""
+    matched = np.column_stack([table[name].to_numpy() for name in MATCHED])
+    precision = _ap_by_bin(table, place, len(names), detections, objects, outcomes)
+    rows = []
+    for index, name in enumerate(names):
+        inside = matched[place == index]
+        shares = inside.mean(axis=0) if len(inside) else np.full(len(MATCHED), np.nan)
+        row = {
+            "AR": shares.mean(),
+            "AR50": shares[MATCHED.index("matched_50")],
+            "AR75": shares[MATCHED.index("matched_75")],
+        }
+        row |= {form: values[index] for form, values in zip(("AP", "APn"), precision, strict=True)}
+        rows.append({**name, "objects": len(inside), **{key: _defined(value) for key, value in row.items()}})
+    return rows
+
+
+def _ap_by_bin(
+    table: pa.Table, place: np.ndarray, bins: int, detections: Detections, objects: Objects, outcomes: Outcomes
+) -> tuple[np.ndarray, np.ndarray]:
+    """`ap_by_bin` of the run."""
+    categories, object_category = np.unique(table["category_id"].to_numpy(), return_inverse=True)
+    solid = in_file_order(objects)
+    rows = np.full(len(objects.place) + 1, -1)  # of each of `objects`, the row of the table; the last: for none
+    rows[solid] = np.arange(len(solid))
+    order, category = coco_order(images_of(detections.ends), detections.category, detections.score, categories)
+    given = outcomes.object[order]
+    given = np.where(given >= 0, rows[given], given).astype(np.int32)
+    return ap_by_bin(category, given, object_category, place, bins)
+
+
+def failure_shares(table: pa.Table) -> Numbers:
+    """How all, occluded and separated objects fare: `objects`, and the share of each of `failures.NAMES`.
+
+    Args:
+        table: of objects, with `failure` and `separated`; `occluded` is None where it was not converted.
+    """
+    kind = table["failure"].to_numpy()
+    occluded = None if table["n_occluders"].null_count else table["n_occluders"].to_numpy() > 0
+    groups = {"all": np.ones(len(kind), bool), "occluded": occluded, "separated": table["separated"].to_numpy()}
+    numbers: Numbers = {}
+    for name, inside in groups.items():
+        if inside is None:
+            numbers[name] = None
+            continue
+        shares = np.bincount(kind[inside], minlength=len(failures.NAMES)) / max(1, inside.sum())
+        values = shares.tolist() if inside.any() else [None] * len(failures.NAMES)
+        numbers[name] = {"objects": int(inside.sum()), **dict(zip(failures.NAMES, values, strict=True))}
+    return numbers
+
+
+def leak_rate(table: pa.Table) -> Numbers:
+    """Mean `leak` of the matched objects that have an occluder, 0 to 1, and how many there are."""
+    leaks = table["leak"].drop_null().to_numpy()
+    return {"objects": len(leaks), "rate": _defined(leaks.mean()) if len(leaks) else None}
+
+
+def errors(detections: Detections, objects: Objects, outcomes: Outcomes) -> Numbers:
+    """TIDE's errors and the calibration of the scores, at IoU .5."""
+    given = outcomes.object[:, 0]
+    return {
+        "tide": tide(
+            detections.category,
+            detections.score,
+            given,
+            given == CROWD,
+            outcomes.same_iou,
+            outcomes.same_object,
+            outcomes.other_iou,
+            outcomes.other_object,
+            objects.category,
+            objects.crowd,
+        ),
+        "calibration": calibration(detections.score, given >= 0, given == CROWD),
+    }
+
+
+def _defined(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,87 @@
+"""What is known of each object that is averaged over objects: found or not, in bins of occlusion; leak."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.evaluation.matching.object_table import MATCHED
+from bcnet.evaluation.metrics.failures import FOUND
+
+OCCLUDERS = ("none", "other category", "same category")  # what an object's main occluder is of
+FOUND_OF = ("found", "found_occluded", "found_separated")
+COLUMNS = ["n_occluders", "same_category", "failure", "leak", "separated", *MATCHED]  # and the measures
+
+
+class Metric(NamedTuple):
+    """A number by name; of recall by occlusion the measure, and the ends of its bin or what the main occluder is of."""
+
+    metric: str
+    measure: str | None = None
+    low: float | None = None
+    high: float | None = None
+    occluder: str | None = None
+
+
+class Bins(NamedTuple):
+    """The bins of a measure: of each `from` and `to`, or `occluder`; and (G,) in which each object is, -1: in none."""
+
+    names: list[dict[str, Any]]
+    place: np.ndarray
+
+
+def bin_names(edges: Mapping[str, Sequence[float]]) -> dict[str, list[dict[str, Any]]]:
+    """Of each measure's bins `from` and `to`, and of "occluder" the OCCLUDERS as `occluder`."""
+    names = {measure: [{"from": low, "to": high} for low, high in pairwise(each)] for measure, each in edges.items()}
+    return names | {"occluder": [{"occluder": name} for name in OCCLUDERS]}
+
+
+def bins_of(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[str, Bins]:
+    """The bins of each measure of occlusion, and "occluder": by the category of the main occluder.
+
+    Args:
+        table: of objects (`occlusion_metrics.object_table`); those that were not converted are in no bin.
+        edges: of measures, rising from 0 to 1; a bin holds its lower edge, the last one also its upper.
+    """
+    names = bin_names(edges)
+    if table["n_occluders"].null_count:
+        return {measure: Bins(each, np.full(table.num_rows, -1)) for measure, each in names.items()}
+    places = {measure: np.digitize(table[measure].to_numpy(), each[1:-1]) for measure, each in edges.items()}
+    same = table["same_category"].to_numpy().astype(int)
+    places["occluder"] = np.where(table["n_occluders"].to_numpy() > 0, 1 + same, 0)
+    return {measure: Bins(each, places[measure]) for measure, each in names.items()}
+
+
+def object_metrics(edges: Mapping[str, Sequence[float]]) -> list[Metric]:
+    """The metrics that `object_numbers` gives, in its order."""
+    bins = [
+        Metric("AR", measure, name.get("from"), name.get("to"), name.get("occluder"))
+        for measure, names in bin_names(edges).items()
+        for name in names
+    ]
+    return [*map(Metric, FOUND_OF), Metric("leak"), *bins]
+
+
+def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[Metric, np.ndarray]:
+    """What each object adds to the metrics that are means over objects.
+
+    Args:
+        table: of objects that were evaluated with masks.
+        edges: as of `bins_of`.
+
+    Returns:
+        (G,) float64 for each, 0 to 1, NaN for objects that it is not about: whether it is found (`failures`), of all,
+        occluded and separated objects; `leak`; and of each bin AR, the share of IoU thresholds at which it is matched.
+    """
+    found = (table["failure"].to_numpy() == FOUND).astype(float)
+    occluded = pa.compute.fill_null(pa.compute.greater(table["n_occluders"], 0), False).to_numpy()
+    of = {"found": np.ones(len(found), bool), "found_occluded": occluded}
+    of["found_separated"] = table["separated"].to_numpy()
+    numbers = {Metric(name): np.where(inside, found, np.nan) for name, inside in of.items()}
+    numbers[Metric("leak")] = table["leak"].to_numpy()
+    matched = np.mean([table[name].to_numpy() for name in MATCHED], axis=0)
+    bins = [place == index for names, place in bins_of(table, edges).values() for index in range(len(names))]
+    recalls = [metric for metric in object_metrics(edges) if metric.measure]
+    return numbers | {metric: np.where(inside, matched, np.nan) for metric, inside in zip(recalls, bins, strict=True)}

@@ -1,0 +1,96 @@
+"""Which objects are separated: what is seen of them is in two or more parts, split by an occluder."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from bcnet.data.masks import pixel_runs
+from bcnet.data.masks.segmentation import to_rle
+
+MIN_PIXELS = 20  # fewer are scraps of an outline, no part
+MIN_SHARE = 0.02  # of the object's pixels
+WIDTH = 2.0  # pixels by which a way through the gap may be longer than the shortest
+REACH = 3  # pixels from a part within which an occluder touches it: outlines leave a little free
+FILLED = 0.5  # share of the gap
+UNDERLAY = 0.5  # share of the object's own pixels
+
+
+def separated(annotations: Sequence[dict[str, Any]], height: int, width: int) -> list[bool]:
+    """Whether each annotation of an image is split into parts by one other object.
+
+    - A part: an 8-connected component of the mask, of `MIN_PIXELS` and `MIN_SHARE` of the mask or more.
+    - The gap of two parts: the pixels p of the mask's box, none of the mask's, with
+      distance(p, one) + distance(p, other) <= the parts' distance + `WIDTH`; distances are between pixels' centres.
+    - One other object splits them if it has at least `FILLED` of the gap's pixels, some of these within `REACH` of the
+      one part and some within `REACH` of the other, and less than `UNDERLAY` of the object's own pixels: masks in
+      front leave out what they hide, those of tables and vehicles go on under what lies on them.
+
+    Crowds are neither separated nor do they split. It cannot tell splitting by what nobody annotated (a pole), by
+    several objects together that each fill less than half of the gap, or where the hidden link makes a turn (two legs
+    below a table); and it goes by annotated masks, so that of two objects with the same pixels neither is in front.
+
+    Args:
+        annotations: all of an image, checked (`coco.read`).
+        height, width: of the image, pixels.
+
+    Returns:
+        One for each annotation, in their order. After the idea of Separated COCO, whose own list is a file: Zhan, Xie
+        and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022.
+    """
+    masks = [
+        pixel_runs.decode(np.frombuffer(to_rle(each["segmentation"], height, width)["counts"].encode(), np.uint8))
+        for each in annotations
+        if not each["iscrowd"]
+    ]
+    split = iter([is_split(mask, masks, height) for mask in masks])
+    return [not each["iscrowd"] and next(split) for each in annotations]
+
+
+def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool:
+    """Whether one of `masks`, which may hold `mask` itself, splits it (`separated`); all as runs, of one image."""
+    pieces, part = pixel_runs.parts(mask, height)
+    sizes = np.bincount(part, pieces[:, 1] - pieces[:, 0])
+    large = np.flatnonzero(sizes >= max(MIN_PIXELS, MIN_SHARE * sizes.sum()))
+    if len(large) < 2:
+        return False
+    lumps = [pieces[part == number].ravel() for number in large]
+    grown = [_box(lump, height, REACH) for lump in lumps]
+    rivals = [
+        other
+        for other in masks
+        if sum(len(pixel_runs.cut(other, each, height)) > 0 for each in grown) >= 2  # else it touches none or one
+        and pixel_runs.shared_area(mask, other) < UNDERLAY * pixel_runs.area(mask)
+    ]
+    if not rivals:
+        return False
+    box = _box(pieces.ravel(), height)
+    free = ~pixel_runs.pixels(mask, box, height)
+    occluders = [pixel_runs.pixels(other, box, height) for other in rivals]
+    distances = [distance_transform_edt(~pixel_runs.pixels(lump, box, height)) for lump in lumps]
+    return any(
+        _splits(occluder, one, other, free) for one, other in combinations(distances, 2) for occluder in occluders
+    )
+
+
+def _box(lump: np.ndarray, height: int, margin: int = 0) -> np.ndarray:
+    """Corners (as `runs.cut` takes them) of the box around runs that end with their columns, grown by a margin."""
+    first, last = lump[::2], lump[1::2] - 1
+    left, right = first[0] // height - margin, last[-1] // height + 1 + margin
+    top, bottom = (first % height).min() - margin, (last % height).max() + 1 + margin
+    return np.array([max(left, 0), max(top, 0), right, min(bottom, height)], np.int64)
+
+
+def _splits(occluder: np.ndarray, one: np.ndarray, other: np.ndarray, free: np.ndarray) -> bool:
+    """Whether an occluder fills the gap of two parts, from the distances to either; all of the box's shape."""
+    way = one + other
+    gap = free & (way <= way.min() + WIDTH)
+    filled = gap & occluder
+    return bool(
+        filled.any()
+        and filled.sum() >= FILLED * gap.sum()
+        and one[filled].min() <= REACH
+        and other[filled].min() <= REACH
+    )

@@ -1,0 +1,187 @@
+"""Predictions of a model: over a split, or over any pictures."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bcnet.data.coco import annotation_file
+from bcnet.data.coco.images import read_image
+from bcnet.data.masks.segmentation import encode
+from bcnet.data.sources.coco2017 import ANNOTATIONS, test_dev_images
+from bcnet.files import atomic_output, sha256, write_json
+from bcnet.inference import speed
+from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
+from bcnet.params import Params
+from bcnet.params.models import Predict
+from bcnet.progress import note, progress
+from bcnet.training.checkpoint import checkpoint_folder
+
+CHUNK = 100  # pictures whose predictions are stored together: a killed run loses no more
+
+
+def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
+    """A picture's detections in COCO's result format, best first.
+
+    Args:
+        model: what `load_model` gives.
+        predict: the views in which the picture is shown to the model.
+        picture: (H, W, 3) uint8, RGB.
+        image_id: for the results' `image_id`.
+
+    Returns:
+        Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE), and `occluder` (the same, empty
+        where the model sees none) if `predict.occluders` asks for it and the head has such a map. No `bbox`:
+        pycocotools would take its area for the mask's.
+    """
+    found = detect(model, picture, predict)
+    entries = [
+        {
+            "image_id": image_id,
+            "category_id": model.categories[label]["id"],
+            "score": round(score, 6),
+            "segmentation": encode(mask),
+        }
+        for label, score, mask in zip(found.classes, found.scores, found.masks, strict=True)
+    ]
+    if found.occluders is not None:
+        for entry, occluder in zip(entries, found.occluders, strict=True):
+            entry["occluder"] = encode(occluder)
+    return entries
+
+
+def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:
+    """Predict the pictures of a split with a variant or an imported model; provenance and speed go beside them.
+
+    An imported model sees them in the size of its own configuration, which its file holds.
+
+    A killed run goes on where it was: what is done lies in data/checkpoints.
+
+    Args:
+        params: the run's parameters.
+        name: of the variant, or of the imported model.
+        seed: of the variant's training.
+        split: `val`, or COCO's `test-dev`.
+        data: the folder with `DATASET/models`, `DATASET/annotations`, `DATASET/images`.
+
+    Raises:
+        InputError: no such variant, imported model or file, or a picture is missing or corrupt.
+    """
+    run, folder = params.run(name, seed), data / params.dataset
+    weights = folder / f"models/{name}/{run}/model.safetensors"
+    model = load_model(weights)
+    if run == "imported":
+        origin, label, shown = "imported", params.imported[name].label, model.predict
+        training = {key: model.provenance[key] for key in ("kind", "file_sha256")}
+    else:
+        origin, label, shown = "measured here", params.variants[name].label or name, params.predict
+        training = {"train_on": model.provenance["train_on"], "seed": seed, "schedule": model.provenance["schedule"]}
+    device = pick_device()
+    model.module.to(device)
+    if split == "val":
+        annotations, pictures = folder / "annotations/instances_val.json", folder / "images/val"
+        images, hashes = annotation_file.read(annotations)["images"], {"images_sha256": sha256(folder / "images.tsv")}
+    else:
+        annotations, pictures = folder / "annotations" / ANNOTATIONS["test"][2], folder / "images/test"
+        images, hashes = test_dev_images(folder), {}  # images.tsv has only what is trained and evaluated on
+    provenance = {
+        "origin": origin,
+        "name": name,
+        "label": label,
+        "detector": model.variant.detector,
+        "backbone": model.variant.backbone,
+        "method": MASK_HEADS[model.variant.mask_head].method,
+        "masks": model.variant.masks,
+        "dataset": params.dataset,
+        **training,
+        "predict": shown.model_dump(mode="json"),
+        "annotations_sha256": sha256(annotations),
+        **hashes,
+        "model_sha256": sha256(weights),
+        "versions": model.provenance["versions"],
+    }
+
+    def predicted(image: dict[str, Any]) -> list[dict[str, Any]]:
+        picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
+        return results(model, shown, picture, image["id"])
+
+    done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
+    out = folder / f"predictions/{name}/{run}/{split}.json"
+    on = speed.device_name(device)
+    times = in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, on, out)
+    write_json(out.with_suffix(".provenance.json"), provenance, indent=True)
+    speed.write(out.with_suffix(".speed.json"), speed.speed(times, on))
+    shutil.rmtree(done)
+
+
+def in_chunks(
+    images: Sequence[dict[str, Any]],
+    predicted: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    what: str,
+    done: Path,
+    device: str,
+    out: Path,
+) -> list[speed.Times]:
+    """Write the predictions of all images, those of `CHUNK` images at a time into a folder and at the end together.
+
+    Args:
+        images: their entries, in the order of the predictions.
+        predicted: gives an image's.
+        what: for the progress line.
+        done: the folder, named by all that determines the predictions; what lies there is not predicted again.
+        device: the name of what computes, for the times.
+        out: the JSON file of all.
+
+    Returns:
+        How long the images of each chunk took, those that lay there as well.
+    """
+    chunks = {done / f"{start:08d}.json": images[start : start + CHUNK] for start in range(0, len(images), CHUNK)}
+    times = {path: path.with_suffix(".seconds.json") for path in chunks}
+    done.mkdir(parents=True, exist_ok=True)
+    left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
+    todo = list(chain.from_iterable(left.values()))
+    if len(todo) < len(images):
+        note(f"{what}: going on, {len(images) - len(todo)} of {len(images)} pictures are done")
+    moving = progress(todo, what)
+    for path, chunk in left.items():
+        found: list[dict[str, Any]] = []
+        seconds: list[float] = []
+        processor: list[float] = []
+        for image in islice(moving, len(chunk)):
+            start, work = time.perf_counter(), time.process_time()
+            found += predicted(image)  # on the host, also where a GPU has computed it
+            seconds.append(time.perf_counter() - start)
+            processor.append(time.process_time() - work)
+        taken = speed.Times(device=device, seconds=tuple(seconds), processor_seconds=tuple(processor))
+        speed.write(times[path], taken)
+        write_json(path, found)  # after the times: what lies there is complete
+    with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
+        file.write(b"[")
+        texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
+        for place, text in enumerate(filter(None, texts)):
+            file.write((b"," if place else b"") + text)
+        file.write(b"]")
+    return [speed.read(path, speed.Times) for path in times.values()]
+
+
+def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
+    """Predict any pictures with a model file; `image_id` is the picture's file name. EXIF rotation is respected.
+
+    Args:
+        weights: a model file.
+        pictures: picture files.
+        out: a JSON file in COCO's result format.
+
+    Raises:
+        InputError: the model or a picture is missing or corrupt.
+    """
+    model = load_model(weights)
+    model.module.to(pick_device())
+    found: list[dict[str, Any]] = []
+    for path in progress(pictures, "predicting"):
+        found += results(model, model.predict, read_image(path), path.name)
+    write_json(out, found)

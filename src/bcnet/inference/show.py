@@ -1,0 +1,74 @@
+"""`bcnet show`: what a model finds in pictures, and the maps of its mask head for each object."""
+
+from pathlib import Path
+
+from bcnet.data.coco.images import read_image
+from bcnet.drawing.figures import COLOURS
+from bcnet.drawing.roi_maps import detected
+from bcnet.drawing.sheet import sheet
+from bcnet.files import InputError, atomic_output
+from bcnet.models.build import MAPS, MASK_HEADS, Detections, ModelFile, detect, load_model, pick_device
+from bcnet.params.models import DETECTORS
+from bcnet.progress import progress
+
+MOST = 40  # objects of a picture
+
+
+def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: int) -> None:
+    """Draw `NAME.png` and `NAME.svg` for each picture: the final masks, and for each object a row of its maps.
+
+    Args:
+        weights: a model file.
+        pictures: picture files of different names; EXIF rotation is respected.
+        out: the folder for the drawings.
+        score: detections below it are not drawn; 0 to 1.
+        objects: of a picture, at most so many are drawn, those of the highest score; 1 to 40.
+
+    Raises:
+        InputError: an argument is out of its range, two drawings would have one name or replace a picture that is to be
+            shown, or the model or a picture is missing or corrupt.
+    """
+    if not 0 <= score <= 1:
+        raise InputError(f"--score {score}: expected 0 to 1")
+    if not 1 <= objects <= MOST:
+        raise InputError(f"--objects {objects}: expected 1 to {MOST}")
+    sources = {path.resolve() for path in pictures}
+    names: dict[str, Path] = {}
+    for path in pictures:
+        if (other := names.setdefault(path.stem, path)) is not path:
+            raise InputError(
+                f"{path}: would be drawn to {out / path.stem}.png like {other}: show it into another --out"
+            )
+        if sources & {(out / f"{path.stem}{ending}").resolve() for ending in (".png", ".svg")}:
+            raise InputError(f"{out / path.stem}.png: is a picture to be shown, expected another folder as --out")
+    model = load_model(weights)
+    model.module.to(pick_device())
+    for path in progress(pictures, "drawing"):
+        picture = read_image(path)
+        found = detect(model, picture, model.predict)
+        above = sum(each >= score for each in found.scores)
+        best = [
+            detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))
+        ]
+        caption = [_counted(above, len(best), score), *_about(model, found)]
+        for ending, content in sheet(path.name, caption, picture, best).items():
+            with atomic_output(out / f"{path.stem}.{ending}") as temporary:
+                temporary.write_bytes(content)
+
+
+def _counted(above: int, drawn: int, score: float) -> str:
+    if above == 0:
+        return f"no object above score {score:g}"
+    which = f"the best {drawn} of {above} objects" if drawn < above else f"{above} object{'s' * (above > 1)}"
+    return f"{which} with a score of at least {score:g}"
+
+
+def _about(model: ModelFile, found: Detections) -> list[str]:
+    """The method, and which of the four maps its head does not have."""
+    variant = model.variant
+    method = (
+        f"{variant.label or MASK_HEADS[variant.mask_head].method} ({DETECTORS[variant.detector]}, {variant.backbone})"
+    )
+    lines = [f"{method}: the RoI of each object and the maps there, stretched to squares"]
+    missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
+    return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines

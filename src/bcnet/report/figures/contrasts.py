@@ -1,0 +1,68 @@
+"""Which objects show best where methods part, and an object's surroundings as a drawing."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from bcnet.data.masks.segmentation import decode
+from bcnet.drawing.figures import path
+
+OBJECTS = 80  # that the page holds at most
+SHOWN = 12  # of them at a time
+AROUND = 0.6  # of an object's box that is shown on each side of it
+RULE = (
+    f"the page holds at most {OBJECTS} objects of val: of every two methods the one whose best mask's IoU differs most "
+    "between them, then the second of every two, and so on, until there are so many. An object's best mask is the one "
+    f"of its category that overlaps it most, whatever its score. Shown are the {SHOWN} on which the two chosen methods "
+    "differ most"
+)
+Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture, the ends exclusive
+
+
+def most_different(ious: np.ndarray, most: int) -> list[int]:
+    """The objects on which methods differ most, by `RULE`, in the order in which it takes them.
+
+    Args:
+        ious: (M, G) float, of M methods' best masks with G objects, 0 to 1.
+        most: at most so many.
+
+    Returns:
+        Indices of objects, without those on which no two methods differ. Within a round of all pairs the larger
+        difference goes first; ties: the earlier pair and the earlier object.
+    """
+    rounds: list[list[tuple[float, int]]] = []
+    for one, other in combinations(ious, 2):
+        difference = np.abs(one - other)
+        order = np.argsort(-difference, kind="stable")[:most]
+        for place, index in enumerate(order[difference[order] > 0]):
+            if place == len(rounds):
+                rounds.append([])
+            rounds[place].append((float(difference[index]), int(index)))
+    taken = (index for each in rounds for _, index in sorted(each, key=lambda entry: -entry[0]))
+    return list(dict.fromkeys(taken))[:most]
+
+
+def window(bbox: Sequence[float], height: int, width: int) -> Window:
+    """What of a picture is shown around an object: its box, larger by `AROUND` of its longer side, within the picture.
+
+    Args:
+        bbox: left, top, width, height, pixels.
+        height, width: of the picture.
+    """
+    margin = AROUND * max(bbox[2], bbox[3])
+    left, top = max(0, int(bbox[0] - margin)), max(0, int(bbox[1] - margin))
+    right, bottom = int(np.ceil(bbox[0] + bbox[2] + margin)), int(np.ceil(bbox[1] + bbox[3] + margin))
+    return left, top, min(width, right), min(height, bottom)
+
+
+def drawn(segmentation: Any, height: int, width: int, part: Window) -> str:
+    """The part of a mask that a window shows, as the `d` of an SVG path in pixels of the window.
+
+    Args:
+        segmentation: polygons or RLE.
+        height, width: of the picture.
+    """
+    left, top, right, bottom = part
+    return path(decode(segmentation, height, width)[top:bottom, left:right])

@@ -1,0 +1,137 @@
+"""The RoIs that the report shows: the most covered objects that BCNet finds, its maps beside the ground truth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from bcnet.data.coco.images import read_image
+from bcnet.data.masks.segmentation import decode, encode, to_rle
+from bcnet.drawing.figures import COLOURS, data_uri
+from bcnet.drawing.roi_maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
+from bcnet.files import InputError
+from bcnet.models.build import Detections, ModelFile, detect, load_model
+from bcnet.progress import progress
+from bcnet.report.figures.pictures import MIN_SCORE, Annotations, matches
+from bcnet.training.loader import SHAPE, Masks
+
+OBJECTS = 6
+RULE = f"of the objects that it finds in these pictures the {OBJECTS} with the largest box_cover"
+
+
+@dataclass(frozen=True)
+class Roi:
+    """An object that the model found, in its picture (H, W, 3) uint8."""
+
+    image: dict[str, Any]  # of a COCO file, as the annotation is
+    annotation: dict[str, Any]
+    picture: np.ndarray
+    found: Found
+
+    @property
+    def cover(self) -> float:
+        """Its `box_cover`."""
+        return self.annotation["occlusion"]["box_cover"]
+
+
+def most_covered(
+    weights: Path, folder: Path, shown: Sequence[tuple[dict[str, Any], Annotations]]
+) -> list[tuple[Roi, dict[str, str]]]:
+    """The RoIs of `RULE`, the most covered first (ties: lower id first), each with its squares as data URIs by name.
+
+    The model runs on the CPU, so that the report of one run is the same with and without a GPU.
+
+    Args:
+        weights: the model file of a BCNet.
+        folder: of the pictures.
+        shown: the images, each with its annotations of a split.
+
+    Raises:
+        InputError: the model or a picture is missing or corrupt, or an annotation is not converted.
+    """
+    model = load_model(weights)
+    every = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
+    every.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
+    return [(roi, _row(roi, model.variant.masks)) for roi in every[:OBJECTS]]
+
+
+def of_objects(
+    weights: Path, folder: Path, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> list[dict[str, str]]:
+    """Of each object the maps in the RoI of the model's best mask of it, as data URIs by name; none without a mask.
+
+    The best mask is the one of its category that overlaps most with the mask that the model learns, whatever its score.
+
+    Args:
+        weights, folder: as of `most_covered`.
+        objects: images, each with one of its annotations.
+
+    Raises:
+        InputError: as `most_covered`.
+    """
+    model = load_model(weights)
+    _, mask, _ = SHAPE[model.variant.masks]
+    seen: dict[int, tuple[np.ndarray, Detections]] = {}
+    rows: list[dict[str, str]] = []
+    for image, annotation in progress(objects, "maps of objects"):
+        size = image["height"], image["width"]
+        if image["id"] not in seen:
+            picture = read_image(folder / image["file_name"], size)
+            seen[image["id"]] = picture, detect(model, picture, model.predict)
+        picture, detections = seen[image["id"]]
+        same = [
+            index
+            for index, place in enumerate(detections.classes)
+            if model.categories[place]["id"] == annotation["category_id"]
+        ]
+        truth = [to_rle(annotation[mask], *size)]
+        ious = np.ravel(coco_mask.iou([encode(detections.masks[index]) for index in same], truth, [0]))
+        if not len(ious) or not ious.max():
+            rows.append({})
+            continue
+        found = detected(model, detections, same[int(np.argmax(ious))], COLOURS[1])
+        row = _row(Roi(image, annotation, picture, found), model.variant.masks)
+        rows.append({name: square for name, square in row.items() if name not in ("RoI", "final mask")})
+    return rows
+
+
+def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: Annotations) -> Iterator[Roi]:
+    """The objects of a picture that the model finds: same category, IoU of 0.5 or more with the mask it learns."""
+    size = image["height"], image["width"]
+    path = folder / image["file_name"]
+    picture = read_image(path, size)
+    _, mask, occluder = SHAPE[model.variant.masks]
+    objects = [each for each in annotations if not each["iscrowd"]]
+    for each in objects:
+        if missing := sorted({mask, occluder} - set(each)):
+            raise InputError(f"{path}: its annotation {each['id']} has no {missing[0]!r}: run `bcnet convert` first")
+    detections = detect(model, picture, model.predict)
+    drawn = [index for index, score in enumerate(detections.scores) if score >= MIN_SCORE]
+    predictions = [
+        {"category_id": model.categories[detections.classes[index]]["id"], "score": detections.scores[index]}
+        for index in drawn
+    ]
+    rles = [encode(detections.masks[index]) for index in drawn], [to_rle(each[mask], *size) for each in objects]
+    ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(drawn), len(objects)))
+    for index, match in zip(drawn, matches(objects, predictions, ious), strict=True):
+        if match is not None:
+            yield Roi(image, objects[match], picture, detected(model, detections, index, COLOURS[1]))
+
+
+def _row(roi: Roi, masks: Masks) -> dict[str, str]:
+    """A RoI's squares, with the ground truth of a layer behind the mask that it predicts."""
+    _, mask, occluder = SHAPE[masks]
+    truth = {"occluder mask": roi.annotation[occluder], "target mask": roi.annotation[mask]}
+    row = {}
+    for name, square in squares(roi.picture, roi.found).items():
+        row[name] = data_uri(square, SIDE) if name in ("RoI", "final mask") else png_uri(square)
+        if name in truth:
+            height, width = roi.picture.shape[:2]
+            whole = decode(truth[name], height, width) if truth[name] else np.zeros((height, width), bool)
+            row[f"true {name.removesuffix(' mask')}"] = png_uri(
+                heat_map(crop(whole.astype(np.uint8) * 255, roi.found.box) >= 128)
+            )
+    return row

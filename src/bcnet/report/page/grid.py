@@ -1,0 +1,129 @@
+"""A table as the page shows it: what stands in a cell, and why nothing does."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bcnet.files import InputError
+from bcnet.report.tables.rows import Method
+
+Row = dict[str, str]  # of a CSV file
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, what stands small beside and below it; of an empty one `why`, which becomes a note."""
+
+    text: str
+    beside: str = ""
+    below: tuple[str, ...] = ()
+    why: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row: its name, what stands small below that, whose numbers it has if not the group says it, and its cells."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    below: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows under a title of their own; without a title there is no line for it."""
+
+    title: str
+    lines: tuple[Line, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: `label` says what it is, `heads` name its columns, the first that of the rows' names.
+
+    `words`: which of the heads are over texts, not numbers.
+    """
+
+    label: str
+    heads: tuple[str, ...]
+    groups: tuple[Group, ...]
+    words: frozenset[str] = frozenset()
+    caption: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Why cells are empty, each reason once."""
+        cells = (cell for group in self.groups for line in group.lines for cell in line.cells)
+        return list(dict.fromkeys(cell.why for cell in cells if not cell.text))
+
+
+def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) -> list[Row]:
+    """The rows of a CSV that `bcnet compare` wrote, values as text, so that the page shows just what the file says.
+
+    Args:
+        columns: that it must have.
+        numbers: columns whose cells, where there are any, are computed with.
+
+    Raises:
+        InputError: it is missing, lacks one of `columns`, or a cell of `numbers` is neither empty nor a number.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: missing, `bcnet compare` makes it")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := set(columns) - set(reader.fieldnames or ()):
+            raise InputError(f"{path}: no column {min(missing)!r}, `bcnet compare` writes it")
+        rows = list(reader)
+    for place, row in enumerate(rows, 1):
+        for column in numbers:
+            try:
+                float(row.get(column) or 0)
+            except ValueError:
+                raise InputError(f"{path}: row {place}, {column}: {row[column]!r}: expected a number") from None
+    return rows
+
+
+def reasons(row: Row) -> dict[str, str]:
+    """Why a row's empty cells are empty, by column, from its `why`: `column, column: reason; column: reason`."""
+    parts = [part.partition(": ") for part in row["why"].split("; ") if part]
+    return {column: reason for columns, _, reason in parts for column in columns.split(", ")}
+
+
+def cells(row: Row, columns: Iterable[str]) -> tuple[Cell, ...]:
+    """The cells of these columns, with their spread over seeds."""
+    stated = reasons(row)
+    return tuple(
+        Cell(row[column], f"± {spread}" if (spread := row.get(f"{column}_std")) else "")
+        if row[column]
+        else Cell("", why=stated.get(column, "not stated"))
+        for column in columns
+    )
+
+
+def rows_of(rows: Iterable[Row], method: Method, split: str, path: Path) -> list[Row]:
+    """The rows of a method on a split.
+
+    Args:
+        path: of the file that they are from, for the error.
+
+    Raises:
+        InputError: there is none.
+    """
+    mine = [row for row in rows if (row["origin"], row["label"], row["split"]) == (method.origin, method.label, split)]
+    if not mine:
+        raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: `bcnet compare` makes them")
+    return mine
+
+
+def named(row: Row, cells: tuple[Cell, ...]) -> Line:
+    """A row that says whose it is."""
+    return Line(row["label"], cells, origin="" if row["origin"] == "measured here" else row["origin"])
+
+
+def splits(rows: Iterable[Row]) -> list[str]:
+    """The splits of rows, in their order."""
+    return list(dict.fromkeys(row["split"] for row in rows))

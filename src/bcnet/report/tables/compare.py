@@ -1,0 +1,181 @@
+"""The verb `compare`: the metrics of a run, and published numbers if asked for, as tables."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bcnet.files import atomic_output, write_json
+from bcnet.params import Params
+from bcnet.params.reference import REFERENCE
+from bcnet.report.tables import occlusion, published
+from bcnet.report.tables.ablation_steps import SWITCH, steps
+from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
+from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, baselines, differences
+from bcnet.report.tables.measured import Found, measured
+from bcnet.report.tables.rows import Row
+
+TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "measure", "occluder"]
+TEXTS += [*SWITCH, "category", "certainty", "schedule", "verdict", "why", "source", "provenance"]
+LONG = pa.schema(
+    {
+        "table": pa.string(),
+        **dict.fromkeys(TEXTS, pa.string()),
+        **dict.fromkeys(("from", "to"), pa.float64()),
+        "column": pa.string(),
+        "value": pa.float64(),
+    }
+)
+WHOSE = ["origin", "label", "split"]
+SCORES = ("boundary_AP", "found_occluded", "found_separated", "leak", "ECE")  # of the benchmark, for DVC
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its rows, the columns of its CSV file, which of them are numbers, and these numbers' decimals there."""
+
+    rows: list[Row]
+    columns: list[str]
+    numbers: list[str]
+    decimals: Mapping[str, int]
+
+
+def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[str]:
+    """Write the run's tables into `reports/D/tables`, D its dataset: as CSV, and `tables.parquet` of all of them.
+
+    Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files
+    (`p` four), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number
+    has its reason in `why`, with the command that makes it where metrics are missing. `metrics/NAME/SPLIT.json`: the
+    numbers of each method, for `dvc metrics`.
+
+    Args:
+        params: whose variants, seeds, imported models, brought predictions and splits the rows are of, in this order.
+        reports: the folder of all datasets' reports.
+        reference: the published numbers.
+
+    Returns:
+        What metrics are missing, a line for each method and split.
+
+    Raises:
+        InputError: no metrics are there; some, or the tables beside them, are none; or those of two runs do not fit.
+    """
+    folder = reports / params.dataset
+    found = measured(params, folder)
+    tables = _measured_tables(params, found, reports)
+    tables |= _tables_of_pairs(params, found)
+    tables["published"] = Table(
+        published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
+    )
+    with ExitStack() as files:
+        for name, table in tables.items():
+            _write_csv(files.enter_context(atomic_output(folder / "tables" / f"{name}.csv")), table)
+        long = [row for name, table in tables.items() for row in _long(name, table)]
+        parquet = files.enter_context(atomic_output(folder / "tables" / "tables.parquet"))
+        pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
+    _write_scores(folder / "tables" / "metrics", _scores(params, found, tables))
+    return [each.missing for each in found.values() if each.missing]
+
+
+def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, Table]:
+    """The tables whose rows are of one method on one split."""
+    seeds = len(params.seeds)
+    percent = with_spread([*params.tables.metrics, "box_AP"], seeds)
+    main = ["seeds", *percent, "objects", "images", "iterations"]
+    coping = with_spread(occlusion.BENCHMARK, seeds)
+    counted = [*coping, *occlusion.COUNTS]
+    in_bins = with_spread(occlusion.IN_BINS, seeds)
+    of_category = with_spread(occlusion.CATEGORY, seeds)
+    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
+    for (method, split), each in found.items():
+        whose = about(method, split, each, reports)
+        mine = {
+            "comparison": [comparison(method, each, params.tables.metrics, main)],
+            "benchmark": [occlusion.benchmark(each, counted)],
+            "recall": occlusion.recall(each, params.evaluate.bins(), in_bins),
+            "categories": occlusion.categories(each, ["objects", *of_category]),
+        }
+        for name, added in mine.items():
+            rows[name] += [whose | row for row in added]
+    return {
+        "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, 2)),
+        "benchmark": Table(rows["benchmark"], [*WHOSE, *counted, "why"], counted, dict.fromkeys(coping, 2)),
+        "recall": Table(
+            rows["recall"],
+            [*WHOSE, *occlusion.BIN, "objects", *in_bins, "why"],
+            ["objects", *in_bins],
+            dict.fromkeys(in_bins, 2),
+        ),
+        "categories": Table(
+            rows["categories"],
+            [*WHOSE, "category", "objects", *of_category, "why"],
+            ["objects", *of_category],
+            dict.fromkeys(of_category, 2),
+        ),
+    }
+
+
+def _tables_of_pairs(params: Params, found: Found) -> dict[str, Table]:
+    """The tables whose rows are of two methods on one split."""
+    against, single = baselines(params), steps(params)
+    rows = differences(params, found, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)]))
+    columns, decimals = [*KEYS, *NUMBERS, "why"], dict.fromkeys(PERCENT, 2) | {"p": 4}
+    of_steps = [
+        {key: getattr(step, key) for key in SWITCH} | row
+        for split in params.splits
+        for step in single
+        for row in rows[split, (step.baseline, step.method)]
+    ]
+    of_baselines = [row for split in params.splits for pair in against for row in rows[split, pair]]
+    return {
+        "differences": Table(of_baselines, columns, NUMBERS, decimals),
+        "ablations": Table(of_steps, [*SWITCH, *columns], NUMBERS, decimals),
+    }
+
+
+def _write_csv(path: Path, table: Table) -> None:
+    content = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
+    for column, places in table.decimals.items():
+        content[column] = [None if value is None else f"{value:.{places}f}" for value in content[column]]
+    content.to_csv(path, index=False, lineterminator="\n")
+
+
+def _long(name: str, table: Table) -> list[Row]:
+    """One row a value."""
+    rows = [row | ({"published_table": row["table"]} if "table" in row else {}) | {"table": name} for row in table.rows]
+    return [
+        {key: row.get(key) for key in LONG.names} | {"column": column, "value": row[column]}
+        for row in rows
+        for column in table.numbers
+    ]
+
+
+def _scores(params: Params, found: Found, tables: Mapping[str, Table]) -> dict[Path, dict[str, float | None]]:
+    """The main numbers of each method on each split that was measured, by file below the folder of metrics."""
+    scores = {}
+    bins = len(tables["recall"].rows) // len(found)
+    for place, ((method, split), each) in enumerate(found.items()):
+        if each.missing:
+            continue
+        main, coping = (tables[name].rows[place] for name in ("comparison", "benchmark"))
+        own = {name: main[name] for name in (*params.tables.metrics, "box_AP")} | {
+            name: coping[name] for name in SCORES
+        }
+        for row in tables["recall"].rows[place * bins : (place + 1) * bins]:
+            if row["measure"] == "box_cover":
+                own[f"AR box_cover {row['from']:g}-{row['to']:g}"] = row["AR"]
+        scores[Path(method.name) / f"{split}.json"] = own
+    return scores
+
+
+def _write_scores(folder: Path, scores: Mapping[Path, Mapping[str, float | None]]) -> None:
+    """Each file's numbers, to two decimals; what else lies in the folder, of methods that are no longer run, goes."""
+    for path in folder.rglob("*.json"):
+        if path.relative_to(folder) not in scores:
+            path.unlink()
+    for path, numbers in scores.items():
+        rounded = {name: None if number is None else round(number, 2) for name, number in numbers.items()}
+        write_json(folder / path, rounded, indent=True)

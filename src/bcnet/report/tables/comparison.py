@@ -1,0 +1,72 @@
+"""Rows of the main table: COCO's numbers of each method on each split, in percent."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import orjson
+
+from bcnet.params.models import DETECTORS
+from bcnet.report.tables.measured import Measured, mean, std
+from bcnet.report.tables.rows import Method, Row, why
+
+BOXES = "the predictions are boxes"
+ABOUT = ["origin", "label", "detector", "backbone", "split"]
+UNSAID = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
+
+
+def about(method: Method, split: str, found: Measured, reports: Path) -> Row:
+    """Whose a row is (ABOUT), and where its numbers come from; nothing of that where they are missing."""
+    provenance = found.runs[0]["provenance"] if found.runs else {}
+    return {
+        "origin": method.origin,
+        "label": method.label,
+        "detector": method.detector or DETECTORS.get(provenance.get("detector", "")),
+        "backbone": method.backbone or provenance.get("backbone"),
+        "split": split,
+        "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in found.paths if found.runs),
+        "provenance": orjson.dumps([run["provenance"] for run in found.runs]).decode(),
+    }
+
+
+def with_spread(names: Iterable[str], seeds: int) -> list[str]:
+    """The columns of these numbers, with those of their spread where there are several seeds."""
+    return [column for name in names for column in ((name, f"{name}_std") if seeds > 1 else (name,))]
+
+
+def percent(name: str, shares: Sequence[float | None]) -> Row:
+    """The cells of a number, 0 to 1, over runs."""
+    return {name: mean(shares), f"{name}_std": std(shares)}
+
+
+def one_run(columns: Iterable[str], runs: Sequence[object]) -> dict[str, str]:
+    """Why columns of spread are empty."""
+    return {column: "one run" for column in columns if column.endswith("_std") and len(runs) == 1}
+
+
+def comparison(method: Method, found: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
+    """The numbers of a method on a split, over its runs, and why those that are not there are not.
+
+    Args:
+        method, found: whose, and what was measured.
+        metrics: of COCO's, of masks.
+        columns: that the table has.
+    """
+    if found.missing:
+        row: Row = dict.fromkeys(columns)
+        return row | {"why": why(row, columns, dict.fromkeys(columns, found.missing))}
+    runs = found.runs
+    provenance = runs[0]["provenance"]
+    row = {
+        "seeds": len(runs) if method.origin == "measured here" else None,
+        **percent("box_AP", [run["bbox"]["AP"] for run in runs]),
+        "objects": provenance["objects"],
+        "images": provenance["images"],
+        "iterations": provenance.get("schedule", {}).get("iterations"),
+    }
+    for metric in metrics:
+        row |= percent(metric, [run["segm"][metric] for run in runs])
+    undefined = "no object of this size in the split"
+    reasons = dict.fromkeys(columns, BOXES if found.boxes else undefined) | {"box_AP": undefined}
+    reasons |= dict.fromkeys(("seeds", "iterations"), UNSAID.get(method.origin, "not stated"))
+    reasons |= {"box_AP_std": undefined} | one_run(columns, runs)
+    return row | {"why": why(row, columns, reasons)}

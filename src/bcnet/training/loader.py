@@ -1,0 +1,188 @@
+"""From pictures and bilayer annotations to what detectron2's models take."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import torch
+from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from bcnet.data.coco import annotation_file, stream
+from bcnet.data.coco.images import read_image
+from bcnet.data.masks.segmentation import decode
+from bcnet.files import InputError, sha256
+from bcnet.params.models import Schedule
+from bcnet.progress import progress
+
+Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
+Masks = Literal["visible", "amodal"]
+MaskTargets = Literal["bitmaps", "polygons"]
+SHAPE = {  # where an annotation has the target's box and mask, and the occluder's
+    "visible": ("bbox", "segmentation", "occluder"),
+    "amodal": ("amodal_bbox", "amodal_segmentation", "amodal_occluder"),
+}
+
+
+def resized(height: int, width: int, short_side: int, max_side: float) -> tuple[int, int]:
+    """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule).
+
+    A side of a very long picture would round to nothing there; it is one pixel here.
+    """
+    scale = min(short_side / min(height, width), max_side / max(height, width))
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def picture_tensor(picture: np.ndarray, size: tuple[int, int], channel_order: str) -> Tensor:
+    """A picture as detectron2's models take it.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        size: (height, width) to resize to, bilinear with antialiasing.
+        channel_order: `RGB` or `BGR`.
+
+    Returns:
+        (3, height, width) uint8 in that order.
+    """
+    if picture.shape[:2] != size:
+        picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    channels = picture if channel_order == "RGB" else picture[:, :, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
+
+
+class TrainingPictures(Dataset[dict[str, Any]]):
+    """Pictures with at least one object, augmented; what is drawn is a function of (seed, iteration, position) alone.
+
+    Args:
+        annotations: a bilayer file.
+        images: the folder that its `file_name`s are relative to.
+        schedule: sizes and flips.
+        seed: of the augmentation.
+        channel_order: `RGB` or `BGR`.
+        masks: what target and occluder are: `visible`, without the objects that are visible nowhere, or `amodal`.
+        mask_targets: how a mask head's target is cut out of an object's mask: from its `bitmaps`, or with `polygons`
+            drawn anew in each RoI, as detectron2's configurations and the released code do. Occluders are bitmaps.
+
+    Raises:
+        InputError: the file was not converted, has no amodal masks or no polygons where they are asked for, or no
+            object to train on.
+    """
+
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path,
+        schedule: Schedule,
+        seed: int,
+        channel_order: str,
+        masks: Masks = "visible",
+        mask_targets: MaskTargets = "bitmaps",
+    ) -> None:
+        file = stream.read(annotations)  # not `coco.read`: each process of a training has one of these
+        self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
+        self.mask_targets = mask_targets
+        self.categories: list[dict[str, Any]] = sorted(file.head["categories"], key=lambda category: category["id"])
+        classes = {category["id"]: index for index, category in enumerate(self.categories)}
+        # one bytes object a picture: worker processes share it, where dicts would be copied page by page
+        self.records: list[bytes] = []
+        for image in progress(file.head["images"], f"read {annotations}"):
+            texts = [file.texts[place] for place in file.by_image.get(image["id"], [])]
+            found = stream.parse(annotations, image, texts, classes)
+            objects = [one for a in found if (one := _object(a, annotations, masks, mask_targets, classes))]
+            if objects:
+                self.records.append(orjson.dumps({**image, "objects": objects}))
+        if not self.records:
+            raise InputError(f"{annotations}: annotations: none to train on, expected at least one that is no crowd")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and occluder masks at that size.
+
+        Raises:
+            InputError: the picture is missing or corrupt, or not the one whose SHA-256 its image entry has.
+        """
+        iteration, position, index = key
+        record = orjson.loads(self.records[index])
+        rng = np.random.default_rng((self.seed, iteration, position))
+        short_side, flip = rng.choice(self.schedule.short_side), rng.random() < self.schedule.flip
+        height, width = record["height"], record["width"]
+        size = resized(height, width, int(short_side), self.schedule.max_side)
+
+        path = self.images / record["file_name"]
+        if "sha256" in record and sha256(path) != record["sha256"]:
+            raise InputError(
+                f"{path}: expected sha256 {record['sha256']}: not the picture that was annotated, make it anew"
+            )
+        picture = read_image(path, (height, width))
+        objects = record["objects"]
+        boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes *= torch.tensor([size[1] / width, size[0] / height] * 2)
+        image = picture_tensor(picture, size, self.channel_order)
+        if flip:
+            image = image.flip(-1)
+            boxes[:, [0, 2]] = size[1] - boxes[:, [2, 0]]
+        of_masks = _polygons if self.mask_targets == "polygons" else _bitmaps
+
+        instances = Instances(size)
+        instances.gt_boxes = Boxes(boxes)
+        instances.gt_boxes.clip(size)
+        instances.gt_classes = torch.tensor([o["class"] for o in objects])
+        instances.gt_masks = of_masks([o["segmentation"] for o in objects], (height, width), size, flip)
+        instances.gt_occluder_masks = _bitmaps([o["occluder"] for o in objects], (height, width), size, flip)
+        return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
+
+
+def _object(
+    annotation: dict[str, Any], path: Path, masks: Masks, mask_targets: MaskTargets, classes: dict[int, int]
+) -> dict[str, Any] | None:
+    """What training needs of an annotation; None if it is not trained on."""
+    where = f"{path}: annotation {annotation['id']}"
+    box, mask, occluder = SHAPE[masks]
+    if mask not in annotation:
+        raise InputError(f"{where}: no {mask!r}: `masks: amodal` needs data that has it on every annotation")
+    if occluder not in annotation:
+        raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
+    if (
+        annotation["iscrowd"]
+        or min(annotation[box][2:]) <= 0
+        or (masks == "visible" and annotation_file.hidden(annotation))
+    ):
+        return None
+    if mask_targets == "polygons" and not isinstance(annotation[mask], list):
+        raise InputError(f"{where}: {mask} is RLE: expected polygons for `mask_targets: polygons`, or use bitmaps")
+    shape = {"bbox": annotation[box], "segmentation": annotation[mask], "occluder": annotation[occluder]}
+    return {**shape, "class": classes[annotation["category_id"]]}
+
+
+def _bitmaps(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int], flip: bool) -> BitMasks:
+    """COCO segmentations (None: empty) as (N, *size) bool, resized to the nearest pixel, mirrored where `flip`."""
+    decoded = np.zeros((len(segmentations), *original), np.uint8)
+    for mask, segmentation in zip(decoded, segmentations, strict=True):
+        if segmentation is not None:
+            mask[:] = decode(segmentation, *original)
+    masks = torch.from_numpy(decoded)
+    if size != original:
+        masks = F.interpolate(masks[:, None], size, mode="nearest-exact")[:, 0]
+    return BitMasks((masks.flip(-1) if flip else masks).bool())
+
+
+def _polygons(
+    segmentations: Sequence[list[list[float]]], original: tuple[int, int], size: tuple[int, int], flip: bool
+) -> PolygonMasks:
+    """COCO polygons in pixels of a picture of that size, mirrored where `flip`."""
+    scale = np.array([size[1] / original[1], size[0] / original[0]])
+    objects = []
+    for polygons in segmentations:
+        points = [np.asarray(polygon, np.float64).reshape(-1, 2) * scale for polygon in polygons]
+        if flip:
+            points = [np.stack([size[1] - xy[:, 0], xy[:, 1]], axis=1) for xy in points]
+        objects.append([xy.ravel() for xy in points])
+    return PolygonMasks(objects)

@@ -1,0 +1,82 @@
+"""Model files of other programs as tensors by name: `.pkl` of detectron2's model zoo, and what `torch.save` writes."""
+
+import hashlib
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bcnet.data.sources.download import RemoteFile, download
+from bcnet.files import InputError
+from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
+
+# What lies beside the tensors in checkpoints of detectron2 and of the released code, and does nothing at test time.
+EXTRAS = {"optimizer", "scheduler", "iteration", "trainer", "__author__", "matching_heuristics"}
+
+
+def local_file(source: str, downloads: Path) -> Path:
+    """The file itself, or for an http(s) URL its download, which is kept and found again.
+
+    Nobody publishes checksums of such files; their names, shapes and numbers are checked when they are read.
+
+    Raises:
+        InputError: the download fails.
+    """
+    if not source.startswith(("http://", "https://")):
+        return Path(source)
+    name = Path(urlsplit(source).path).name  # many are called model_final.pth
+    path = downloads / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}-{name}"
+    download(RemoteFile((source,)), path)
+    return path
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The model's tensors of a file, without running anything that the file may contain.
+
+    Args:
+        path: a `.pkl` of numpy arrays; any other ending: a file of `torch.save`, `.pth`.
+
+    Returns:
+        Tensors on the CPU by the file's own names. Neither shapes nor numbers are checked.
+
+    Raises:
+        InputError: not such a file, or it holds more than tensors and the known `EXTRAS`.
+    """
+    content = unpickle(path) if path.suffix == ".pkl" else _load(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: it holds a {type(content).__name__}, expected a dict of tensors")
+    model = content.get("model", content)
+    if model is not content and (unknown := sorted(map(str, content.keys() - EXTRAS - {"model"}))):
+        raise InputError(f"{path}: {unknown[0]!r} beside 'model', known there: {', '.join(sorted(EXTRAS))}")
+    if not isinstance(model, dict) or not model:
+        raise InputError(f"{path}: model: a {type(model).__name__}, expected a dict of tensors")
+    return {str(name): _tensor(path, name, value) for name, value in model.items()}
+
+
+def _load(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what torch has to say is said in one line
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:  # torch explains at length how to run the code all the same
+        asks = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it asks for {asks[1]}" if asks else "it is damaged"
+        raise InputError(f"{path}: not a file of tensors and plain values: {why}") from error
+    except (*NOT_A_PICKLE, RuntimeError, AssertionError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a file of torch.save: {why}") from error
+
+
+def _tensor(path: Path, name: Any, value: Any) -> Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return torch.from_numpy(np.array(value, value.dtype.newbyteorder("=")))
+    if not isinstance(value, Tensor) or value.device.type != "cpu" or value.layout != torch.strided:
+        raise InputError(f"{path}: {name}: a {type(value).__name__}, expected a dense tensor of numbers")
+    return value.detach()

@@ -1,0 +1,216 @@
+"""COCO's numbers of drawn images are those of the COCO API on these images, repeated."""
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from evaluation_factory import (
+    CATEGORIES,
+    EDGES,
+    METRICS,
+    boxes,
+    coco_api,
+    made,
+    occlusion,
+    rle,
+    tables,
+    vary_occlusion,
+)
+
+from bcnet.data.coco.prediction_format import IouType
+from bcnet.evaluation.matching.detection_table import schema
+from bcnet.evaluation.matching.object_table import MATCHED
+from bcnet.evaluation.metrics.coco_ap import NAMES
+from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
+from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means, run_of
+
+BINS = {"box_cover": EDGES, "mask_cover": (0.0, 0.5, 1.0), "max_box_iou": (0.0, 0.2, 1.0)}
+LOW, HIGH = (Metric("AR", "box_cover", *ends) for ends in (EDGES[:2], EDGES[2:]))
+
+
+def measure(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[Run, dict]:
+    """The run of predictions, and of masks the numbers of objects."""
+    detections, objects = tables(truth, predictions, iou_type)
+    of_objects = object_numbers(objects, BINS) if iou_type == "segm" else {}
+    return run_of(detections, objects, iou_type), of_objects
+
+
+def numbers(measured: tuple[Run, dict], times: np.ndarray) -> list[dict]:
+    """Of each row of `times`, COCO's metrics by name, and those of objects; None: undefined."""
+    run, of_objects = measured
+    times = np.array(times, np.uint16)
+    found = resampled(run, times, METRICS) | (resampled_means(run, times, of_objects) if of_objects else {})
+    return [
+        {key: None if np.isnan(row) else row for key, row in zip(found, rows, strict=True)}
+        for rows in zip(*found.values(), strict=True)
+    ]
+
+
+def repeated(truth: dict, predictions: list[dict], times: np.ndarray) -> tuple[dict, list[dict]]:
+    """Ground truth and predictions in which every image is there so many times, in the order of their ids."""
+    copies = {}
+    for image, count in zip(sorted(each["id"] for each in truth["images"]), times, strict=True):
+        copies[image] = [1000 * image + copy for copy in range(count)]
+    drawn = copy.deepcopy({**truth, "images": [], "annotations": []})
+    drawn["images"] = [{**each, "id": new} for each in truth["images"] for new in copies[each["id"]]]
+    objects = [{**each, "image_id": new} for each in truth["annotations"] for new in copies[each["image_id"]]]
+    drawn["annotations"] = [{**each, "id": place} for place, each in enumerate(objects, start=1)]
+    return drawn, [{**each, "image_id": new} for each in predictions for new in copies[each["image_id"]]]
+
+
+def expected(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> dict:
+    """The COCO API's numbers, and those of objects by plain counting."""
+    stats = coco_api(truth, predictions, iou_type).stats
+    found = {name: None if value == -1 else value for name, value in zip(NAMES, stats, strict=True) if name in METRICS}
+    return found | (of_objects(truth, predictions) if iou_type == "segm" else {})
+
+
+def of_objects(truth: dict, predictions: list[dict]) -> dict:
+    rows = tables(truth, predictions)[1].to_pylist()
+    groups: dict[Metric, list[float]] = {}
+    for metric, inside in {
+        "found": lambda row: True,
+        "found_occluded": lambda row: (row["n_occluders"] or 0) > 0,
+        "found_separated": lambda row: row["separated"],
+    }.items():
+        groups[Metric(metric)] = [float(row["failure"] == 0) for row in rows if inside(row)]
+    groups[Metric("leak")] = [row["leak"] for row in rows if row["leak"] is not None]
+
+    def recall(rows: list[dict]) -> list[float]:
+        return [float(row[name]) for row in rows for name in MATCHED]
+
+    for measure, edges in BINS.items():
+        for low, high in pairwise(edges):
+            inside = [row for row in rows if row[measure] is not None]
+            inside = [row for row in inside if low <= row[measure] < high or row[measure] == high == 1]
+            groups[Metric("AR", measure, low, high)] = recall(inside)
+    for kind, same in (("none", None), ("other category", False), ("same category", True)):
+        inside = [row for row in rows if row["n_occluders"] is not None]
+        inside = [row for row in inside if (row["same_category"] if row["n_occluders"] else None) is same]
+        groups[Metric("AR", "occluder", occluder=kind)] = recall(inside)
+    return {metric: sum(values) / len(values) if values else None for metric, values in groups.items()}
+
+
+def without_ties_in_an_image(predictions: list[dict]) -> list[dict]:
+    """Scores that are equal in different images, but not in one: those have no order that copies could keep."""
+    seen: dict[int, int] = {}
+    for prediction in predictions:
+        place = seen[prediction["image_id"]] = seen.get(prediction["image_id"], 0) + 1
+        prediction["score"] = round((7 * place % 23) / 23, 3)
+    assert max(seen.values()) < 23
+    return predictions
+
+
+def at_the_edges_of_the_areas(truth: dict, predictions: list[dict]) -> None:
+    """Give some objects and some wrong detections areas of exactly 32² and 96²."""
+    solid = [each for each in truth["annotations"] if not each["iscrowd"]]
+    for annotation, area in zip(solid, (32**2, 96**2) * 3, strict=False):
+        annotation["area"] = area
+    image, category = truth["images"][1], CATEGORIES[1]
+    truth["annotations"] = [  # of none here, so that nothing is matched with the wrong ones
+        each for each in truth["annotations"] if (each["image_id"], each["category_id"]) != (image["id"], category)
+    ]
+    for side, score in ((32, 0.97), (96, 0.98)):
+        mask = rle((side // 32, 2, side, side), (image["height"], image["width"]))
+        stray = {"image_id": image["id"], "category_id": category, "score": score, "segmentation": mask}
+        predictions.append(stray)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
+def test_all_images_once_is_the_evaluation(seed, iou_type):
+    truth, predictions = made(seed, images=12)  # crowds, and equal scores within an image
+    vary_occlusion(truth)
+    predictions = boxes(predictions) if iou_type == "bbox" else predictions
+    (found,) = numbers(measure(truth, predictions, iou_type), np.ones((1, 12)))
+    assert found == pytest.approx(expected(truth, predictions, iou_type), abs=1e-12)
+    assert found["APs"] != found["APl"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_drawn_images_are_images_that_are_there_several_times(seed):
+    truth, predictions = made(seed, images=9)
+    vary_occlusion(truth)
+    predictions = without_ties_in_an_image(predictions)
+    at_the_edges_of_the_areas(truth, predictions)
+    times = np.random.default_rng(seed).multinomial(9, np.full(9, 1 / 9), size=4)
+    times[0, :3] = (5, 0, 0)
+    for found, row in zip(numbers(measure(truth, predictions), times), times, strict=True):
+        assert found == pytest.approx(expected(*repeated(truth, predictions, row)), abs=1e-12)
+
+
+def test_a_category_and_a_bin_that_a_draw_lacks():
+    """The mean is over the categories that are there; nothing at all is None."""
+    size, box = (40, 40), (2, 3, 12, 14)
+    truth, _ = made(0, images=3)
+    keys = {"segmentation": rle(box, size), "bbox": list(box), "area": 168, "iscrowd": 0}
+    places = [(1, CATEGORIES[0], 0.0), (11, CATEGORIES[1], 0.5)]  # the third picture is empty
+    truth["images"] = [{**image, "height": 40, "width": 40} for image in truth["images"]]
+    truth["annotations"] = [
+        {"id": place, "image_id": image, "category_id": category, **keys, "occlusion": occlusion(cover)}
+        for place, (image, category, cover) in enumerate(places, start=1)
+    ]
+    right = {"image_id": 1, "category_id": CATEGORIES[0], "score": 0.5, "segmentation": rle(box, size)}
+    stray = {**right, "image_id": 21, "category_id": CATEGORIES[2]}
+    measured = measure(truth, [right, stray])
+    both, first, second, neither = numbers(measured, np.array([[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 0, 3]]))
+    assert (both["AP"], first["AP"], second["AP"], neither["AP"]) == (pytest.approx(0.5), pytest.approx(1), 0, None)
+    assert (both["AR100"], first["AR100"], second["AR100"], neither["AR100"]) == (0.5, 1, 0, None)
+    assert (first[LOW], first[HIGH], second[LOW], second[HIGH]) == (1, None, None, 0)
+    assert both["APl"] is both["APm"] is None
+
+
+def test_the_table_of_detections_has_a_row_for_every_image():
+    truth, predictions = made(3)
+    truth["images"].reverse()
+    predictions = [each for each in predictions if each["image_id"] != 31]
+    table, _ = tables(truth, predictions)
+    assert table.schema == schema("segm")
+    rows = table.to_pylist()
+    assert [row["image_id"] for row in rows] == sorted(image["id"] for image in truth["images"])
+    assert rows[3]["image_id"] == 31
+    assert rows[3]["score"] == rows[3]["segm_matched_all"] == []
+    for row in rows:
+        mine = [each for each in predictions if each["image_id"] == row["image_id"]]
+        mine.sort(key=lambda each: (each["category_id"], -each["score"]))
+        assert row["category_id"] == [each["category_id"] for each in mine]
+        assert row["score"] == [each["score"] for each in mine]
+        assert not any(m & i for m, i in zip(row["segm_matched_all"], row["segm_ignored_all"], strict=True))
+
+
+def test_only_the_hundred_best_of_a_category_and_image_count(tmp_path):
+    truth, predictions = made(1, images=2)
+    many = [{**each, "score": round(0.001 * k, 3)} for k, each in enumerate(8 * predictions)]
+    assert len(many) > 100
+    flooded = [{**each, "category_id": CATEGORIES[0], "image_id": 1} for each in many]
+    for prediction in flooded:
+        prediction["segmentation"] = rle((1, 1, 20, 20), tuple(truth["images"][0][key] for key in ("height", "width")))
+    table, objects = tables(truth, many + flooded)
+    assert len(table["score"][0]) < sum(each["image_id"] == 1 for each in many + flooded)
+    pq.write_table(table, tmp_path / "detections.parquet")
+    run = run_of(pq.read_table(tmp_path / "detections.parquet"), objects)
+    (found,) = numbers((run, object_numbers(objects, BINS)), np.ones((1, 2)))
+    assert found == pytest.approx(expected(truth, many + flooded), abs=1e-12)
+
+
+def test_no_prediction_is_zero_and_no_object_is_nothing():
+    truth, predictions = made(0)
+    (found,) = numbers(measure(truth, []), np.ones((1, 8)))
+    assert found.pop(Metric("leak")) is None  # nothing is matched
+    assert {value for key, value in found.items() if isinstance(key, str)} == {0}
+    assert {value for key, value in found.items() if key not in METRICS} <= {0, None}
+    truth["annotations"] = []
+    (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
+    assert set(found.values()) == {None}
+
+
+def test_objects_that_were_not_converted_are_in_no_bin():
+    truth, predictions = made(0)
+    for annotation in truth["annotations"]:
+        del annotation["occlusion"]
+    (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
+    undefined = {metric for metric, value in found.items() if value is None}
+    assert undefined == {metric for metric in found if metric not in METRICS} - {Metric("found")}
+    assert found["AP"] > 0

@@ -1,0 +1,167 @@
+"""Bad input of every kind, through the program: one line, exit code 2, nothing half-written, nothing lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from places import ROOT
+
+from bcnet.cli import main
+from bcnet.data.masks.segmentation import encode
+
+DEMO = (ROOT / "presets/demo.yaml").read_text()
+DATASET = """
+dataset: mine
+datasets:
+  mine:
+    source: files
+    train: {annotations: own/train.json, images: own/pictures}
+    val: {annotations: own/val.json, images: own/pictures}
+"""
+
+
+def annotations() -> dict:
+    square = [10.0, 10.0, 30.0, 10.0, 30.0, 30.0, 10.0, 30.0]
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 60, "height": 40}],
+        "categories": [{"id": 3, "name": "thing"}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 3, "segmentation": [square], "bbox": [10, 10, 20, 20]}
+            | {"area": 400, "iscrowd": 0}
+        ],
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's own data, all of it right."""
+    monkeypatch.chdir(tmp_path)
+    demo = "datasets:\n  demo: {source: shapes, seed: 0, size: 160, train: 600, val: 150}\n"
+    assert demo in DEMO
+    (tmp_path / "params.yaml").write_text(DEMO.replace("dataset: demo\n", "").replace(demo, DATASET))
+    (tmp_path / "own/pictures").mkdir(parents=True)
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "own/pictures/a.jpg")
+    for part in ("train", "val"):
+        (tmp_path / f"own/{part}.json").write_text(json.dumps(annotations()))
+    return tmp_path
+
+
+def params(old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / "params.yaml").read_text()
+        assert old in text
+        (folder / "params.yaml").write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def annotation(**values: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        content = annotations()
+        content["annotations"][0].update(values)
+        (folder / "own/train.json").write_text(json.dumps(content))
+
+    return change
+
+
+def truncated(folder: Path) -> None:
+    text = (folder / "own/train.json").read_text()
+    (folder / "own/train.json").write_text(text[: len(text) // 2])
+
+
+def missing(folder: Path) -> None:
+    (folder / "own/val.json").unlink()
+
+
+def corrupt_picture(folder: Path) -> None:
+    picture = folder / "own/pictures/a.jpg"
+    picture.write_bytes(picture.read_bytes()[:400])
+
+
+def output_is_a_file(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/mine").write_text("in the way")
+
+
+WRONG_SIZE = encode(np.ones((50, 70), bool))
+OUTSIDE = [[100.0, 10.0, 130.0, 10.0, 130.0, 30.0]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (params("batch: 4", "bach: 4"), "params.yaml: schedule.bach: unknown key, legal here: iterations, batch,"),
+        (params("batch: 4", "batch: [4]"), "params.yaml: schedule.batch: [4]: input should be a valid integer"),
+        (params("  bcnet:", "  mask-rcnn:"), 'found duplicate key "mask-rcnn"'),
+        (missing, "own/val.json: cannot be read: No such file or directory"),
+        (truncated, "own/train.json: not valid JSON (truncated?)"),
+        (annotation(image_id=7), "own/train.json: annotation 5: image_id 7"),
+        (annotation(category_id=4), "own/train.json: annotation 5: category_id 4"),
+        (annotation(segmentation=[[1.0, 1.0, 9.0, 9.0]]), "own/train.json: annotation 5: a polygon has 4 numbers"),
+        (annotation(segmentation=OUTSIDE), "annotation 5: a polygon lies wholly outside the 60x40 image"),
+        (annotation(segmentation=WRONG_SIZE), "own/train.json: annotation 5: "),
+        (corrupt_picture, "own/pictures/a.jpg: "),
+        (output_is_a_file, "data/mine"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_fetch_ends_in_one_line(
+    spoil: Callable[[Path], None], line: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(project)
+    own = {path: path.read_bytes() for path in (project / "own").rglob("*") if path.is_file()}
+    assert main(["fetch", "mine"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bcnet fetch: ")
+    assert line in said
+    assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in (project / "own").rglob("*") if path.is_file()} == own
+    written = [path for path in project.glob("data/mine/annotations/*") if path.is_file()]
+    assert all(json.loads(path.read_text()) for path in written)  # only whole files: the part that was right
+    assert not (project / "data/mine/images.tsv").exists()
+
+
+def test_what_is_right_is_fetched(project: Path) -> None:
+    assert main(["fetch", "mine"]) == 0
+    assert (project / "data/mine/images.tsv").read_text().count("a.jpg") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("train bcnet", "bcnet train: data/mine/bilayer/train.json: cannot be read: No such file or directory"),
+        ("train other", "bcnet train: params.yaml: variants: no 'other', there are: mask-rcnn, bcnet"),
+        ("predict bcnet", "model.safetensors: no such model file (`bcnet train` and `bcnet import-weights` make them)"),
+        ("predict --model own/train.json --out p.json own/pictures/a.jpg", "own/train.json: not a safetensors file"),
+        ("weights vgg --out w.safetensors", "bcnet weights: backbone 'vgg': there are: efficientnet_lite0,"),
+        ("import-weights own/train.json --out m.safetensors", "own/train.json: not a file of t"),
+        ("import-weights own/train.pkl --out m.safetensors", "own/train.pkl: cannot be read: No such file"),
+        ("import-weights --name zoo", "bcnet import-weights: params.yaml: imported: no 'zoo', there are: none"),
+        ("convert --annotations own/train.json --out own/val.json/x.json", "own/val.json/x.parquet: cannot be written"),
+        (
+            "split --annotations own/train.json --rule occluded --out s.json",
+            "annotation 5 has no 'occlusion' with box_cover",
+        ),
+        (
+            "evaluate --annotations own/train.json --predictions own/val.json --out m.json",
+            "own/val.json: expected COCO's",
+        ),
+        ("compare", "reports/mine/metrics/mask-rcnn/0/val.json"),
+        ("report", "reports/mine/tables/comparison.csv"),
+        ("fetch demo", "bcnet fetch: params.yaml: datasets: no 'demo', there are: mine"),
+        ("fetch mine --test", "datasets.mine.source: 'files': only 'coco' has test pictures"),
+        ("preset none", "bcnet preset: presets: no 'none'"),
+    ],
+)
+def test_every_verb_ends_in_one_line(
+    arguments: str, line: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path for path in project.rglob("*") if path.is_file())
+    assert main(arguments.split()) == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
+    assert sorted(path for path in project.rglob("*") if path.is_file()) == before

@@ -1,0 +1,73 @@
+"""A change of the code is in force at once, also where compiled code is kept on disk."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from copies import copy_of
+
+import bcnet
+
+PROGRAM = """
+import numpy as np
+from bcnet.evaluation.matching.overlap import areas
+print(areas(np.array([2, 5]), np.array([2]))[0])
+"""
+WHERE = """
+import os
+import bcnet
+print(os.environ["NUMBA_CACHE_DIR"])
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the program, in which nothing is compiled."""
+    return copy_of(Path(bcnet.__file__).parent, tmp_path / "bcnet")
+
+
+def run(program: str, folder: Path, **environment: str) -> str:
+    """What a new process prints that finds the copy in `folder`."""
+    command, surroundings = [sys.executable, "-c", program], os.environ | environment
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True, env=surroundings)
+    return done.stdout.strip()
+
+
+def double_areas(package: Path) -> None:
+    """A change in the file of a function that those of other files call."""
+    runs = package / "data/masks/pixel_runs.py"
+    runs.write_text(runs.read_text().replace("(runs[1::2] - runs[::2]).sum()", "2 * (runs[1::2] - runs[::2]).sum()"))
+
+
+def test_a_changed_function_is_compiled_into_those_of_other_files_that_call_it(package: Path, tmp_path: Path):
+    assert run(PROGRAM, tmp_path) == "3"
+    assert list(package.rglob("*.nbi"))  # it is kept, so that there is something to be out of date
+    double_areas(package)
+    assert run(PROGRAM, tmp_path) == "6"
+
+
+def test_where_the_program_cannot_be_written_compiled_code_is_kept_in_the_users_cache(package: Path, tmp_path: Path):
+    (package / "__pycache__").write_text("a file in its place stops everyone, also who may write all folders")
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert run(PROGRAM, tmp_path, **cache) == "3"
+    assert list((tmp_path / "cache/bcnet").rglob("*.nbi"))
+    double_areas(package)
+    assert run(PROGRAM, tmp_path, **cache) == "6"
+
+
+def test_without_any_folder_to_keep_it_the_code_is_compiled_for_this_process(package: Path, tmp_path: Path):
+    (package / "__pycache__").write_text("no folder")
+    (tmp_path / "cache").write_text("no folder")
+    (tmp_path / "passing").mkdir()
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": "/dev/null", "TMPDIR": str(tmp_path / "passing")}
+    assert run(PROGRAM, tmp_path, **nowhere) == "3"
+    assert not list((tmp_path / "passing").iterdir())
+
+
+def test_a_home_that_is_unknown_makes_no_folder_of_that_name_where_the_program_runs(package: Path, tmp_path: Path):
+    (package / "__pycache__").write_text("no folder")
+    where = run(WHERE, tmp_path, HOME="~", XDG_CACHE_HOME="", TMPDIR=str(tmp_path))
+    assert Path(where).parent == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bcnet"]

@@ -1,0 +1,195 @@
+"""params.yaml: what is legal runs, what is not ends in one line that says what would be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from bcnet import params
+from bcnet.cli import main
+from bcnet.files import InputError
+from bcnet.presets import as_params
+
+DEMO = (ROOT / "presets/demo.yaml").read_text()
+
+
+def error_after(change: tuple[str, str], folder: Path) -> str:
+    """The line that the demo preset ends in after a change of its text."""
+    old, new = change
+    assert old in DEMO
+    path = folder / "params.yaml"
+    path.write_text(DEMO.replace(old, new, 1))
+    with pytest.raises(InputError) as raised:
+        params.load(path)
+    line = str(raised.value)
+    assert line.startswith(str(path))
+    assert "\n" not in line
+    return line.removeprefix(str(path))
+
+
+@pytest.mark.parametrize("preset", sorted(path.name for path in (ROOT / "presets").glob("*.yaml")))
+def test_presets_are_legal(preset: str) -> None:
+    params.load(ROOT / "presets" / preset)
+
+
+def test_the_project_starts_with_the_demo_preset() -> None:
+    assert (ROOT / "params.yaml").read_text() == as_params(ROOT / "presets/demo.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("iterations: 500", "iteration: 500"), ": schedule.iteration: unknown key, legal here: iterations, batch, "),
+        (
+            ("size: 160,", "sizze: 160,"),
+            ": datasets.demo.sizze: unknown key, legal here: source, seed, size, train, val",
+        ),
+        (("batch: 4", "batch: four"), ": schedule.batch: 'four': input should be a valid integer"),
+        (("batch: 4", "batch: 0"), ": schedule.batch: 0: input should be greater than or equal to 1"),
+        (
+            ("mask_head: bcnet", "mask_head: bc"),
+            ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn', 'bcnet' or 'pointrend'",
+        ),
+        (("  bcnet:", "  mask-rcnn:"), ':52: found duplicate key "mask-rcnn"'),
+        (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
+        (("  bcnet: {", "  b/c: {"), ": variants.b/c: 'b/c': string should match pattern"),
+        (
+            ("label: BCNet}", "label: BCNet, schedule: {lrr: 1}}"),
+            ": variants.bcnet.schedule.lrr: unknown key, legal here: iter",
+        ),
+        (
+            ("label: BCNet}", "label: BCNet, occluder: {maks: true}}"),
+            "occluder.maks: unknown key, legal here: mask, contour",
+        ),
+        (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
+        (("label: BCNet}", "mask_rois: proposals}"), ": variants.bcnet: mask_rois: only for detector: fcos"),
+        (("fcos_ranges: [32, 64,", "fcos_ranges: [64, 64,"), ": model: fcos_ranges must rise from above 0"),
+        (("fcos_ranges: [32, 64,", "fcos_ranges: [0, 64,"), ": model: fcos_ranges must rise from above 0"),
+        (("label: BCNet}", "structure: single, occluder: {mask: false}}"), "structure: single has no occluder layer"),
+        (
+            ("label: BCNet}", "structure: single, occluder_rois: all}"),
+            "occluder_rois: structure: single has no occluder",
+        ),
+        (("label: BCNet}", "depth: 4}"), "depth: 4: structure: bilayer has two layers of four convolutions"),
+        (("label: BCNet}", "structure: single, depth: 4, fusion: sum}"), "fusion: depth: 4 has one layer only"),
+        (("label: Mask R-CNN}", "label: Mask R-CNN, fusion: sum}"), "fusion: only for mask_head: bcnet"),
+        (("nms: 0.5", "flip: both"), ": predict.flip: 'both': input should be a valid boolean"),
+        (
+            ("nms: 0.5", "extra_short_sides: [200, 16]"),
+            ": predict.extra_short_sides.1: 16: input should be greater than",
+        ),
+        (("nms: 0.5", "extra_short_sides: [160]"), ": predict: extra_short_sides: 160 is a view twice"),
+        (("published: []", "published: [kins]"), ": tables.published: numbers on made data are not comparable"),
+        (
+            ("published: []", "compare_to: [mask_rcnn]"),
+            ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of imported or predictions (mask-rcnn",
+        ),
+        (("published: []", "compare_to: [bcnet, bcnet]"), ": tables.compare_to: ['bcnet', 'bcnet'] names one twice"),
+        (("published: []", "draws: 0"), ": tables.draws: 0: input should be greater than or equal to 1"),
+        (("decay: cosine", "decay: cosine\n  steps: [70]"), "steps go with decay: steps, not with decay: cosine"),
+        (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
+        (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
+        (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
+        (
+            ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),
+            "predictions: 'bcnet' is already the name of a",
+        ),
+        (
+            ("imported: {}", "imported: {bcnet: {file: a.pth, label: b}}"),
+            "imported: 'bcnet' is already the name of a variant or",
+        ),
+        (("imported: {}", "imported: {a: {file: a.pth, label: BCNet}}"), ": label: 'BCNet' is given twice"),
+        (("imported: {}", "imported: {a: {label: b}}"), ": imported.a.file: missing"),
+        (
+            (
+                "detector: faster_rcnn, backbone: efficientnet_lite0, mask_head: mask_rcnn",
+                "detector: fcos, backbone: resnet50, mask_head: pointrend",
+            ),
+            "only for detector: faster_rcnn",
+        ),
+        (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate.cover_bins: must rise from 0 to 1"),
+        (("dataset: demo", "dataset: ["), "not valid YAML"),
+        (("dataset: demo", "dataset: \x07"), ": not valid YAML: unacceptable character #x0007"),
+        (("dataset: demo", "dataset: 2001-99-99"), ": not valid YAML: month must be in 1..12"),
+        (("dataset: demo", "dataset: " + 500 * "["), ": not valid YAML: maximum recursion depth exceeded"),
+        (("  occluded:", '  "a\\nb":'), ": splits.'a\\nb': 'a\\nb': string should match pattern"),
+        (("seeds: [0]", "seeds: [' 0_1']"), ": seeds.0: ' 0_1': input should be a valid integer"),
+        (("seeds: [0]", ""), ": seeds: missing"),
+        (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is given twice"),
+        (("  val: {rule: all}", "  whole: {rule: all}"), ": splits: needs one named val"),
+    ],
+)
+def test_one_line_names_key_value_and_what_is_legal(change: tuple[str, str], line: str, tmp_path: Path) -> None:
+    assert line in error_after(change, tmp_path)
+
+
+def test_a_variants_own_schedule_replaces_single_keys(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(DEMO.replace("label: BCNet}", "label: BCNet, schedule: {lr: 0.5, iterations: 7}}"))
+    loaded = params.load(path)
+    own, shared = loaded.schedule_of("bcnet"), loaded.schedule_of("mask-rcnn")
+    assert own == shared.model_copy(update={"lr": 0.5, "iterations": 7})
+    assert shared == loaded.schedule
+
+
+def test_a_name_that_is_not_there(tmp_path: Path) -> None:
+    loaded = params.load(ROOT / "presets/demo.yaml")
+    with pytest.raises(InputError, match="variants: no 'bc', there are: mask-rcnn, bcnet"):
+        loaded.variant("bc")
+    with pytest.raises(InputError, match="predictions: no 'mine', there are: none"):
+        loaded.brought("mine")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with two presets and the first of them in place, committed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/demo.yaml").write_text(DEMO)
+    (tmp_path / "presets/other.yaml").write_text(DEMO.replace("seeds: [0]", "seeds: [5]"))
+    for command in ("init -q", "config user.email a@b.c", "config user.name a"):
+        subprocess.run(["git", *command.split()], check=True)
+    return tmp_path
+
+
+def test_preset_is_put_in_place(project: Path) -> None:
+    assert main(["preset", "other"]) == 0
+    assert params.load().seeds == (5,)
+    assert main(["preset", "demo"]) == 0  # nobody's edits: the text of a preset
+    assert (project / "params.yaml").read_text() == as_params(project / "presets/demo.yaml")
+
+
+def test_preset_keeps_edits_that_git_does_not_hold(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["preset", "demo"])
+    edited = DEMO.replace("seeds: [0]", "seeds: [9]")
+    (project / "params.yaml").write_text(edited)
+    assert main(["preset", "other"]) == 2
+    assert "params.yaml: has edits that git does not hold" in capsys.readouterr().err
+    assert (project / "params.yaml").read_text() == edited
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "commit", "-qm", "mine"], check=True)
+    assert main(["preset", "other"]) == 0
+
+
+def test_a_preset_does_not_depend_on_the_locale(project: Path) -> None:
+    def put() -> subprocess.CompletedProcess:
+        ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        command = [sys.executable, "-m", "bcnet", "preset", "demo"]
+        return subprocess.run(command, env=os.environ | ascii_only, capture_output=True, text=True)
+
+    written = "# \N{MULTIPLICATION SIGN}\n" + DEMO
+    (project / "presets/demo.yaml").write_text(written, "utf-8")
+    for _ in range(2):  # the second finds its own text
+        assert put().returncode == 0
+        assert (project / "params.yaml").read_text("utf-8") == as_params(project / "presets/demo.yaml")
+    (project / "params.yaml").write_bytes(written.encode("latin-1"))
+    assert (result := put()).returncode == 2
+    assert "params.yaml: has edits that git does not hold" in result.stderr
+
+
+def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preset", "coconut"]) == 2
+    assert "presets: no 'coconut', there are: demo, other" in capsys.readouterr().err

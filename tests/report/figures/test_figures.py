@@ -1,0 +1,206 @@
+"""Figures and pictures of the report: outlines, matching, and the rule that chooses what is shown."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from report_factory import SIZE, disc
+from scipy import ndimage
+
+from bcnet.data.masks.segmentation import encode
+from bcnet.drawing import figures
+from bcnet.report.figures import pictures
+
+
+def test_methods_look_different_from_each_other():
+    assert len({figures.look(index) for index in range(35)}) == 35
+
+
+def test_an_interval_is_drawn_from_low_to_high_in_its_own_colour():
+    bars = [
+        figures.Interval("one", figures.look(0), 2, 1, 3),
+        figures.Interval("<other>", figures.look(1), -1, -5, 0),
+    ]
+    svg = figures.intervals("name", bars, "points")
+    assert svg.index(">one<") < svg.index(">&lt;other&gt;<")
+    ends = []
+    for bar in bars:
+        drawn = re.findall(r'd="M (\S+) (\S+) \s*L (\S+) (\S+)\s*"[^>]*stroke: ' + bar.look.colour, svg)
+        (left, top, right, bottom), *_ = [tuple(map(float, each)) for each in drawn]
+        assert top == bottom
+        ends.append((left, right))
+    (one_low, one_high), (other_low, other_high) = ends
+    unit = (one_high - one_low) / 2
+    assert other_high - other_low == pytest.approx(5 * unit, rel=1e-4)
+    assert one_low - other_high == pytest.approx(unit, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        *(("a" * 32, "a" * 32), ("a" * 33, "a" * 31 + "…"), ("", "")),
+        *(("W" * 20, "W" * 20), ("W" * 21, "W" * 19 + "…"), ("i" * 70, "i" * 70)),
+        *(("中" * 17, "中" * 17), ("中" * 18, "中" * 16 + "…")),  # a font that has them makes them narrower
+    ],
+)
+@pytest.mark.filterwarnings("error:.*collapsed")
+def test_a_long_label_leaves_the_chart_room(label, shown):
+    svg = figures.intervals("name", [figures.Interval(label, figures.look(0), 2, 1, 3)], "points")
+    assert re.findall(r">([aWi中…]+)<", svg.replace("points", "")) == ([shown] if shown else [])
+
+
+def test_texts_of_a_chart_are_within_it_in_any_font():
+    """Each takes the room that the drawing has for it; the name of the axis is moved where the axis is short."""
+    bars = [figures.Interval("W" * 99, figures.look(0), 2, 1, 3), figures.Interval("a & b", figures.look(1), 2, 1, 3)]
+    svg = figures.intervals("name", bars, "AP minus that of the baseline that has a long name (points)")
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    texts = re.findall(
+        r'text-anchor: (\w+)" x="([\d.-]+)"[^>]* textLength="([\d.]+)" lengthAdjust="spacingAndGlyphs"', svg
+    )
+    assert len(texts) == svg.count("<text") >= 5
+    for anchor, x, long in texts:
+        right = float(x) + float(long) * {"start": 1, "middle": 0.5, "end": 0}[anchor]
+        assert right - float(long) >= -1
+        assert right <= width + 1
+    long = re.search(r'textLength="([\d.]+)"[^>]*>a &amp; b<', svg)[1]
+    assert float(long) == pytest.approx(figures.text_width("a & b", 9), abs=0.05)
+
+
+def test_thinned_rows_are_means_of_equal_blocks():
+    values = np.arange(20.0).reshape(10, 2)
+    assert figures.thinned(values, 10) is values
+    assert figures.thinned(values, 4).tolist() == [[2, 3], [8, 9], [14, 15], [18, 19]]
+
+
+def inside(path: str, x: float, y: float) -> bool:
+    """Whether a point is inside an SVG path of straight lines, by the evenodd rule: crossings of a ray to the right."""
+    crossings = 0
+    for ring in path.split("M")[1:]:
+        points = [tuple(map(float, point.split())) for point in ring.rstrip("Z").split("L")]
+        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+            crossings += (y0 > y) != (y1 > y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+    return crossings % 2 == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_outline_follows_its_mask(seed):
+    """Blobs with holes that touch the picture's border: exact but for pixels on a mask's edge."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(30, 40)), 2.5)
+    mask = noise > 0
+    drawn = figures.outline(mask)
+    shown = np.array([[inside(drawn.path, x + 0.5, y + 0.5) for x in range(40)] for y in range(30)])
+    square = np.ones((3, 3))
+    assert shown[ndimage.binary_erosion(mask, square, border_value=1)].all()
+    assert not shown[~ndimage.binary_dilation(mask, square)].any()
+    assert np.mean(shown != mask) < 0.01
+    outside = np.argwhere(~np.pad(mask, 1)) - 0.5  # pixel centres, (y, x)
+    assert mask[int(drawn.y), int(drawn.x)]
+    assert drawn.radius == pytest.approx(np.hypot(*(outside - (drawn.y, drawn.x)).T).min())
+
+
+def test_an_empty_mask_has_an_empty_outline():
+    assert figures.outline(np.zeros((4, 5), bool)) == figures.Outline("", -0.5, -0.5, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_matching_is_that_of_coco(seed):
+    """Against pycocotools' own matching at IoU 0.5, on a few boxes of two categories."""
+    random = np.random.default_rng(seed)
+    truth, found = COCO(), []
+
+    def rectangle() -> dict:
+        mask = np.zeros((20, 20), np.uint8)
+        x, y, w, h = random.integers((0, 0, 8, 8), (6, 6, 14, 14))
+        mask[y : y + h, x : x + w] = 1
+        return encode(mask)
+
+    objects = [{"id": 1 + i, "image_id": 1, "category_id": int(random.integers(1, 3))} for i in range(4)]
+    objects = [{**each, "segmentation": rectangle(), "iscrowd": 0, "area": 100} for each in objects]
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    truth.dataset = {"images": [{"id": 1, "width": 20, "height": 20}], "annotations": objects, "categories": categories}
+    truth.dataset["info"] = {}
+    truth.createIndex()
+    for score in random.permutation(6):
+        found.append({"image_id": 1, "category_id": int(random.integers(1, 3)), "score": float(score)})
+        found[-1]["segmentation"] = rectangle()
+    evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(found)), "segm")
+    evaluation.evaluate()
+    expected: dict[int, int | None] = {}
+    for image in evaluation.evalImgs:
+        if image and image["aRng"] == [0, 1e10]:
+            for detection, match in zip(image["dtIds"], image["dtMatches"][0], strict=True):
+                expected[detection - 1] = int(match) - 1 if match else None
+    ious = mask_utils.iou([f["segmentation"] for f in found], [o["segmentation"] for o in objects], [0] * 4)
+    assert pictures.matches(objects, found, ious) == [expected[i] for i in range(6)]
+
+
+def test_the_pictures_shown_are_those_of_the_rule():
+    """Three objects or more first, then the mean overlap, then the id; crowds and empty pictures do not count."""
+    overlaps = {1: [0.9, 0.9], 2: [0.2, 0.2, 0.5], 3: [0.3, 0.3, 0.3], 4: [], 5: [0.8, 0.1, 0.0]}
+    annotations = [
+        {"image_id": image, "iscrowd": 0, "occlusion": {"max_box_iou": value}}
+        for image, values in overlaps.items()
+        for value in values
+    ]
+    annotations.append({"image_id": 5, "iscrowd": 1, "occlusion": {"max_box_iou": 1.0}})
+    images = [{"id": image} for image in reversed(overlaps)]
+    shown = pictures.most_occluded(images, annotations, 8)
+    assert [(image["id"], round(mean, 6)) for image, mean in shown] == [(2, 0.3), (3, 0.3), (5, 0.3), (1, 0.9)]
+    assert pictures.most_occluded(images, annotations, 2) == shown[:2]
+
+
+def test_an_unmatched_prediction_and_a_crowd_are_marked():
+    """The largest mask is drawn first; an object keeps its colour from panel to panel."""
+    ground = [
+        {"category_id": 1, "segmentation": encode(disc(30, 30, 6)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": encode(disc(34, 34, 12)), "iscrowd": 0},
+        {"category_id": 1, "segmentation": encode(disc(70, 70, 12)), "iscrowd": 1},
+    ]
+    predictions = [
+        {"category_id": 1, "score": 0.9, "segmentation": encode(disc(31, 30, 6))},
+        {"category_id": 1, "score": 0.6, "segmentation": encode(disc(70, 70, 12))},
+    ]
+    names, size = {1: "disc"}, (SIZE, SIZE)
+    truth = pictures.truth_panel(ground, names, size)
+    labels = [("disc (crowd)", False), ("disc", True), ("disc", True)]
+    assert [(shape.label, shape.matched) for shape in truth.shapes] == labels
+    assert [shape.outline.radius > 10 for shape in truth.shapes] == [True, True, False]
+    assert truth.caption == "2 objects"
+    panel = pictures.method_panel(ground, predictions, names, size)
+    assert [(shape.label, shape.matched) for shape in panel.shapes] == [("disc 0.60", False), ("disc 0.90", True)]
+    assert panel.shapes[1].colour == truth.shapes[2].colour != truth.shapes[1].colour
+    assert panel.caption == "1 of 2 objects found, 1 unmatched"
+    assert pictures.method_panel([], [], names, size).caption == "0 of 0 objects found"
+
+
+def test_a_band_is_drawn_around_a_line_with_spread_in_its_colour():
+    """From 40 - 5 to 40 + 5 percent of the chart's height; without spread there is none."""
+    look = figures.look(1)
+    plain = figures.chart("plain", [figures.Line([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
+    banded = figures.chart(
+        "banded", [figures.Line([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
+    )
+    band = rf'y="([\d.]+)" style="fill: {look.colour}; fill-opacity'
+    assert not re.search(band, plain)
+    base = float(re.search(band, banded)[1])
+    inside = banded[: re.search(band, banded).start()].rpartition("</defs>")[0].rpartition('d="')[2]
+    heights = {round(base + float(y), 2) for y in re.findall(r"[ML] [\d.]+ (-[\d.]+)", inside)}
+    line = float(re.search(rf'd="M [\d.]+ ([\d.]+)[^"]*"[^>]*stroke: {look.colour}', plain)[1])
+    point = (max(heights) - line) / 10  # one percent
+    assert sorted(heights) == pytest.approx([line + point * each for each in (-10, -5, 5, 10)], abs=0.02)
+
+
+def test_dots_lie_where_their_methods_are():
+    found = [figures.Dot(figures.look(0), 1, 9), figures.Dot(figures.look(1), 3, 5)]
+    drawing = figures.dots("dots", found, "x", "y")
+    places = {}
+    for colour in (dot.look.colour for dot in found):
+        place = re.search(rf'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: {colour}', drawing)
+        places[colour] = float(place[1]), float(place[2])
+    (left, top), (right, bottom) = places.values()
+    assert left < right
+    assert top < bottom

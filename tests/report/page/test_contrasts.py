@@ -1,0 +1,202 @@
+"""The objects on which methods differ most: which, what is drawn of them, and what is left out."""
+
+import json
+import re
+import shutil
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_factory
+from report_factory import run_parameters, write_run
+
+from bcnet.data.coco import annotation_file
+from bcnet.data.masks.segmentation import encode
+from bcnet.files import InputError, read_json
+from bcnet.report.figures import rois
+from bcnet.report.figures.contrasts import drawn, most_different, window
+from bcnet.report.figures.pictures import read_predictions
+from bcnet.report.page.sections import contrasts as contrasts_section
+from bcnet.report.tables.rows import methods
+
+LEVELS = 0.05  # of IoU, in the tables of the made run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rois, "load_model", report_factory.load_model)
+        patch.setattr(rois, "detect", report_factory.detect)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("contrasts")
+    write_run(root)
+    return root
+
+
+@pytest.fixture
+def copied(run, tmp_path) -> Path:
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def section(root: Path, **changes) -> tuple[contrasts_section.Contrasts | None, list[str]]:
+    params, missing = run_parameters(**changes), []
+    found = contrasts_section.section(params, methods(params), root / "data/demo", root / "reports/demo", missing)
+    return found, missing
+
+
+def slowly(ious: np.ndarray, most: int) -> list[int]:
+    """The rule, word by word."""
+    pairs = list(combinations(range(len(ious)), 2))
+    left = {pair: {g: abs(ious[pair[0], g] - ious[pair[1], g]) for g in range(ious.shape[1])} for pair in pairs}
+    taken: list[int] = []
+    for _ in range(ious.shape[1]):
+        turn = []
+        for pair in pairs:
+            best = max(left[pair], key=lambda g: (left[pair][g], -g))
+            turn.append((left[pair].pop(best), best))
+        for difference, best in sorted(turn, key=lambda entry: -entry[0]):
+            if difference > 0 and best not in taken:
+                taken.append(best)
+    return taken[:most]
+
+
+@pytest.mark.parametrize("most", [1, 4, 30])
+def test_objects_are_chosen_by_the_rule(most):
+    random = np.random.default_rng(most)
+    for count in (2, 3, 5):
+        ious = random.integers(0, 5, (count, 20)) / 4  # many ties
+        assert most_different(ious, most) == slowly(ious, most)
+
+
+def test_methods_that_never_differ_have_no_object():
+    assert most_different(np.full((3, 4), 0.5), 10) == []
+
+
+def test_a_window_is_the_box_with_its_surroundings_within_the_picture():
+    assert window([50, 40, 20, 10], 100, 200) == (38, 28, 82, 62)
+    assert window([2.5, 40.2, 20.2, 59.8], 100, 60) == (0, 4, 59, 100)
+
+
+def test_a_mask_is_drawn_in_the_pixels_of_its_window():
+    mask = np.zeros((30, 40), bool)
+    mask[10:20, 12:18] = True
+    numbers = [float(number) for number in re.findall(r"[\d.]+", drawn(encode(mask), 30, 40, (5, 8, 25, 28)))]
+    xs, ys = numbers[0::2], numbers[1::2]
+    # within half a pixel: the cells 7 to 12 and 2 to 11 of the window
+    assert (min(xs), max(xs)) == pytest.approx((7, 13), abs=0.5)
+    assert (min(ys), max(ys)) == pytest.approx((2, 12), abs=0.5)
+    assert drawn(encode(mask), 30, 40, (20, 0, 30, 30)) == ""
+
+
+def test_the_first_shown_are_those_on_which_the_chosen_two_differ_most(run):
+    found, missing = section(run)
+    assert missing == []
+    assert [method.name for method in found.methods] == ["mask-rcnn", "bcnet", "zoo", "theirs"]
+    assert found.chosen == (0, 1)
+    differences = [abs(each.drawings[0].iou - each.drawings[1].iou) for each in found.objects]
+    assert differences == sorted(differences, reverse=True)
+    assert differences[0] == pytest.approx(LEVELS)
+    assert sum(each.shown for each in found.objects) == 12
+    assert all(each.shown for each in found.objects[:12])
+    found, _ = section(run, tables={"metrics": ["AP"], "draws": 100, "compare_to": ["bcnet", "zoo"]})
+    assert found.chosen == (1, 0)
+
+
+def test_an_object_is_drawn_with_its_own_numbers_and_every_methods_best_mask(run):
+    found, _ = section(run)
+    annotations = {each["id"]: each for each in annotation_file.read(run / "data/demo/splits/val.json")["annotations"]}
+    tables = [
+        pd.read_parquet(run / f"reports/demo/metrics/{method.name}/{method.runs[0]}/val.parquet").set_index(
+            "annotation_id"
+        )
+        for method in found.methods
+    ]
+    for each in found.objects:
+        annotation = annotations[each.annotation["id"]]
+        size = (96, 96)
+        part = window(annotation["bbox"], *size)
+        assert each.path == drawn(annotation["segmentation"], *size, part)
+        assert each.occluder == (drawn(annotation["occluder"], *size, part) if annotation["occluder"] else "")
+        assert each.cover == tables[0]["box_cover"][annotation["id"]]
+        assert each.bin == ("0 to 0.1" if each.cover < 0.1 else "0.1 to 0.3")
+        place = (annotation["id"] - 1) % 3
+        for drawing, table, method in zip(each.drawings, tables, found.methods, strict=True):
+            assert drawing.iou == table["iou"][annotation["id"]]
+            predictions = read_json(run / f"data/demo/predictions/{method.name}/{method.runs[0]}/val.json")
+            mine = [entry for entry in predictions if entry["image_id"] == annotation["image_id"]][place]
+            # two of the three discs have one category: the moved one overlaps its own object most
+            assert drawing.path == drawn(mine["segmentation"], *size, part)
+
+
+def test_the_first_shown_have_the_maps_of_the_first_bcnet(run, copied):
+    found, _ = section(run)
+    names = ["occluder contour", "occluder mask", "true occluder", "target contour", "target mask", "true target"]
+    assert all(list(each.maps) == names for each in found.objects[:12])
+    assert not any(each.maps for each in found.objects[12:])
+    (copied / "data/demo/models/bcnet/0/model.safetensors").unlink()
+    found, _ = section(copied)
+    assert not any(each.maps for each in found.objects)
+
+
+def test_a_method_without_masks_takes_no_part(copied):
+    (copied / "data/demo/predictions/zoo/imported/val.json").unlink()
+    (copied / "reports/demo/metrics/theirs/brought/val.json").unlink()
+    found, _ = section(copied)
+    assert [method.name for method in found.methods] == ["mask-rcnn", "bcnet"]
+    path = copied / "reports/demo/metrics/bcnet/0/val.parquet"
+    pd.read_parquet(path).assign(failure=None).to_parquet(path)  # as `evaluate` writes it for boxes
+    assert section(copied)[0] is None
+
+
+def test_an_object_whose_picture_is_missing_is_left_out(copied, run):
+    gone = section(run)[0].objects[0]
+    (copied / "data/demo/images/val" / gone.file_name).unlink()
+    found, missing = section(copied)
+    assert gone.file_name not in [each.file_name for each in found.objects]
+    assert missing
+    assert all(f"{gone.file_name}: missing, `bcnet fetch demo`" in line for line in missing)
+
+
+def test_a_table_that_is_missing_is_said_and_a_broken_one_named(copied):
+    table = copied / "reports/demo/metrics/bcnet/0/val.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"bcnet/0/val\.parquet: .*expected what `bcnet evaluate .*val\.json` makes"):
+        section(copied)
+    table.unlink()
+    found, missing = section(copied)
+    assert [method.name for method in found.methods if method.name == "bcnet"] == []
+    assert [line.partition(": ")[0].endswith("bcnet/0/val.parquet") for line in missing] == [True]
+    table.with_suffix(".json").unlink()
+    assert section(copied)[1] == []  # the page lists metrics that are missing
+
+
+def test_tables_of_other_objects_are_refused(copied):
+    path = copied / "reports/demo/metrics/bcnet/0/val.parquet"
+    table = pd.read_parquet(path)
+    table["annotation_id"] += 1
+    table.to_parquet(path)
+    with pytest.raises(InputError, match=re.escape(f"{path}: other objects than those of ")):
+        section(copied)
+    for method in methods(run_parameters()):
+        one = copied / f"reports/demo/metrics/{method.name}/{method.runs[0]}/val.parquet"
+        shutil.copy(path, one) if one != path else None
+    with pytest.raises(InputError, match=r"val\.parquet: annotation_id 31: not in .*val\.json: `bcnet evaluate` it"):
+        section(copied)
+
+
+def test_predictions_of_some_pictures_are_read_as_they_are_written(run, tmp_path):
+    path = run / "data/demo/predictions/mask-rcnn/0/val.json"
+    assert read_predictions(path, {2, 7}) == [each for each in read_json(path) if each["image_id"] in (2, 7)]
+    box = {"image_id": 1, "category_id": 2, "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([box | {"bbox": [1, 2, 3, 4]}]), encoding="utf-8")
+    assert read_predictions(tmp_path / "boxes.json", {1}) == [box]
+    (tmp_path / "none.json").write_text('{"image_id": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"none\.json: expected COCO's result format"):
+        read_predictions(tmp_path / "none.json", {1})

@@ -1,0 +1,174 @@
+"""The page's first section: what it says is what the tables say."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from page_factory import Page, section
+from report_factory import SCRIPT, run_parameters
+
+from bcnet.drawing.figures import look
+from bcnet.report.page.page import report
+from bcnet.report.page.sections import summary as summary_section
+from bcnet.report.page.sections.summary import Difference
+from bcnet.report.tables import compare
+from bcnet.report.tables.ablation_steps import SWITCH
+from bcnet.report.tables.differences import KEYS, NUMBERS
+from bcnet.report.tables.rows import methods
+
+BASE = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+MINUS = "\N{MINUS SIGN}"
+BILAYER = f"BCNet $x$ {SCRIPT}"
+
+
+def said(text: str) -> str:
+    """The section's text, each run of white space one space."""
+    return re.sub(r"\s+", " ", Page(section(text, "summary")).text)
+
+
+def rows(folder: Path, name: str) -> list[dict]:
+    with (folder / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_said_is_what_the_tables_say(made_run, text):
+    """The numbers of the other sections' tables, found anew."""
+    folder = made_run / "reports/demo/tables"
+    found = said(text)
+    whole = [row for row in rows(folder, "comparison") if row["split"] == "val"]
+    best = max(whole, key=lambda row: float(row["AP"]))
+    assert best["origin"] == "brought"
+    assert f"AP of all {best['objects']} objects: {best['label']} (brought) has {best['AP']} percent, " in found
+    assert "most occluded" not in found  # the run has no objects in the last bin
+    for row in rows(folder, "differences"):
+        if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
+            low, high = float(row["low"]), float(row["high"])
+            side = "better" if low > 0 else "worse" if high < 0 else "not to be told from it"
+            numbers = [f"{float(row[key]):+.2f}".replace("-", MINUS) for key in ("difference", "low", "high")]
+            assert re.search(f"; {side}: [^;]*{re.escape(numbers[0])}", found)
+            assert "{} ({} to {})".format(*numbers) in found
+            break
+    else:
+        raise AssertionError("the run has such a difference")
+
+
+def test_labels_are_text(text):
+    part = section(text, "summary")
+    assert BILAYER in said(text)
+    assert SCRIPT not in part
+
+
+def test_an_occluder_layer_that_nothing_tells_from_the_rest_is_said_to_be_so(text):
+    assert "The occluder layer by itself: not known. No two measured variants of this run differ in structure" in said(
+        text
+    )
+
+
+@pytest.mark.parametrize("single_first", [True, False])
+def test_an_occluder_layer_by_itself_is_told(copied, single_first):
+    variants = {"mask-rcnn": {**BASE, "structure": "single"}, "bcnet": BASE}
+    if not single_first:
+        variants = {"mask-rcnn": BASE, "bcnet": {**BASE, "structure": "single"}}
+    params = run_parameters(variants=variants)
+    compare.compare(params, copied / "reports")
+    report(params, copied / "data", copied / "reports")
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
+    layer = found[found.index("The occluder layer by itself, in heads that are equal but for it:") :]
+    step = next(row for row in rows(copied / "reports/demo/tables", "ablations") if row["split"] == "val")
+    assert (step["switch"], step["before"]) == ("structure", "single" if single_first else "bilayer")
+    difference = f"{float(step['difference']):+.2f}".replace("-", MINUS)
+    ends = ("single", "bilayer") if single_first else ("bilayer", "single")
+    assert "mask-rcnn ({}) to bcnet ({}): AP {} (".format(*ends, difference) in layer
+
+
+def test_a_run_without_bcnet_has_no_word_of_its_layer(copied):
+    params = run_parameters(variants={"mask-rcnn": {**BASE, "mask_head": "mask_rcnn"}})
+    compare.compare(params, copied / "reports")
+    report(params, copied / "data", copied / "reports")
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
+    assert "AP of all" in found
+    assert "occluder layer" not in found
+
+
+def test_of_a_run_that_has_measured_nothing_on_val_nothing_is_said(copied):
+    for path in copied.glob("reports/demo/metrics/*/*/val.json"):
+        path.unlink()
+    compare.compare(run_parameters(), copied / "reports")
+    report(run_parameters(), copied / "data", copied / "reports")
+    assert "In short" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
+
+
+def test_one_method_is_not_the_most_of_any(copied):
+    for path in copied.glob("reports/demo/metrics/*/*/*.json"):
+        if "zoo" not in str(path):
+            path.unlink()
+    compare.compare(run_parameters(), copied / "reports")
+    report(run_parameters(), copied / "data", copied / "reports")
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
+    assert re.search(r"AP of all 30 objects: The zoo's \(imported\) has 4\d\.\d\d percent\. The", found)
+
+
+def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path):
+    """By hand: of val, of the first metric, of the last bin; the side is the interval's, zero at its end counts."""
+    params = run_parameters(
+        variants={name: {**BASE, "label": name.upper()} for name in "abcde"}, imported={}, predictions={}
+    )
+    whose = [{"origin": "measured here", "label": name, "split": "val"} for name in "ABCDE"]
+    values = ["40.00", "41.00", "", "43.50", "38.00"]
+    comparison = [each | {"objects": "9", "AP": value} for each, value in zip(whose, values, strict=True)]
+    written(tmp_path, "comparison", ["origin", "label", "split", "objects", "AP", "why"], comparison)
+    bins = [("box_cover", "0.0", "0.5", "70"), ("box_cover", "0.5", "1.0", "20"), ("max_box_iou", "0.5", "1.0", "90")]
+    keys = ("measure", "from", "to", "AR")
+    recall = [each | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins]
+    recall[4]["AR"], recall[4]["AR_std"] = "20.01", "1.50"  # B's
+    written(tmp_path, "recall", ["origin", "label", "split", *keys, "objects", "AR_std", "why"], recall)
+
+    def row(label: str, difference: str, low: str, high: str, **other: str) -> dict:
+        base = {"origin": "measured here", "label": label, "baseline_origin": "measured here", "baseline": "A"}
+        numbers = {"split": "val", "metric": "AP", "difference": difference, "low": low, "high": high}
+        return base | numbers | other
+
+    last = {"metric": "AR", "measure": "box_cover", "from": "0.5", "to": "1.0"}
+    differences = [
+        row("B", "1.00", "0.00", "2.00"),
+        row("C", "", "", ""),
+        row("D", "3.50", "0.01", "7.00"),
+        row("E", "-2.00", "-3.00", "-0.01"),
+        row("B", "9.00", "8.00", "10.00", split="occluded"),
+        row("B", "8.00", "7.00", "10.00", metric="AP50"),
+        row("D", "-5.00", "-6.00", "1.00", **last),
+        row("D", "7.00", "6.00", "8.00", **last | {"from": "0.0", "to": "0.5"}),
+        row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
+    ]
+    written(tmp_path, "differences", [*KEYS, *NUMBERS, "why"], differences)
+    steps = [
+        row("D", "-0.50", "-1.00", "-0.10", switch="structure", before="x", after="y"),
+        row("E", "-0.70", "-1.00", "-0.10", switch="depth"),
+        row("D", "0.40", "-1.00", "1.10", switch="structure", before="x", after="y", **last),
+    ]
+    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "why"], steps)
+    looks = {method: look(place) for place, method in enumerate(methods(params))}
+    found = summary_section.section(params, tmp_path, looks)
+    whole, occluded = found.findings
+    assert (whole.what, whole.best, whole.value, whole.methods) == ("AP of all 9 objects", "D", "43.50", 4)
+    assert whole.against == {
+        "A": (
+            Difference("D", "A", "+3.50 (+0.01 to +7.00)", 3.5, 1),
+            Difference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
+            Difference("B", "A", "+1.00 (0.00 to +2.00)", 1.0, 0),
+        )
+    }
+    assert occluded.what == "AR of the 4 most occluded objects (box_cover 0.5 to 1.0)"
+    assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 ± 1.50", 5)
+    assert [each.text for each in occluded.against["A"]] == [f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"]
+    assert {pair: [(each.short, change.side) for each, change in both] for pair, both in found.layer.items()} == {
+        ("A (x)", "D (y)"): [("AP", -1), ("AR of the most occluded", 0)]
+    }

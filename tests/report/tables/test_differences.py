@@ -1,0 +1,264 @@
+"""`bcnet compare`: how much better each method is than another, in percent.
+
+The made objects are found at so many of the ten IoU thresholds, all of a run alike: AP and recall are a tenth of that.
+"""
+
+import json
+import re
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from evaluation_factory import write_tables
+from scipy import stats
+from tables_factory import LABELS, parameters, rows, write_reports
+
+from bcnet.files import InputError
+from bcnet.report.tables.compare import compare
+
+TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}
+
+
+@pytest.fixture
+def reports(tmp_path):
+    return write_reports(tmp_path)
+
+
+def found(reports, label: str, split: str = "val", baseline: str = "Mask R-CNN") -> dict[tuple[str, ...], dict]:
+    """Rows of one pair by metric and what tells its bin: the lower end (of `box_cover`), or the measure and that."""
+    return {
+        (row["metric"], *([row["measure"]] if row["measure"] not in ("", "box_cover") else []), *bin_of(row)): row
+        for row in rows(reports, "differences.csv")
+        if (row["label"], row["split"], row["baseline"]) == (label, split, baseline)
+    }
+
+
+def bin_of(row: dict[str, str]) -> list[str]:
+    return [row["occluder"] or row["from"]]
+
+
+def test_each_method_is_set_against_the_first_variant(reports):
+    compare(parameters(), reports)
+    table = rows(reports, "differences.csv")
+    about = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
+    assert list(table[0]) == [*about, "difference", "std", "low", "high", "p", "seeds", "draws", "why"]
+    names = ("AP", "AP50", "APs", "box_AP", "boundary_AP", "found", "found_occluded", "found_separated", "leak")
+    metrics = [(name, "", "", "", "") for name in names]
+    metrics += [("AR", "box_cover", "0.0", "0.125", ""), ("AR", "box_cover", "0.125", "1.0", "")]
+    metrics += [("AR", "mask_cover", "0.0", "1.0", "")]
+    metrics += [("AR", "max_box_iou", "0.0", "0.5", ""), ("AR", "max_box_iou", "0.5", "1.0", "")]
+    metrics += [("AR", "occluder", "", "", name) for name in ("none", "other category", "same category")]
+    assert [tuple(row[key] for key in about) for row in table] == [
+        (origin, label, "measured here", "Mask R-CNN", split, *metric)
+        for split in ("val", "occluded")
+        for origin, label in (
+            ("measured here", "BCNet"),
+            ("imported", "The zoo's"),
+            ("brought", "YOLOv8n"),
+            ("brought", "A detector"),
+        )
+        for metric in metrics
+    ]
+
+
+def test_the_difference_is_of_the_means_over_seeds(reports):
+    """70 - 40, 50 - 40, 80 - 50; images are all alike, so that it is the paired t-test."""
+    compare(parameters(tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    alike = [("AP", ""), ("AR", "0.0"), ("AR", "0.125")]
+    alike += [("AR", "mask_cover", "0.0"), ("AR", "max_box_iou", "0.5"), ("AR", "occluder", "same category")]
+    for key in alike:
+        row = ours[key]
+        assert (row["difference"], row["std"]) == ("23.33", "11.55")
+        test = stats.ttest_1samp([30, 10, 30], 0)
+        assert [float(row["low"]), float(row["high"])] == pytest.approx(list(test.confidence_interval()), abs=2)
+        assert float(row["p"]) == pytest.approx(test.pvalue, abs=0.01)
+        assert (row["seeds"], row["draws"], row["why"]) == ("3", "200", "")
+    boxes, boundaries = ours["box_AP", ""], ours["boundary_AP", ""]  # 100 - 80, 100 - 80, 100 - 100; 30, 20, 40 - 20
+    assert (boxes["difference"], boxes["std"]) == ("13.33", "11.55")
+    assert (boundaries["difference"], boundaries["std"]) == ("10.00", "10.00")
+    same = ours["AP50", ""]
+    assert [same[key] for key in ("difference", "std", "low", "high", "p")] == [
+        "0.00",
+        "0.00",
+        "0.00",
+        "0.00",
+        "1.0000",
+    ]
+
+
+def test_what_is_found_and_what_leaks_is_of_its_own_objects(reports):
+    """Found from level 6 on: two of three seeds against none. Leak of level l is 10 - l tenths: 3, 5, 2 to 6, 6, 5."""
+    compare(parameters(tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == ["66.67"] * 3
+    assert (ours["leak", ""]["difference"], ours["leak", ""]["std"]) == ("-23.33", "11.55")
+    path = reports / "demo" / "metrics" / "bcnet" / "0" / "val.json"
+    levels = [4] * 905  # of those that are separated every second found, of those occluded a fifth of these
+    levels[::10] = [10] * len(levels[::10])
+    write_tables(path, 150, levels, [0.0] * 700 + [0.5] * 205)
+    compare(parameters(seeds=[0], tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == [
+        f"{100 * 91 / 905:.2f}",
+        f"{100 * 21 / 205:.2f}",
+        f"{100 * 91 / 181:.2f}",
+    ]
+    assert ours["leak", ""]["difference"] == f"{-100 * 0.6 * 21 / 205:.2f}"
+
+
+def test_boxes_differ_in_box_ap_only(reports):
+    """40 - 80, 40 - 80, 40 - 100."""
+    compare(parameters(tables=TABLES), reports)
+    boxes = found(reports, "A detector")
+    assert (boxes["box_AP", ""]["difference"], boxes["box_AP", ""]["std"]) == ("-46.67", "11.55")
+    for key, row in boxes.items():
+        assert (row["why"] == "") is (key == ("box_AP", ""))
+        assert row["why"] in ("", "difference, std, low, high, p, draws: the predictions are boxes")
+
+
+def test_brought_predictions_are_compared_with_each_seed(reports):
+    """50 - 40, 50 - 40, 50 - 50."""
+    compare(parameters(tables=TABLES), reports)
+    row = found(reports, "YOLOv8n")["AP", ""]
+    assert (row["difference"], row["std"], row["seeds"]) == ("6.67", "5.77", "3")
+
+
+def test_one_seed_has_no_spread(reports):
+    compare(parameters(seeds=[1], tables=TABLES | {"compare_to": ["yolo"]}), reports)
+    row = found(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
+    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", "0.00", "0.00")
+    assert (row["seeds"], row["why"]) == ("1", "std: one run")
+    assert row["baseline_origin"] == "brought"
+
+
+def test_several_baselines_each_have_their_rows(reports):
+    compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
+    table = rows(reports, "differences.csv")
+    assert len(table) == 2 * 2 * 4 * 17
+    assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
+    turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
+    ours = found(reports, "BCNet")["AP", ""]
+    assert float(ours["low"]) < float(ours["difference"]) < float(ours["high"])
+    assert [float(turned[key]) for key in ("difference", "low", "high")] == [
+        -float(ours[key]) for key in ("difference", "high", "low")
+    ]
+
+
+def test_pictures_of_different_difficulty_widen_the_interval(reports):
+    """One seed; of 150 pictures the first 75 differ by 40, the others by nothing."""
+    path = reports / "demo" / "metrics" / "bcnet" / "0" / "val.json"
+    write_tables(path, 150, [8 if place % 150 < 75 else 4 for place in range(905)], [0.0] * 905)
+    write_tables(reports / "demo" / "metrics" / "mask-rcnn" / "0" / "val.json", 150, [4] * 905, [0.0] * 905)
+    compare(parameters(seeds=[0], tables={"metrics": [], "draws": 2000}), reports)
+    row = found(reports, "BCNet")["AR", "0.0"]
+    assert float(row["difference"]) == pytest.approx(20, abs=0.2)
+    half = 1.96 * 40 * (0.5 * 0.5 / 150) ** 0.5
+    assert float(row["low"]) == pytest.approx(20 - half, abs=0.5)
+    assert float(row["high"]) == pytest.approx(20 + half, abs=0.5)
+
+
+def test_what_both_methods_owe_to_a_picture_does_not_widen_the_interval(reports):
+    """Pictures differ by up to 70 points, the methods by 20 on each: they are drawn together."""
+    levels = [place % 150 % 8 for place in range(905)]
+    for name, more in (("mask-rcnn", 0), ("bcnet", 2)):
+        path = reports / "demo" / "metrics" / name / "0" / "val.json"
+        write_tables(path, 150, [level + more for level in levels], [0.0] * 905)
+    compare(parameters(seeds=[0], tables={"metrics": ["AP"], "draws": 200}), reports)
+    row = found(reports, "BCNet")["AR", "0.0"]
+    assert (row["difference"], row["low"], row["high"]) == ("20.00", "20.00", "20.00")
+
+
+def test_an_empty_number_says_why(reports):
+    compare(parameters(), reports)
+    everything = "difference, std, low, high, p, draws: "
+    assert found(reports, "BCNet")["APs", ""]["why"] == everything + "no object of this size in the split"
+    assert found(reports, "BCNet", "occluded")["AR", "0.125"]["why"] == everything + "no object in this bin"
+    assert found(reports, "BCNet", "occluded")["AR", "occluder", "same category"]["why"].endswith("in this bin")
+    assert found(reports, "BCNet", "occluded")["leak", ""]["why"].endswith(": no object that has an occluder is found")
+    assert found(reports, "BCNet", "occluded")["found_occluded", ""]["why"].endswith(": no such object in the split")
+    assert found(reports, "A detector")["AP", ""]["why"] == everything + "the predictions are boxes"
+    for name in ("yolo/brought", "mask-rcnn/0", "mask-rcnn/1", "mask-rcnn/2"):
+        path = reports / "demo" / "metrics" / name / "val.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"recall": None}), encoding="utf-8")
+        write_tables(path, 150, [4] * 905, [float("nan")] * 905)
+    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "yolo", "boxes"]}), reports)
+    ours = found(reports, "YOLOv8n")
+    assert ours["found_separated", ""]["why"] == ""
+    for row in (ours["AR", "0.0"], ours["AR", "occluder", "none"], ours["leak", ""], ours["found_occluded", ""]):
+        assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
+    row = found(reports, "A detector", baseline="YOLOv8n")["AP", ""]
+    assert row["why"] == everything + "the predictions are boxes; seeds: brought predictions do not say"
+    assert found(reports, "The zoo's", baseline="YOLOv8n")["AP", ""]["why"] == "std: one run; seeds: trained elsewhere"
+
+
+def test_one_method_alone_differs_from_nothing(reports):
+    variants = parameters().model_dump(mode="json", exclude_unset=True)["variants"]
+    compare(parameters(variants={"bcnet": variants["bcnet"]}, imported={}, predictions={}), reports)
+    assert rows(reports, "differences.csv") == []
+
+
+def test_the_long_table_holds_the_differences_in_full(reports):
+    compare(parameters(), reports)
+    long = pd.read_parquet(reports / "demo" / "tables" / "tables.parquet")
+    long = long[long["table"] == "differences"]
+    assert len(long) == 7 * len(rows(reports, "differences.csv"))
+    mine = long[(long["label"] == "BCNet") & (long["split"] == "val") & (long["metric"] == "AP")]
+    row = mine[mine["column"] == "difference"].iloc[0]
+    assert row["value"] == pytest.approx(70 / 3, abs=1e-9)
+    assert (row["baseline"], row["baseline_origin"]) == ("Mask R-CNN", "measured here")
+    assert [each["name"] for each in json.loads(row["provenance"])] == 3 * ["bcnet"] + 3 * ["mask-rcnn"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
+def test_without_a_table_there_is_no_difference_and_the_command_that_makes_it_is_named(reports, suffix):
+    """The metrics lie in git, the tables beside them do not."""
+    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
+    path.unlink()
+    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "bcnet"]}), reports)
+    for label, baseline in (("BCNet", "Mask R-CNN"), ("YOLOv8n", "BCNet")):
+        for row in found(reports, label, "occluded", baseline).values():
+            numbers, _, reason = row["why"].partition(": ")
+            assert reason.startswith(f"{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json ")
+            assert numbers == "difference, std, low, high, p, seeds, draws"
+            assert not any(row[number] for number in numbers.split(", "))
+    assert found(reports, "YOLOv8n", "occluded")["AP", ""]["difference"] == "6.67"
+    assert found(reports, "BCNet")["AP", ""]["difference"] == "23.33"
+    assert rows(reports, "comparison.csv")[3]["AP"]
+
+
+def test_two_methods_without_metrics_are_both_named(reports):
+    for name in ("mask-rcnn/0", "zoo/imported"):
+        (reports / "demo" / "metrics" / name / "val.json").unlink()
+    compare(parameters(), reports)
+    why = found(reports, "The zoo's")["AP", ""]["why"]
+    assert re.search(r"zoo/imported/val.json: missing, .* makes it and .*mask-rcnn/0/val.json: missing, ", why)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
+def test_a_broken_table_is_named_with_the_command_that_makes_it(reports, suffix):
+    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
+    whole = path.read_bytes()
+    for content in (whole[:200], b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"^{path}: .*: expected what `bcnet evaluate [^\n]*makes$"):
+            compare(parameters(), reports)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path).drop_columns("image_id"), path)
+    with pytest.raises(InputError, match=rf"^{path}: .*image_id.*: expected what `bcnet evaluate"):
+        compare(parameters(), reports)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(InputError, match=rf"^{path}: \d+ rows: expected \d+, as .*occluded.json says$"):
+        compare(parameters(), reports)
+    assert not (reports / "demo" / "tables").exists()
+
+
+def test_methods_on_different_pictures_are_not_compared(reports):
+    path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["provenance"]["annotations_sha256"] = "another"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    line = f"{path}: provenance.annotations_sha256: 'another': expected None as in "
+    with pytest.raises(InputError, match=re.escape(line)):
+        compare(parameters(), reports)

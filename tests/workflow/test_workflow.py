@@ -1,0 +1,330 @@
+"""Snakefile and dvc.yaml state one graph, and each tool takes over what the other has run.
+
+`bcnet` is a stub here: it writes a command's declared outputs, made from the command, its parameters and its inputs.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import copy_of
+from dvc.repo import Repo
+from networkx import descendants
+from places import ROOT
+from ruamel.yaml import YAML
+from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
+from snakemake.settings.enums import Quietness
+
+from bcnet.params import schema
+
+GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles", "reference"]
+STUB = """#!{python}
+import hashlib, json, os, sys
+from pathlib import Path
+
+if sys.argv[1] == "params":
+    sys.exit()
+if sys.argv[1] == "sync":
+    os.execv(sys.executable, [sys.executable, "-m", "bcnet", "sync"])
+stage = json.loads(Path({graph!r}).read_text())[" ".join(["bcnet", *sys.argv[1:]])]
+files = [f for path in map(Path, stage["inputs"]) for f in (sorted(path.rglob("*.*")) if path.is_dir() else [path])]
+files = [f for f in files if f.name != ".snakemake_timestamp"]
+content = [sys.argv[1:], stage["params"], *(hashlib.sha256(f.read_bytes()).hexdigest() for f in files)]
+for out in map(Path, stage["outputs"]):
+    out = out if out.suffix else out / "bcnet" / "val.json"  # a folder
+    out.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(json.dumps([str(out), content]).encode()).hexdigest()
+    out.write_text(json.dumps({{"made_from": digest}}) + 2**20 * " ")  # Snakemake forgives new times of small files
+"""
+
+
+class Project:
+    """A fresh clone in `folder`, with its own environment, in which both tools can be run."""
+
+    def __init__(self, folder: Path, preset: str = "demo") -> None:
+        self.folder, self.graph, self.said = folder / "clone", folder / "graph.json", ""
+        for name in GRAPH_FILES:
+            source, target = ROOT / name, self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_of(source, target)
+        (self.folder / "mine.json").write_text("[]")
+        copy_of(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
+        self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
+        self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
+        subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
+        self._make_environment(folder / "venv")
+        self._tell_stub()
+
+    def _make_environment(self, venv: Path) -> None:
+        """A venv that has this one's packages and a `bcnet` of its own."""
+        (venv / "bin").mkdir(parents=True)
+        shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
+        (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
+        self.python = venv / "bin/python"
+        self.python.symlink_to(sys.executable)
+        stub = venv / "bin/bcnet"
+        stub.write_text(STUB.format(python=self.python, graph=str(self.graph)))
+        stub.chmod(0o755)
+
+    def change_params(self, **sections: Any) -> None:
+        """Replace whole sections or single keys (`a__b__c`)."""
+        yaml = YAML()
+        params = yaml.load(self.folder / "params.yaml")
+        for path, value in sections.items():
+            *parents, key = path.split("__")
+            section = params
+            for parent in parents:
+                section = section[parent]
+            section[key] = value
+        yaml.dump(params, self.folder / "params.yaml")
+        if self.graph.exists():
+            self._tell_stub()
+
+    def _tell_stub(self) -> None:
+        stages = self.dvc_stages().values()
+        self.graph.write_text(json.dumps({stage.pop("command"): stage for stage in stages}))
+
+    def run(self, tool: str, *arguments: str, exit_code: int = 0) -> str:
+        """What `python -m tool arguments` prints; it must end with that exit code."""
+        environment = os.environ | {
+            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+        command = [str(self.python), "-m", tool, *arguments]
+        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert result.returncode == exit_code, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def dvc_stages(self) -> dict[str, dict]:
+        """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml; the check left out."""
+        with Repo(str(self.folder)) as repo:
+            return {
+                stage.name: {
+                    "command": stage.cmd[-1],
+                    "inputs": sorted(dep.def_path for dep in stage.deps if dep.def_path != "params.yaml"),
+                    "outputs": sorted(out.def_path for out in stage.outs),
+                    "params": {
+                        key: value
+                        for dep in stage.deps
+                        if dep.def_path == "params.yaml"
+                        for key, value in dep.read_params().items()
+                    },
+                }
+                for stage in repo.index.stages
+            }
+
+    def snakemake_jobs(self) -> dict[str, dict]:
+        """The same of each job, as Snakemake resolves the Snakefile."""
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=2),
+                snakefile=self.folder / "Snakefile",
+                workdir=self.folder,
+            )
+            workflow.dag().summary()
+            jobs = [job for job in workflow._workflow.dag.jobs if job.output]
+        return {
+            job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
+                "command": job.params.cmd,
+                "inputs": sorted(map(str, job.input)),
+                "outputs": sorted(map(str, job.output)),
+                "params": {key: value for key, value in job.params.items() if key != "cmd"},
+            }
+            for job in jobs
+        }
+
+    def dvc_plan(self) -> set[str]:
+        """The stages that `dvc repro` would run: those that differ from the record, and all that follows from them."""
+        stale = json.loads(self.run("dvc", "status", "--json"))
+        with Repo(str(self.folder)) as repo:
+            follows = repo.index.graph.reverse()
+            plan = {stage for stage in follows if stage.name in stale}
+            return {stage.name for stage in plan.union(*(descendants(follows, stage) for stage in plan))}
+
+    def snakemake_plan(self) -> set[str]:
+        """The jobs that `snakemake` would run, under the names of DVC's stages."""
+        rows = [line.split("\t") for line in self.run("snakemake", "--summary", "--cores", "2").splitlines()]
+        pending = {row[0] for row in rows if row[-1] == "update pending"}
+        return {name for name, stage in self.dvc_stages().items() if pending & set(stage["outputs"])}
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone in which Snakemake, and nothing else, has run."""
+    project = Project(tmp_path_factory.mktemp("snakemake"))
+    project.run("snakemake")
+    return project
+
+
+@pytest.fixture(scope="module")
+def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone in which DVC has run, and after it Snakemake, whose words are kept."""
+    project = Project(tmp_path_factory.mktemp("dvc"))
+    project.run("dvc", "repro")
+    project.said = project.run("snakemake")
+    project.run("bcnet", "sync")
+    return project
+
+
+@contextmanager
+def other_params(*projects: Project) -> Iterator[None]:
+    """Whatever is changed in their params.yaml is changed back: tests share them and run in any order."""
+    texts = {project: (project.folder / "params.yaml").read_text() for project in projects}
+    yield
+    for project, text in texts.items():
+        (project.folder / "params.yaml").write_text(text)
+        project.change_params()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+SYNTHETIC = {"synthetic": {"few": {"pictures": 5}, "many": {"pictures": 9, "keep_real": False}}}
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        *((path.stem, {}) for path in sorted(ROOT.glob("presets/*.yaml"))),
+        ("demo", {**SYNTHETIC, "train_on": "few"}),
+        ("demo", {**SYNTHETIC, "train_on": "train"}),
+    ],
+)
+def test_both_tools_resolve_the_same_graph(preset: str, changes: dict, tmp_path: Path) -> None:
+    project = Project(tmp_path, preset)
+    project.change_params(**changes)
+    stages, jobs = project.dvc_stages(), project.snakemake_jobs()
+    outputs = [output for stage in stages.values() for output in stage["outputs"]]
+    for stage in stages.values():  # a folder that DVC depends on stands for every output below it
+        below = {path: [out for out in outputs if out.startswith(f"{path}/")] for path in stage["inputs"]}
+        stage["inputs"] = sorted(out for path, outs in below.items() for out in outs or [path])
+        stage["params"] = {key.split(".")[0]: value for key, value in stage["params"].items()}
+    assert jobs.keys() == stages.keys()
+    for name, stage in stages.items():
+        assert jobs[name] == stage
+
+
+def test_every_stage_checks_the_parameters_before_it_uses_a_name_of_them() -> None:
+    """DVC runs the commands of a list one by one, and stops at one that fails."""
+    for stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values():
+        check, command = stage.get("do", stage)["cmd"]
+        assert check == "bcnet params"
+        assert command.startswith("bcnet ")
+
+
+def test_the_graph_has_one_stage_for_each_variant_seed_and_split(project: Project) -> None:
+    models = ["mask-rcnn-0", "mask-rcnn-1", "bcnet-0", "bcnet-1"]
+    splits = ["val", "occluded"]
+    assert set(project.dvc_stages()) == {
+        *(
+            "fetch",
+            "bring@mine",
+            "import_weights@zoo",
+            "predict_imported@zoo",
+            "convert@train",
+            "convert@val",
+            "weights@mask-rcnn",
+            "weights@bcnet",
+            "compare",
+            "report",
+        ),
+        *(f"split@{split}" for split in splits),
+        *(f"{verb}@{model}" for verb in ("train", "predict") for model in models),
+        *(f"evaluate@{model}-{split}" for model in models for split in splits),
+        *(f"evaluate_imported@zoo-{split}" for split in splits),
+        *(f"evaluate_brought@mine-{split}" for split in splits),
+    }
+
+
+def test_synthetic_pictures_add_their_stages_and_are_trained_on(project: Project) -> None:
+    without = project.dvc_stages()
+    project.change_params(**SYNTHETIC, train_on="few")
+    stages = project.dvc_stages()
+    added = {f"{stage}@{name}" for stage in ("synthesize", "convert_synthetic") for name in ("few", "many")}
+    assert stages.keys() - without.keys() == added
+    for name, stage in stages.items():
+        if name.startswith("train@"):
+            assert "data/demo/bilayer/few.json" in stage["inputs"]
+            assert stage["params"]["train_on"] == "few"
+
+
+AFTER_BCNET = {"compare", "report"} | {
+    f"{stage}@bcnet-{seed}{split}"
+    for stage, splits in (("train", [""]), ("predict", [""]), ("evaluate", ["-val", "-occluded"]))
+    for split in splits
+    for seed in (0, 1)
+}
+
+
+def test_after_snakemake_dvc_has_nothing_to_do(by_snakemake: Project) -> None:
+    assert "Data and pipelines are up to date." in by_snakemake.run("dvc", "repro")
+
+
+def test_after_dvc_snakemake_has_nothing_to_do(by_dvc: Project) -> None:
+    assert "Nothing to be done" in by_dvc.said
+    assert "it will notice changed parameters only after `bcnet sync`" in by_dvc.said
+
+
+def test_both_tools_write_the_same_bytes(by_snakemake: Project, by_dvc: Project) -> None:
+    for stage in by_dvc.dvc_stages().values():
+        for output in stage["outputs"]:
+            path = output if Path(output).suffix else f"{output}/bcnet/val.json"
+            assert (by_snakemake.folder / path).read_bytes() == (by_dvc.folder / path).read_bytes()
+
+
+def test_sync_makes_both_plan_what_follows_from_a_changed_variant(by_snakemake: Project, by_dvc: Project) -> None:
+    with other_params(by_snakemake, by_dvc):
+        for project in (by_snakemake, by_dvc):
+            assert project.snakemake_plan() == project.dvc_plan() == set()
+            project.change_params(variants__bcnet__schedule={"lr": 0.002})
+            assert project.snakemake_plan() == project.dvc_plan() == AFTER_BCNET
+
+
+def test_each_tool_takes_over_what_the_other_has_rerun(by_snakemake: Project, by_dvc: Project) -> None:
+    for project in (by_snakemake, by_dvc):
+        project.change_params(variants__bcnet__schedule={"lr": 0.003})
+    by_snakemake.run("dvc", "repro")
+    by_snakemake.run("bcnet", "sync")
+    by_dvc.run("snakemake")
+    for project in (by_snakemake, by_dvc):
+        assert project.snakemake_plan() == project.dvc_plan() == set()
+
+
+def test_sync_vouches_for_nothing_that_is_stale_in_both_tools(by_dvc: Project) -> None:
+    record = (by_dvc.folder / "dvc.lock").read_bytes()
+    with other_params(by_dvc):
+        by_dvc.change_params(evaluate__cover_bins=[0, 0.5, 1])
+        line = by_dvc.run("bcnet", "sync", exit_code=2)
+    assert line.startswith("bcnet sync: neither tool is up to date. Snakemake has not run: ")
+    assert "evaluate" in line
+    assert line.count("\n") == 1
+    assert (by_dvc.folder / "dvc.lock").read_bytes() == record
+
+
+def test_wrong_parameters_stop_snakemake_before_any_work(project: Project) -> None:
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(text.replace("short_side", "shortside", 1))
+    assert "params.yaml: schedule.shortside: unknown key, legal here: " in project.run("snakemake", exit_code=1)
+    assert not (project.folder / "data").exists()
+
+
+def test_a_verb_that_fails_is_an_error_with_its_message_in_the_log(project: Project) -> None:
+    (project.python.parent / "bcnet").write_text("#!/bin/sh\necho wrong input >&2\nexit 2\n")
+    output = project.run("snakemake", exit_code=1)
+    assert "(command exited with non-zero exit code)" in output
+    assert (project.folder / "logs/demo/fetch.log").read_text() == "wrong input\n"
+
+
+def test_schema_is_that_of_the_parameters() -> None:
+    written = json.loads((ROOT / "workflow/schemas/params.schema.json").read_text())
+    update = "python -c 'import json, bcnet.params; print(json.dumps(bcnet.params.schema(), indent=2))'"
+    assert written == schema(), f"{update} > workflow/schemas/params.schema.json"
