@@ -13,13 +13,13 @@ from skimage.morphology import dilation, erosion
 from torch import Tensor
 from torch.nn import functional as F
 
-from bcnet.models.bilayer import bilayer_losses
-from bcnet.models.build import pick_device
-from bcnet.params.models import Variant
+from bcnet.methods.bcnet import bilayer_losses
+from bcnet.models.device import pick_device
+from bcnet.params import methods
 
 ROIS, REPEATS = 128, 30
 NAMES = ("occluder_mask", "occluder_contour", "target_mask", "target_contour")
-VARIANT = Variant(detector="faster_rcnn", backbone="resnet50", mask_head="bcnet")
+VARIANT = methods.variant(detector="faster_rcnn", backbone="resnet50", method="bcnet")
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
 
 

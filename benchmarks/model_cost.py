@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes, ImageList, Instances
+from model_factory import build
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bcnet import params
 from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
-from bcnet.models.build import build, losses_of, pick_device
+from bcnet.models.device import pick_device
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
@@ -113,7 +114,7 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
     model.proposal_generator = MovedObjects(generator, 40)
     rois: list[int] = []
     hook = model.roi_heads.mask_head.register_forward_pre_hook(lambda _, inputs: rois.append(len(inputs[0])))
-    training = operations(lambda: torch.stack(list(losses_of(model, pictures).values())).sum().backward())
+    training = operations(lambda: torch.stack(list(model(pictures).values())).sum().backward())
     hook.remove()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

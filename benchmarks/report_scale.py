@@ -36,7 +36,7 @@ CATEGORIES = 80
 def run_parameters(variants: int) -> parameters.Params:
     """A run of so many variants, one seed, one split."""
     content = parameters.load(Path("presets/demo.yaml")).model_dump(mode="json", exclude_unset=True)
-    one = {"detector": "faster_rcnn", "backbone": "resnet50", "mask_head": "mask_rcnn"}
+    one = {"detector": "faster_rcnn", "backbone": "resnet50", "method": "mask_rcnn"}
     content["variants"] = {f"variant-{index}": one | {"label": f"Variant {index}"} for index in range(variants)}
     return parameters.Params.model_validate(
         content | {"seeds": [0], "splits": {"val": {"rule": "all"}}, "tables": {"metrics": ["AP", "AP50"], "draws": 20}}

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import torch
+from model_factory import build
 from torch.profiler import ProfilerActivity, profile
 
 from bcnet import params
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import build
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.loop import join_processes, load_backbone, step
 from bcnet.training.sampler import BatchKeys

@@ -1,6 +1,7 @@
 """Pydantic's errors in one line that a person can act on."""
 
-from typing import Any, get_args, get_origin
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,36 +11,57 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
 
     Args:
         errors: of validating against `root`.
-        root: the model, whose mappings have fixed keys or names, and whose unions are told apart by `source`.
+        root: the model, whose mappings have fixed keys or names, and whose unions are told apart by one key.
     """
     error = min(errors.errors(), key=lambda e: e["type"] != "extra_forbidden")
     more = f" (and {errors.error_count() - 1} more)" if errors.error_count() > 1 else ""
-    location = list(error["loc"])
-    legal = _legal_keys(location[:-1], root) if error["type"] == "extra_forbidden" else []
-    if location[:1] == ["datasets"] and len(location) > 2:
-        del location[2]  # pydantic names the member of the union there, the file does not
+    location, kind = _in_file(error["loc"], root)
     parts = [str(part) for part in location if part != "[key]"]
     key = ".".join(part if part.isprintable() else repr(part) for part in parts)  # one may hold a new line
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key, legal here: {', '.join(legal)}{more}"
+            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{more}"
         case "missing":
             return f"{key}: missing{more}"
+        case "union_tag_not_found":
+            return f"{key}.{error['ctx']['discriminator'].strip(chr(39))}: missing{more}"
+        case "union_tag_invalid":
+            context = error["ctx"]
+            tag = f"{key}.{context['discriminator'].strip(chr(39))}: {context['tag']!r}"
+            return f"{tag}: expected one of {context['expected_tags'].replace(chr(39), '')}{more}"
         case "value_error":
             return f"{key}: {message}{more}" if key else message
     return f"{key}: {error['input']!r}: {message[0].lower()}{message[1:]}{more}"
 
 
-def _legal_keys(location: list[int | str], root: type[BaseModel]) -> list[str]:
-    """The keys that the mapping at `location` may have."""
+def _in_file(location: Sequence[int | str], root: type[BaseModel]) -> tuple[list[int | str], Any]:
+    """A location as the file has it, and the model whose key its last part is or should be.
+
+    Pydantic also names the members of unions there, which the file does not.
+    """
     kind: Any = root
+    model: Any = root
+    parts: list[int | str] = []
     for part in location:
+        if get_origin(kind) is Annotated and (member := _member(get_args(kind)[0], part)):
+            kind = model = member
+            continue
+        parts.append(part)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(part)].annotation
+            model = kind
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field else None
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
-        else:  # the member of the union whose `source` is this part
-            members = get_args(get_args(kind)[0])
-            kind = next(m for m in members if part in get_args(m.model_fields["source"].annotation))
-    return list(kind.model_fields)
+        else:
+            kind = None
+    return parts, model
+
+
+def _member(union: Any, tag: int | str) -> type[BaseModel] | None:
+    """The member of a union one of whose keys has that value only."""
+    for member in get_args(union):
+        if any(get_args(field.annotation) == (tag,) for field in member.model_fields.values()):
+            return member
+    return None

@@ -1,6 +1,6 @@
 """Loss curves of a dozen iterations in double precision.
 
-`python tests/curve_factory.py` writes golden/curves.json anew.
+`python tests/factories/curve_factory.py` writes golden/curves.json anew.
 
 In double precision another processor's rounding stays near 1e-14, where single precision soon chooses other proposals.
 """
@@ -17,21 +17,17 @@ import pytest
 import torch
 import torchvision
 from fcos_factory import PREDICT, SIZES, item
+from model_factory import build, variants
 
-from bcnet.models.build import build
-from bcnet.params.models import Schedule, Variant
+from bcnet.params import methods
+from bcnet.params.models import Schedule
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
 from bcnet.weights.imagenet import efficientnet_lite0
 
 GOLDEN = places.GOLDEN / "curves.json"
-VARIANTS: dict[str, dict[str, Any]] = {
-    "faster_rcnn mask_rcnn": {"detector": "faster_rcnn", "mask_head": "mask_rcnn"},
-    "faster_rcnn bcnet": {"detector": "faster_rcnn", "mask_head": "bcnet"},
-    "faster_rcnn pointrend": {"detector": "faster_rcnn", "mask_head": "pointrend"},
-    "fcos mask_rcnn": {"detector": "fcos", "mask_head": "mask_rcnn"},
-    "fcos bcnet": {"detector": "fcos", "mask_head": "bcnet", "fusion": "projection", "contour_loss": "bce_dice"},
-}
+VARIANTS: dict[str, dict[str, Any]] = variants()
+VARIANTS["fcos bcnet"] |= {"fusion": "projection", "contour_loss": "bce_dice"}
 SCHEDULE = Schedule.model_validate(  # warm-up, a step and clipping, all within a dozen iterations
     {"iterations": 12, "batch": 2, "lr": 0.002, "warmup": 4, "warmup_factor": 0.1, "steps": [8], "clip_gradients": 4.0}
     | {"short_side": [90], "max_side": 128, "weight_decay": 0.01}
@@ -71,7 +67,7 @@ def curve(variant: dict[str, Any], noise: float = 0.0) -> list[dict[str, float]]
     """
     with double_precision():
         torch.manual_seed(0)
-        model = build(Variant.model_validate(variant | {"backbone": "efficientnet_lite0"}), SIZES, PREDICT, 3).train()
+        model = build(methods.variant(**variant | {"backbone": "efficientnet_lite0"}), SIZES, PREDICT, 3).train()
         model.get_submodule("backbone.bottom_up").load_state_dict(efficientnet_lite0())
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():

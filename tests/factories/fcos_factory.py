@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import BitMasks, Boxes, Instances
+from model_factory import build
 
-from bcnet.models.build import build
-from bcnet.params.models import Model, Predict, Variant
+from bcnet.params import methods
+from bcnet.params.models import Model, Predict
 
 STRIDES, RANGES = [8, 16, 32, 64, 128], (32, 64, 96, 128)
 LEVELS = [(12, 16), (6, 8), (3, 4), (2, 2), (1, 1)]  # of a picture of up to 96 x 128
@@ -15,9 +16,9 @@ SIZES = Model(fpn_channels=32, box_channels=32, rois=64, fcos_ranges=RANGES)
 PREDICT = Predict(short_side=96, max_side=128)
 
 
-def model(mask_head: str = "bcnet", predict: Predict = PREDICT, **switches: Any) -> GeneralizedRCNN:
+def model(method: str = "bcnet", predict: Predict = PREDICT, **switches: Any) -> GeneralizedRCNN:
     torch.manual_seed(0)
-    variant = Variant(detector="fcos", backbone="efficientnet_lite0", mask_head=mask_head, **switches)
+    variant = methods.variant(detector="fcos", backbone="efficientnet_lite0", method=method, **switches)
     return build(variant, SIZES, predict, 3)
 
 

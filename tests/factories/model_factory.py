@@ -4,10 +4,19 @@ import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
+from bcnet import methods
+from bcnet.models.segmenter import Segmenter, Spec
+from bcnet.params.methods import METHODS
 from bcnet.params.models import Model, Predict
+from bcnet.params.variants import Variant
 
 SIZES = Model(fpn_channels=32, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
 PREDICT = Predict(short_side=64, max_side=64)
+
+
+def build(variant: Variant, sizes: Model = SIZES, predict: Predict = PREDICT, classes: int = 3) -> Segmenter:
+    """A variant's model with random weights."""
+    return methods.build(Spec(variant, sizes, predict, classes))
 
 
 def item() -> dict:
@@ -39,3 +48,17 @@ def pasted(probabilities: np.ndarray, box: np.ndarray, height: int, width: int) 
                 rows, columns = np.array([1 - y + i, y - i]), np.array([1 - x + j, x - j])
                 out[row, column] = rows @ around[i : i + 2, j : j + 2] @ columns
     return out
+
+
+def as_they_are(features: dict[str, torch.Tensor], instances: list[Instances]) -> torch.Tensor:
+    """In the place of `RoIFeatures`: the features of P2 are those of the RoIs already."""
+    return features["p2"]
+
+
+def variants() -> dict[str, dict[str, str]]:
+    """The keys of a variant for each method of the table on each of its detectors, by name: backbones left out."""
+    return {
+        " ".join(filter(None, (detector, method))): {"method": method} | ({"detector": detector} if detector else {})
+        for method, entry in METHODS.items()
+        for detector in entry.detectors or (None,)
+    }

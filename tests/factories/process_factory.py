@@ -17,31 +17,33 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.proposal_generator import proposal_utils
 from detectron2.structures import BitMasks, Boxes
 from fcos_factory import SIZES, item
+from model_factory import build
 from torch import Tensor, distributed, nn
 from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from bcnet.models import bilayer
-from bcnet.models.bilayer import NonLocalBlock
-from bcnet.models.build import build, losses_of
-from bcnet.models.pointrend import PointRendHead
-from bcnet.params.models import Predict, Variant
+from bcnet.methods import bcnet
+from bcnet.methods.bcnet import NonLocalBlock
+from bcnet.methods.pointrend import PointRendHead
+from bcnet.params import methods
+from bcnet.params.models import Predict
 
 WORLDS = (4, 2)
-METHODS: dict[str, dict[str, Any]] = {
-    "mask_rcnn": {"mask_head": "mask_rcnn"},
-    "bcnet": {"mask_head": "bcnet"},
-    "bcnet fcn all": {"mask_head": "bcnet", "layer": "fcn", "occluder_rois": "all", "contour_loss": "bce_dice"},
-    "pointrend": {"mask_head": "pointrend"},
+VARIANTS = variants() | {
+    "faster_rcnn bcnet fcn all": {
+        "method": "bcnet",
+        "detector": "faster_rcnn",
+        "layer": "fcn",
+        "occluder_rois": "all",
+        "contour_loss": "bce_dice",
+    }
 }
-TOLD = "bcnet"  # norm and K of the occluder RoIs are each process's own here: the single process is told the shares
-CASES = [
-    (detector, method, batch)
-    for detector in ("faster_rcnn", "fcos")
-    for method in METHODS
-    for batch in ("ordinary", "uneven", "sparse")
-    if (detector, method) not in {("fcos", "pointrend"), ("fcos", "bcnet fcn all")}
-]
+CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", "sparse")]
+
+
+def told(case: tuple[str, str]) -> bool:
+    """Whether the single process is told the shares: norm and K of BCNet's occluder RoIs are each process's own."""
+    return case[0] in ("faster_rcnn bcnet", "fcos bcnet")
 
 
 def batch_of(name: str) -> list[dict[str, Any]]:
@@ -69,11 +71,12 @@ def put_square(objects: Any, start: int, end: int) -> None:
     objects.gt_boxes = Boxes(torch.tensor([[start, start, end, end]]))
 
 
-def model_of(detector: str, method: str) -> GeneralizedRCNN:
+def model_of(name: str) -> Segmenter:
     """Equal in every process. Of the backbone, only the first convolution learns: what reaches it passed the others."""
     torch.manual_seed(0)
-    variant = Variant(detector=detector, backbone="efficientnet_lite0", **METHODS[method])
-    channels = 64 if detector == "fcos" else 32  # a GroupNorm of one channel a group takes away what biases do
+    variant = methods.variant(backbone="efficientnet_lite0", **VARIANTS[name])
+    # a GroupNorm of one channel a group takes away what biases do
+    channels = 32 if getattr(variant, "detector", None) == "faster_rcnn" else 64
     few = {"proposals_train": 30}  # fewer than `rois`, so that the box head has not always the same number of RoIs
     sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": channels, **few})
     model = build(variant, sizes, Predict(short_side=96, max_side=128), 3).train()
@@ -116,41 +119,41 @@ def tell(model: GeneralizedRCNN, world: int) -> None:
         if isinstance(module, NonLocalBlock):
             norm = module.norm.forward
             module.norm.forward = lambda x, norm=norm: torch.cat([norm(part) for part in x.split(counts) if len(part)])
-    weights = bilayer.occluder_roi_weights
-    bilayer.occluder_roi_weights = lambda masks, rule: torch.cat([weights(part, rule) for part in masks.split(counts)])
+    weights = bcnet.occluder_roi_weights
+    bcnet.occluder_roi_weights = lambda masks, rule: torch.cat([weights(part, rule) for part in masks.split(counts)])
 
 
 def learn(model: nn.Module, batch: list[dict[str, Any]]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
     """Losses and gradients by name."""
-    losses = losses_of(model, batch)
+    losses = model(batch)
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
     return {name: loss.detach() for name, loss in losses.items()}, gradients
 
 
-def alone(folder: Path, cases: list[tuple[str, str, str]]) -> None:
+def alone(folder: Path, cases: list[tuple[str, str]]) -> None:
     """Keep what one process learns on the whole batch."""
-    weights = bilayer.occluder_roi_weights
+    weights = bcnet.occluder_roi_weights
     for case in cases:
-        for world in WORLDS if case[1] == TOLD else WORLDS[:1]:
-            model = model_of(*case[:2])
-            if case[1] == TOLD:
+        for world in WORLDS if told(case) else WORLDS[:1]:
+            model = model_of(case[0])
+            if told(case):
                 tell(model, world)
-            torch.save(learn(model, batch_of(case[2])), reference(folder, world, case))
-            bilayer.occluder_roi_weights = weights
+            torch.save(learn(model, batch_of(case[1])), reference(folder, world, case))
+            bcnet.occluder_roi_weights = weights
 
 
-def reference(folder: Path, world: int, case: tuple[str, str, str]) -> Path:
-    return folder / f"{world if case[1] == TOLD else WORLDS[0]} {' '.join(case)}.pt"
+def reference(folder: Path, world: int, case: tuple[str, str]) -> Path:
+    return folder / f"{world if told(case) else WORLDS[0]} {' '.join(case)}.pt"
 
 
-def together(folder: Path, cases: list[tuple[str, str, str]], rank: int, world: int) -> dict[str, Any]:
+def together(folder: Path, cases: list[tuple[str, str]], rank: int, world: int) -> dict[str, Any]:
     """What a process of several learns, beside that: each loss's mean over them, and how far gradients deviate."""
     found = {}
     for case in cases:
-        batch = batch_of(case[2])
+        batch = batch_of(case[1])
         share = batch[rank * len(batch) // world : (rank + 1) * len(batch) // world]
-        losses, gradients = learn(DistributedDataParallel(model_of(*case[:2])), share)
+        losses, gradients = learn(DistributedDataParallel(model_of(case[0])), share)
         expected, expected_gradients = torch.load(reference(folder, world, case))
         means = {}
         for name, loss in losses.items():

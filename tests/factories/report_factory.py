@@ -14,12 +14,13 @@ from bcnet import params as parameters
 from bcnet.data.masks.segmentation import encode
 from bcnet.evaluation.metrics.occlusion_bins import bin_names
 from bcnet.files import write_json
-from bcnet.models.build import MAPS, Detections, ModelFile
-from bcnet.params.models import Predict
+from bcnet.inference.detect import Detections
+from bcnet.models.detections import MAPS
 from bcnet.report.figures import rois
 from bcnet.report.page.page import report
 from bcnet.report.tables import compare
 from bcnet.report.tables.rows import methods
+from bcnet.weights.model_file import ModelFile
 
 SCRIPT = "<script>alert(1)</script>"
 SIZE = 96
@@ -42,11 +43,11 @@ def run_parameters(**changes) -> parameters.Params:
         "predict": {"short_side": SIZE, "max_side": SIZE},
         "seeds": [0, 1],
         "variants": {
-            "mask-rcnn": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "mask_rcnn"},
+            "mask-rcnn": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "mask_rcnn"},
             "bcnet": {
                 "detector": "faster_rcnn",
                 "backbone": "efficientnet_lite0",
-                "mask_head": "bcnet",
+                "method": "bcnet",
                 "label": f"BCNet $x$ {SCRIPT}",
             },
         },
@@ -107,7 +108,7 @@ def load_model(path: Path) -> ModelFile:
     return ModelFile(None, params.variants["bcnet"], params.predict, categories, {})
 
 
-def detect(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detections:
+def detect(model: ModelFile, picture: np.ndarray) -> Detections:
     """What stands for its inference: the discs of `write_pictures` by their colours, with maps of one value each."""
     masks = np.stack([(picture == (60 + 60 * k, 160 - 40 * k, 90)).all(axis=2) for k in range(3)])
     extents = [[(at.min(), at.max() + 1) for at in np.nonzero(mask)] for mask in masks]

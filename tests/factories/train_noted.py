@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bcnet.cli import main
+from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.training import loop
 
 STEP = loop.step
@@ -49,7 +50,7 @@ if __name__ == "__main__":
     if arguments[0] == "nan":
         arguments.pop(0)
         if rank == "1":
-            losses_of = loop.losses_of
-            loop.losses_of = lambda *those: {name: loss * float("nan") for name, loss in losses_of(*those).items()}
+            forward = RoISegmenter.forward
+            RoISegmenter.forward = lambda *those: {name: loss * float("nan") for name, loss in forward(*those).items()}
     status = main(arguments)
     (folder / f"{rank}.json").write_text(json.dumps({"status": status, **vars(notes)}))

@@ -11,13 +11,14 @@ from detectron2 import model_zoo
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, build_model
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from model_factory import build
 from places import ROOT
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-import bcnet.models.pointrend  # noqa: F401  makes detectron2.projects.point_rend importable
-from bcnet.models.build import build
-from bcnet.params.models import Model, Predict, Variant
+import bcnet.methods.pointrend  # noqa: F401  makes detectron2.projects.point_rend importable
+from bcnet.params import methods
+from bcnet.params.models import Model, Predict
 
 CLASSES = 80  # COCO's
 Masks = Literal["polygons", "bitmasks"]
@@ -81,11 +82,11 @@ def fill(model: nn.Module, softer: Mapping[str, float] = SOFTER) -> None:
         tensor.copy_(weight(name, tensor.shape, softer.get(name, 1.0)))
 
 
-def our_model(mask_head: str) -> GeneralizedRCNN:
+def our_model(method: str) -> GeneralizedRCNN:
     """This project's, in the sizes of the preset for COCO."""
     preset = YAML(typ="safe").load(ROOT / "presets/coco.yaml")
     sizes, predict = Model.model_validate(preset["model"]), Predict.model_validate(preset["predict"])
-    variant = Variant(detector="faster_rcnn", backbone="resnet50", mask_head=mask_head)
+    variant = methods.variant(detector="faster_rcnn", backbone="resnet50", method=method)
     model = build(variant, sizes, predict, CLASSES).train()
     fill(model)
     return model

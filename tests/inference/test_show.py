@@ -8,12 +8,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from model_factory import build
 from PIL import Image
 
 from bcnet.cli import main
 from bcnet.drawing.roi_maps import heat_map
-from bcnet.models.build import build, save_model
-from bcnet.params.models import DETECTORS, FcosPredict, Model, Predict, Variant
+from bcnet.params import methods
+from bcnet.params.models import FcosPredict, Model, Predict
+from bcnet.params.variants import DETECTORS
+from bcnet.weights.model_file import save_model
 
 SIZES = Model(fpn_channels=64, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
 PREDICT = Predict(
@@ -25,10 +28,10 @@ PROBABILITIES = {"occluder_contour": 0.2, "occluder_mask": 0.35, "target_contour
 def write_model(path: Path, **switches: object) -> None:
     """A model of random weights whose mask head gives maps of one value, as PROBABILITIES says."""
     torch.manual_seed(0)
-    about = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet", **switches}
-    variant = Variant.model_validate(about)
+    about = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet", **switches}
+    variant = methods.variant(**about)
     module = build(variant, SIZES, PREDICT, 2)
-    if variant.mask_head == "bcnet":
+    if variant.method == "bcnet":
         for name, predictor in module.roi_heads.mask_head.head.predictors.items():
             torch.nn.init.zeros_(predictor.predict.weight)
             torch.nn.init.constant_(predictor.predict.bias, float(np.log(1 / (1 / PROBABILITIES[name] - 1))))
@@ -124,7 +127,7 @@ def test_same_bytes_twice(model: Path, pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("switches", "missing"),
     [
-        ({"mask_head": "mask_rcnn"}, "no occluder contour, no occluder mask, no target contour"),
+        ({"method": "mask_rcnn"}, "no occluder contour, no occluder mask, no target contour"),
         (
             {"structure": "single", "target": {"contour": False}},
             "no occluder contour, no occluder mask, no target contour",

@@ -1,19 +1,22 @@
 """Test-time augmentation: views of a picture, and their detections merged."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
-from model_factory import SIZES, pasted
+from model_factory import SIZES, build, pasted
 from torch import Tensor, nn
 
-from bcnet.inference.views import detect_in_views, views_of
-from bcnet.models import build as building
-from bcnet.models.build import Detections, ModelFile, build, detect
-from bcnet.params.models import FcosPredict, Predict, Variant
-from bcnet.training.loader import picture_tensor
+from bcnet.inference.detect import Detections, detect
+from bcnet.inference.views import views_of
+from bcnet.models.model_input import picture_tensor
+from bcnet.models.roi_segmenter import RoISegmenter
+from bcnet.params import methods
+from bcnet.params.models import FcosPredict, Predict
+from bcnet.weights.model_file import ModelFile
 
 FCOS = FcosPredict(nms=0.2)  # far from the other, so that they cannot be mistaken
 PLAIN = Predict(short_side=64, max_side=96, score_threshold=0.3, nms=0.5, detections=20, fcos=FCOS)
@@ -21,21 +24,27 @@ SEVERAL = PLAIN.model_copy(update={"flip": True, "extra_short_sides": (48, 80)})
 PICTURE = np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)
 
 
-def model_of(mask_head: str = "bcnet", detector: str = "faster_rcnn") -> ModelFile:
+def seen_in(model: ModelFile, picture: np.ndarray, predict: Predict) -> Detections:
+    """The detections with other views, and another number of them."""
+    model.module.detections = predict.detections
+    return detect(replace(model, predict=predict), picture)
+
+
+def model_of(method: str = "bcnet", detector: str = "faster_rcnn") -> ModelFile:
     """An untrained model whose scores and masks are not all alike."""
     torch.manual_seed(0)
-    variant = {"detector": detector, "backbone": "efficientnet_lite0", "mask_head": mask_head}
+    variant = {"detector": detector, "backbone": "efficientnet_lite0", "method": method}
     sizes = SIZES.model_copy(update={"fpn_channels": 64 if detector == "fcos" else 32})  # GroupNorm needs more than 32
-    model = build(Variant.model_validate(variant), sizes, PLAIN, 3).eval()
+    model = build(methods.variant(**variant), sizes, PLAIN, 3).eval()
     head = model.roi_heads.mask_head
-    last = head.head.predictors["target_mask"].predict if mask_head == "bcnet" else head.predictor
+    last = head.head.predictors["target_mask"].predict if method == "bcnet" else head.predictor
     nn.init.normal_(last.weight, std=3)
     if detector == "fcos":
         nn.init.normal_(model.proposal_generator.head.cls_logits.weight, std=0.5)
         nn.init.constant_(model.proposal_generator.head.bbox_pred.bias, 1.5)  # strides: boxes that overlap
     else:
         nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.3)
-    return ModelFile(model, Variant.model_validate(variant), PLAIN, [], {})
+    return ModelFile(model, methods.variant(**variant), PLAIN, [], {})
 
 
 def test_views() -> None:
@@ -106,11 +115,11 @@ def given_map(module: Any, image: Tensor, box: list[float], label: int, flipped:
 
 
 @pytest.mark.parametrize(
-    ("mask_head", "detector", "nms"),
+    ("method", "detector", "nms"),
     [("mask_rcnn", "faster_rcnn", 0.5), ("bcnet", "faster_rcnn", 0.5), ("bcnet", "fcos", 0.2)],
 )
-def test_against_loops(mask_head: str, detector: str, nms: float) -> None:
-    model = model_of(mask_head, detector)
+def test_against_loops(method: str, detector: str, nms: float) -> None:
+    model = model_of(method, detector)
     with torch.inference_mode():
         expected, maps = reference(model, *PICTURE.shape[:2], nms)
     assert len(expected) > 10
@@ -118,7 +127,7 @@ def test_against_loops(mask_head: str, detector: str, nms: float) -> None:
     boxes = np.clip([box for _, _, box in expected], 0, [70, 50, 70, 50])
     seen = (boxes[:, 2:] > boxes[:, :2]).all(1)  # FCOS's boxes may lie outside the picture
     maps, boxes, expected = maps[seen], boxes[seen], [one for one, inside in zip(expected, seen, strict=True) if inside]
-    found = detect(model, PICTURE, SEVERAL)
+    found = seen_in(model, PICTURE, SEVERAL)
     assert found.classes == [label for _, label, _ in expected]
     assert found.scores == pytest.approx([score for score, _, _ in expected], abs=1e-6)
     np.testing.assert_allclose(found.boxes, boxes, atol=1e-4)
@@ -131,16 +140,16 @@ def test_against_loops(mask_head: str, detector: str, nms: float) -> None:
 
 def test_one_view_twice_is_that_view() -> None:
     model = model_of()
-    alone = detect(model, PICTURE, PLAIN)
+    alone = seen_in(model, PICTURE, PLAIN)
     (view,) = views_of(PICTURE, PLAIN, "RGB")
     with torch.inference_mode():
-        twice = detect_in_views(model.module, [view, view], (50, 70), PLAIN.nms, PLAIN.detections)
+        twice = model.module.detect([view, view], (50, 70))
     assert len(alone.scores) > 3
-    assert twice.pred_classes.tolist() == alone.classes
+    assert twice.classes.tolist() == alone.classes
     assert twice.scores.tolist() == alone.scores
-    np.testing.assert_allclose(twice.pred_boxes.tensor, alone.boxes, atol=1e-4)
+    np.testing.assert_allclose(twice.boxes, alone.boxes, atol=1e-4)
     for name, maps in alone.maps.items():
-        np.testing.assert_allclose(twice.get(name)[:, 0], maps, atol=1e-3)
+        np.testing.assert_allclose(twice.maps[name][:, 0], maps, atol=1e-3)
 
 
 def mirrored(found: Detections) -> Detections:
@@ -156,21 +165,21 @@ def test_with_flips_a_mirrored_picture_has_mirrored_detections() -> None:
     own = PLAIN.model_copy(update={"short_side": 50})
     mirror = np.ascontiguousarray(PICTURE[:, ::-1])
     both = own.model_copy(update={"flip": True})
-    found, other = detect(model, PICTURE, both), mirrored(detect(model, mirror, both))
+    found, other = seen_in(model, PICTURE, both), mirrored(seen_in(model, mirror, both))
     assert found.scores == pytest.approx(other.scores, abs=1e-6)
     np.testing.assert_allclose(found.boxes, other.boxes, atol=1e-3)
     np.testing.assert_allclose(found.maps["target_mask"], other.maps["target_mask"], atol=2e-3)
     assert (found.masks != other.masks).mean() < 0.002
-    one, another = detect(model, PICTURE, own), mirrored(detect(model, mirror, own))
+    one, another = seen_in(model, PICTURE, own), mirrored(seen_in(model, mirror, own))
     assert one.scores != pytest.approx(another.scores, abs=1e-3)
 
 
 def test_more_views_never_lower_the_best_score() -> None:
     model = model_of()
     flipped = PLAIN.model_copy(update={"flip": True})
-    best = [detect(model, PICTURE, predict).scores[0] for predict in (PLAIN, flipped, SEVERAL)]
+    best = [seen_in(model, PICTURE, predict).scores[0] for predict in (PLAIN, flipped, SEVERAL)]
     assert best == sorted(best)
-    assert len(detect(model, PICTURE, SEVERAL.model_copy(update={"detections": 3})).scores) == 3
+    assert len(seen_in(model, PICTURE, SEVERAL.model_copy(update={"detections": 3})).scores) == 3
 
 
 class Fine(nn.Module):
@@ -189,24 +198,24 @@ class Fine(nn.Module):
 def test_maps_of_any_resolution_are_averaged(detector: str) -> None:
     model, head = model_of(detector=detector), Fine()
     model.module.roi_heads.mask_head = head
-    flat = detect(model, PICTURE, PLAIN.model_copy(update={"flip": True})).maps["target_mask"]
+    flat = seen_in(model, PICTURE, PLAIN.model_copy(update={"flip": True})).maps["target_mask"]
     assert len(flat) > 3
     assert flat.shape[1:] == (56, 56)
     np.testing.assert_allclose(flat, 0.5, atol=1e-6)  # half from the left, half from the right
     assert head.runs == 2  # once for each view, not for the boxes
-    detect(model, PICTURE, PLAIN)
+    seen_in(model, PICTURE, PLAIN)
     assert head.runs == 3
 
 
 def test_no_detection_in_any_view() -> None:
     model = model_of()
     model.module.roi_heads.box_predictor.test_score_thresh = 1.0
-    found = detect(model, PICTURE, SEVERAL)
+    found = seen_in(model, PICTURE, SEVERAL)
     assert (found.scores, found.boxes.shape, found.masks.shape) == ([], (0, 4), (0, 50, 70))
 
 
 def test_one_view_takes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "detect_in_views", None)
-    detect(model_of(), PICTURE, PLAIN)
+    monkeypatch.setattr(RoISegmenter, "_merged", None)
+    seen_in(model_of(), PICTURE, PLAIN)
     with pytest.raises(TypeError):
-        detect(model_of(), PICTURE, SEVERAL)
+        seen_in(model_of(), PICTURE, SEVERAL)

@@ -6,23 +6,25 @@ import torch
 from skimage.segmentation import find_boundaries
 from torch import nn
 
-from bcnet.models.bilayer import BilayerHead, NonLocalBlock, Predictor, bilayer_losses
-from bcnet.params.models import Variant
+from bcnet.methods.bcnet import BilayerHead, NonLocalBlock, Predictor, bilayer_losses
+from bcnet.params import methods
+from bcnet.params.variants import BCNet
 
 C = 8
 CLASSES = 3
 
 
-def variant(**switches: object) -> Variant:
-    return Variant.model_validate(
-        {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet", **switches}
+def variant(**switches: object) -> BCNet:
+    return methods.variant(
+        **{"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet", **switches}
     )
 
 
 def head(**switches: object) -> BilayerHead:
     """A head in float64 and evaluation mode, with every parameter and statistic random (none of them at its start)."""
     torch.manual_seed(0)
-    module = BilayerHead(C, variant(**switches), CLASSES).double().eval()
+    chosen = variant(**switches)
+    module = BilayerHead(C, chosen, 1 if chosen.one_mask else CLASSES).double().eval()
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if "num_batches" not in name:
@@ -113,7 +115,7 @@ def test_maps_by_the_formulas(switches: dict) -> None:
 def test_in_single_precision_within_a_hundred_thousandth(switches: dict) -> None:
     """At full width, as it is trained: against the same head in float64, which the formulas check above."""
     torch.manual_seed(0)
-    module, features = BilayerHead(256, variant(**switches), CLASSES).eval(), torch.randn(2, 256, 14, 14)
+    module, features = BilayerHead(256, variant(**switches), 1).eval(), torch.randn(2, 256, 14, 14)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if "norm.weight" in name:
@@ -140,7 +142,7 @@ def test_training_starts_with_non_local_blocks_that_do_nothing() -> None:
 
 def test_predictors_start_near_zero_and_convolutions_by_msra() -> None:
     torch.manual_seed(0)
-    module = BilayerHead(64, variant(), CLASSES)
+    module = BilayerHead(64, variant(), 1)
     for predictor in module.predictors.values():
         assert float(predictor.predict.weight.detach().std()) == pytest.approx(0.001, rel=0.3)
         assert not predictor.predict.bias.any()

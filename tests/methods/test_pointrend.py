@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
-from model_factory import PREDICT, SIZES, item
+from model_factory import PREDICT, SIZES, build, item
 from torch import nn
 
-from bcnet.models.build import build, losses_of
-from bcnet.params.models import Variant
+from bcnet.params import methods
 from bcnet.training.loop import load_backbone
 from bcnet.weights.imagenet import write_weights
 
 
 def model(class_agnostic: bool = False) -> nn.Module:
     torch.manual_seed(0)
-    variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "pointrend"}
-    return build(Variant.model_validate(variant | {"class_agnostic": class_agnostic}), SIZES, PREDICT, 3)
+    variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "pointrend"}
+    return build(methods.variant(**variant | {"class_agnostic": class_agnostic}), SIZES, PREDICT, 3)
 
 
 def overlaps(model: nn.Module, batch: dict) -> list[float]:
@@ -62,7 +61,7 @@ def test_it_learns_the_masks_of_a_picture(tmp_path: Path) -> None:
         assert min(overlaps(learner, picture)) < 0.6
         for _ in range(steps):
             optimizer.zero_grad()
-            torch.stack(list(losses_of(learner, [picture]).values())).sum().backward()
+            torch.stack(list(learner([picture]).values())).sum().backward()
             optimizer.step()
             falling.step()
         occluded, whole = overlaps(learner, picture)
@@ -75,7 +74,7 @@ def test_it_learns_the_masks_of_a_picture(tmp_path: Path) -> None:
 def test_a_batch_without_an_object_has_mask_losses_of_zero() -> None:
     empty = item()
     empty["instances"] = empty["instances"][:0]
-    losses = losses_of(model().train(), [empty])
+    losses = model().train()([empty])
     assert losses["loss_mask"] == losses["loss_mask_point"] == 0
     torch.stack(list(losses.values())).sum().backward()
 

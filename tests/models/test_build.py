@@ -1,43 +1,40 @@
 """Variants become models that train, on every backbone, and model files that are refused when they are not whole."""
 
 import json
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from detectron2.structures import BitMasks, Instances
-from model_factory import PREDICT, SIZES, item, pasted
+from model_factory import PREDICT, SIZES, as_they_are, build, item, pasted, variants
 
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError
+from bcnet.inference.detect import detect
 from bcnet.inference.predict import results
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import DETECTORS, MAPS, MASK_HEADS, ModelFile, build, detect, load_model, losses_of, save_model
-from bcnet.models.mask_branch import RoIMaskBranch
-from bcnet.params.models import Predict, Variant
+from bcnet.models.detections import MAPS
+from bcnet.models.roi_mask_branch import RoIMaskBranch
+from bcnet.params import methods
+from bcnet.params.models import Predict
 from bcnet.training.loop import load_backbone
 from bcnet.weights.imagenet import write_weights
+from bcnet.weights.model_file import ModelFile, load_model, save_model
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize(
-    ("detector", "mask_head"),
-    [pair for pair in product(DETECTORS, MASK_HEADS) if pair != ("fcos", "pointrend")],  # which needs p2
-)
-def test_every_loss_reaches_the_backbone(detector: str, backbone: str, mask_head: str) -> None:
+@pytest.mark.parametrize("keys", variants().values(), ids=variants())
+def test_every_loss_reaches_the_backbone(keys: dict[str, str], backbone: str) -> None:
     torch.manual_seed(0)
-    variant = Variant(detector=detector, backbone=backbone, mask_head=mask_head)
-    model = build(variant, SIZES, PREDICT, 3).train()
+    model = build(methods.variant(**keys, backbone=backbone)).train()
     for name, buffer in model.named_buffers():
         if name.endswith("conv3.norm.weight"):  # signals of an untrained ResNet explode: PointRend's boxes with them
             buffer.fill_(0.2)
-    losses = losses_of(model, [item(), item()])
-    of_head = {"mask_rcnn": 1, "bcnet": 4, "pointrend": 2}[mask_head]
-    assert len(losses) == of_head + {"faster_rcnn": 4, "fcos": 3}[detector]
-    finest = {"faster_rcnn": 2, "fcos": 3}[detector]
-    lateral = model.get_parameter(f"backbone.fpn_lateral{finest}.weight")
+    losses = model([item(), item()])
+    finest = min(name for name, _ in model.backbone.named_children() if name.startswith("fpn_lateral"))
+    lateral = model.get_parameter(f"backbone.{finest}.weight")
     for name, loss in losses.items():
         assert torch.isfinite(loss), name
         (gradient,) = torch.autograd.grad(loss, lateral, retain_graph=True)
@@ -47,7 +44,9 @@ def test_every_loss_reaches_the_backbone(detector: str, backbone: str, mask_head
 def test_the_occluder_layer_learns_from_the_occluder_masks() -> None:
     """Without any occluder, the occluder losses vanish; with one, they depend on where it is."""
     torch.manual_seed(0)
-    model = build(Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet"), SIZES, PREDICT, 3)
+    model = build(
+        methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method="bcnet"), SIZES, PREDICT, 3
+    )
     model.train()
 
     def occluder_losses(change: torch.Tensor | None) -> list[float]:
@@ -55,7 +54,7 @@ def test_the_occluder_layer_learns_from_the_occluder_masks() -> None:
         if change is not None:
             batch[0]["instances"].gt_occluder_masks = BitMasks(change)
         torch.manual_seed(1)
-        return [float(loss.detach()) for name, loss in losses_of(model, batch).items() if "occluder" in name]
+        return [float(loss.detach()) for name, loss in model(batch).items() if "occluder" in name]
 
     there = item()["instances"].gt_occluder_masks.tensor
     assert occluder_losses(torch.zeros_like(there)) == [0, 0]
@@ -66,9 +65,11 @@ def test_the_occluder_layer_learns_from_the_occluder_masks() -> None:
 def test_masks_of_each_category_learn_from_their_own_objects_only() -> None:
     """The picture has objects of categories 0 and 2; category 1 has none."""
     torch.manual_seed(0)
-    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet", class_agnostic=False)
+    variant = methods.variant(
+        detector="faster_rcnn", backbone="efficientnet_lite0", method="bcnet", class_agnostic=False
+    )
     model = build(variant, SIZES, PREDICT, 3).train()
-    losses = losses_of(model, [item()])
+    losses = model([item()])
     for name in ("target_mask", "target_contour"):
         weight = model.get_parameter(f"roi_heads.mask_head.head.predictors.{name}.predict.weight")
         (gradient,) = torch.autograd.grad(losses[f"loss_{name}"], weight, retain_graph=True)
@@ -77,22 +78,24 @@ def test_masks_of_each_category_learn_from_their_own_objects_only() -> None:
 
 def test_a_detection_gets_the_mask_of_its_category() -> None:
     maps = torch.arange(2 * 3, dtype=torch.float32).reshape(2, 3, 1, 1).expand(2, 3, 28, 28)
-    branch = RoIMaskBranch(Constant({"target_mask": maps, "occluder_mask": -maps[:, :1]}), lambda *_: {}).eval()
+    branch = RoIMaskBranch(
+        as_they_are, Constant({"target_mask": maps, "occluder_mask": -maps[:, :1]}), lambda *_: {}
+    ).eval()
     instances = Instances((64, 64))
     instances.pred_classes = torch.tensor([2, 0])
-    branch(torch.zeros(2, 1, 14, 14), [instances])
+    branch({"p2": torch.zeros(2, 1, 14, 14)}, [instances])
     assert instances.pred_masks[:, 0, 0, 0].tolist() == torch.tensor([2.0, 3.0]).sigmoid().tolist()
     assert instances.occluder_mask[:, 0, 0, 0].tolist() == torch.tensor([0.0, -3.0]).sigmoid().tolist()
 
 
 @pytest.mark.parametrize(("agnostic", "masks"), [(None, 3), (False, 3), (True, 1)])
 def test_mask_rcnn_with_one_mask_for_all_categories(agnostic: bool | None, masks: int) -> None:
-    variant = Variant(
-        detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="mask_rcnn", class_agnostic=agnostic
+    variant = methods.variant(
+        detector="faster_rcnn", backbone="efficientnet_lite0", method="mask_rcnn", class_agnostic=agnostic
     )
     model = build(variant, SIZES, PREDICT, 3).train()
     assert len(model.get_parameter("roi_heads.mask_head.predictor.weight")) == masks
-    assert torch.isfinite(losses_of(model, [item()])["loss_mask"])
+    assert torch.isfinite(model([item()])["loss_mask"])
 
 
 class Constant(torch.nn.Module):
@@ -108,7 +111,7 @@ class Constant(torch.nn.Module):
 
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
-    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet", layer="fcn")
+    variant = methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method="bcnet", layer="fcn")
     tensors = build(variant, SIZES, PREDICT, 1).state_dict()
     description = {
         "variant": variant.model_dump(mode="json", exclude_unset=True),
@@ -148,13 +151,13 @@ def test_metadata_of_another_kind_is_refused_in_one_line(model_file: Path, old: 
 def test_backbone_weights_that_are_cut_are_refused(tmp_path: Path) -> None:
     write_weights("efficientnet_lite0", tmp_path / "w.safetensors", tmp_path)
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-100])
-    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet")
+    variant = methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method="bcnet")
     with pytest.raises(InputError, match=r"w.safetensors: "):
         load_backbone(build(variant, SIZES, PREDICT, 3), tmp_path / "w.safetensors")
 
 
 def test_a_model_file_of_another_shape_is_refused(model_file: Path) -> None:
-    about = {"variant": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}}
+    about = {"variant": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}}
     about |= {"model": SIZES.model_dump(mode="json"), "predict": PREDICT.model_dump(mode="json")}
     tensors = build(
         load_model(model_file).variant, SIZES, PREDICT, 1
@@ -165,20 +168,20 @@ def test_a_model_file_of_another_shape_is_refused(model_file: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("mask_head", ["mask_rcnn", "bcnet"])
-def test_the_mask_is_the_target_map_in_its_box_of_the_picture(mask_head: str) -> None:
+@pytest.mark.parametrize("method", ["mask_rcnn", "bcnet"])
+def test_the_mask_is_the_target_map_in_its_box_of_the_picture(method: str) -> None:
     """A picture that is resized, not to scale, so that boxes and maps can only agree in its own pixels."""
     torch.manual_seed(0)
-    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head=mask_head)
+    variant = methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method=method)
     predict = Predict(short_side=64, max_side=90, score_threshold=0)
     model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [], {})
     head = model.module.roi_heads.mask_head
-    last = head.head.predictors["target_mask"].predict if mask_head == "bcnet" else head.predictor
+    last = head.head.predictors["target_mask"].predict if method == "bcnet" else head.predictor
     torch.nn.init.normal_(last.weight, std=3)  # so that the masks are not all of one sign
     picture = np.random.default_rng(0).integers(0, 255, (30, 57, 3)).astype(np.uint8)
-    found = detect(model, picture, predict)
+    found = detect(model, picture)
     assert len(found.scores) > 5
-    assert set(found.maps) == (set(MAPS) if mask_head == "bcnet" else {"target_mask"})
+    assert set(found.maps) == (set(MAPS) if method == "bcnet" else {"target_mask"})
     for box, mask, probabilities in zip(found.boxes, found.masks, found.maps["target_mask"], strict=True):
         expected = pasted(probabilities, box, 30, 57)
         unsure = abs(expected - 0.5) < 1e-3
@@ -188,35 +191,33 @@ def test_the_mask_is_the_target_map_in_its_box_of_the_picture(mask_head: str) ->
 
 def test_occluder_masks_are_the_occluder_map_in_the_box_where_they_are_asked_for() -> None:
     torch.manual_seed(0)
-    variant = Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head="bcnet")
+    variant = methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method="bcnet")
     predict = Predict(short_side=64, max_side=90, score_threshold=0, occluders=True)
     model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [{"id": i} for i in range(3)], {})
     torch.nn.init.normal_(model.module.roi_heads.mask_head.head.predictors["occluder_mask"].predict.weight, std=3)
     picture = np.random.default_rng(0).integers(0, 255, (30, 57, 3)).astype(np.uint8)
-    found = detect(model, picture, predict)
+    found = detect(model, picture)
     assert found.occluders is not None
     for box, occluder, probabilities in zip(found.boxes, found.occluders, found.maps["occluder_mask"], strict=True):
         expected = pasted(probabilities, box, 30, 57)
         unsure = abs(expected - 0.5) < 1e-3
         assert (occluder == (expected >= 0.5))[~unsure].all()
     assert 0.05 < found.occluders.mean() < 0.95
-    entries = results(model, predict, picture, 4)
+    entries = results(model, picture, 4)
     assert [decode(each["occluder"], 30, 57).tolist() for each in entries] == found.occluders.tolist()
-    silent = results(model, Predict(short_side=64, max_side=90), picture, 4)
+    silent = results(replace(model, predict=Predict(short_side=64, max_side=90)), picture, 4)
     assert silent == [{key: value for key, value in each.items() if key != "occluder"} for each in entries]
 
 
 @pytest.mark.parametrize(
     "head",
-    [{"mask_head": "mask_rcnn"}, {"mask_head": "bcnet", "structure": "single"}, {"occluder": {"mask": False}}],
+    [{"method": "mask_rcnn"}, {"method": "bcnet", "structure": "single"}, {"occluder": {"mask": False}}],
 )
 def test_a_head_without_an_occluder_mask_gives_none(head: dict) -> None:
-    variant = Variant.model_validate(
-        {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"} | head
-    )
+    variant = methods.variant(**{"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"} | head)
     predict = Predict(short_side=64, max_side=64, score_threshold=0, occluders=True)
     model = ModelFile(build(variant, SIZES, predict, 3).eval(), variant, predict, [{"id": i} for i in range(3)], {})
-    entries = results(model, predict, np.zeros((30, 57, 3), np.uint8), 4)
+    entries = results(model, np.zeros((30, 57, 3), np.uint8), 4)
     assert entries
     assert all("occluder" not in each for each in entries)
 
@@ -224,7 +225,7 @@ def test_a_head_without_an_occluder_mask_gives_none(head: dict) -> None:
 def test_a_picture_without_detections_has_empty_arrays(model_file: Path) -> None:
     model = load_model(model_file)
     model.module.roi_heads.box_predictor.test_score_thresh = 1.0
-    found = detect(model, np.zeros((20, 31, 3), np.uint8), PREDICT)
+    found = detect(model, np.zeros((20, 31, 3), np.uint8))
     assert (found.classes, found.scores, found.boxes.shape) == ([], [], (0, 4))
     assert found.masks.shape == (0, 20, 31)
     assert {name: maps.shape for name, maps in found.maps.items()} == dict.fromkeys(MAPS, (0, 28, 28))

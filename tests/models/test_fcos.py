@@ -103,7 +103,7 @@ def test_losses(objects: int) -> None:
         levels = part.reshape(2, len(locations), -1).split(places.counts, dim=1)
         maps.append([each.transpose(1, 2).reshape(2, -1, *size) for each, size in zip(levels, LEVELS, strict=True)])
     outputs = [(*level, None, None) for level in zip(*maps, strict=True)]
-    found = head.losses(outputs, places, batch)
+    found = head.losses(outputs, places, batch, head.learned(places, batch))
     assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
 
@@ -171,10 +171,10 @@ def test_whole_inference(limits: dict[str, Any]) -> None:
         assert float(reference.min()) < 0
 
 
-@pytest.mark.parametrize("mask_head", ["bcnet", "mask_rcnn"])
-def test_masks_of_given_boxes(mask_head: str) -> None:
+@pytest.mark.parametrize("method", ["bcnet", "mask_rcnn"])
+def test_masks_of_given_boxes(method: str) -> None:
     """RoIs are pooled from the level of their size, 224 pixels from P4, and the predicted category's mask is taken."""
-    detector = model(mask_head).eval()
+    detector = model(method).eval()
     heads = detector.roi_heads
     generator = torch.Generator().manual_seed(3)
     features = {f"p{n}": torch.randn(2, 32, 2048 >> n, 2048 >> n, generator=generator) for n in range(3, 8)}
@@ -194,7 +194,7 @@ def test_masks_of_given_boxes(mask_head: str) -> None:
                 roi = of_picture.pred_boxes.tensor[index : index + 1]
                 level = features[f"p{number}"][picture : picture + 1]
                 pooled = roi_align(level, [roi], 14, 1 / 2**number, sampling_ratio=-1, aligned=True)
-                if mask_head == "bcnet":
+                if method == "bcnet":
                     mask = heads.mask_head.head(pooled)["target_mask"][0, 0]
                 else:
                     mask = heads.mask_head.layers(pooled)[0, int(of_picture.pred_classes[index])]

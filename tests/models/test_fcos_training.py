@@ -9,7 +9,6 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from fcos_factory import PREDICT, item, model, restless
 
-from bcnet.models.build import losses_of
 from bcnet.models.mask_roi_heads import training_rois
 from bcnet.params.models import FcosPredict, Schedule
 from bcnet.training.loop import step
@@ -89,12 +88,12 @@ def test_rois_of_ground_truth_only() -> None:
         assert (len(boxes) > 3) == more
 
 
-@pytest.mark.parametrize("mask_head", ["mask_rcnn", "bcnet"])
+@pytest.mark.parametrize("method", ["mask_rcnn", "bcnet"])
 @pytest.mark.parametrize("objects", [(0, 3), (0,)])
-def test_a_picture_without_an_object(mask_head: str, objects: tuple[int, ...]) -> None:
+def test_a_picture_without_an_object(method: str, objects: tuple[int, ...]) -> None:
     """Every loss is finite and has a gradient, which several processes need."""
-    detector = model(mask_head).train()
-    losses = losses_of(detector, [item(number, objects=count) for number, count in enumerate(objects)])
+    detector = model(method).train()
+    losses = detector([item(number, objects=count) for number, count in enumerate(objects)])
     values = {name: float(loss.detach()) for name, loss in losses.items()}
     assert all(math.isfinite(value) for value in values.values())
     assert values["loss_fcos_cls"] > 0
@@ -137,11 +136,11 @@ def test_it_learns_a_picture() -> None:
 
 
 @pytest.mark.usefixtures("deterministic")
-@pytest.mark.parametrize("mask_head", ["mask_rcnn", "bcnet"])
-def test_a_resumed_training_ends_with_the_same_weights(mask_head: str) -> None:
+@pytest.mark.parametrize("method", ["mask_rcnn", "bcnet"])
+def test_a_resumed_training_ends_with_the_same_weights(method: str) -> None:
     batch = [item(1), item(2)]
-    undisturbed, losses = trained(batch, 6, mask_head=mask_head)
-    resumed, again = trained(batch, 6, stop_at=3, mask_head=mask_head)
+    undisturbed, losses = trained(batch, 6, method=method)
+    resumed, again = trained(batch, 6, stop_at=3, method=method)
     assert losses == again
     for name, tensor in undisturbed.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name

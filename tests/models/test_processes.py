@@ -26,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str,
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_processes_learn_what_one_learns_on_the_whole_batch(
-    found: list[tuple[str, dict[str, Any]]], world: int, case: tuple[str, str, str]
+    found: list[tuple[str, dict[str, Any]]], world: int, case: tuple[str, str]
 ) -> None:
     name = " ".join(case)
     of_each = [cases[name] for process, cases in found if process.startswith(str(world)) and name in cases]

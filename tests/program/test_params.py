@@ -50,8 +50,13 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("batch: 4", "batch: four"), ": schedule.batch: 'four': input should be a valid integer"),
         (("batch: 4", "batch: 0"), ": schedule.batch: 0: input should be greater than or equal to 1"),
         (
-            ("mask_head: bcnet", "mask_head: bc"),
-            ": variants.bcnet.mask_head: 'bc': input should be 'mask_rcnn', 'bcnet' or 'pointrend'",
+            ("method: bcnet", "method: bc"),
+            ": variants.bcnet.method: 'bc': expected one of mask_rcnn, bcnet, pointrend",
+        ),
+        (("method: bcnet", "methood: bcnet"), ": variants.bcnet.method: missing"),
+        (
+            ("method: bcnet", "mask_head: bcnet"),
+            ": variants.bcnet: mask_head: this key is called method since 0.2: write `method: bcnet`",
         ),
         (("  bcnet:", "  mask-rcnn:"), ':52: found duplicate key "mask-rcnn"'),
         (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
@@ -64,7 +69,10 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ("label: BCNet}", "label: BCNet, occluder: {maks: true}}"),
             "occluder.maks: unknown key, legal here: mask, contour",
         ),
-        (("label: Mask R-CNN}", "layer: fcn}"), ": variants.mask-rcnn: layer: only for mask_head: bcnet"),
+        (
+            ("label: Mask R-CNN}", "layer: fcn}"),
+            ": variants.mask-rcnn.layer: unknown key, legal here: method, backbone, label, ",
+        ),
         (("label: BCNet}", "mask_rois: proposals}"), ": variants.bcnet: mask_rois: only for detector: fcos"),
         (("fcos_ranges: [32, 64,", "fcos_ranges: [64, 64,"), ": model: fcos_ranges must rise from above 0"),
         (("fcos_ranges: [32, 64,", "fcos_ranges: [0, 64,"), ": model: fcos_ranges must rise from above 0"),
@@ -75,7 +83,10 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         ),
         (("label: BCNet}", "depth: 4}"), "depth: 4: structure: bilayer has two layers of four convolutions"),
         (("label: BCNet}", "structure: single, depth: 4, fusion: sum}"), "fusion: depth: 4 has one layer only"),
-        (("label: Mask R-CNN}", "label: Mask R-CNN, fusion: sum}"), "fusion: only for mask_head: bcnet"),
+        (
+            ("label: Mask R-CNN}", "label: Mask R-CNN, fusion: sum}"),
+            ": variants.mask-rcnn.fusion: unknown key, legal here: ",
+        ),
         (("nms: 0.5", "flip: both"), ": predict.flip: 'both': input should be a valid boolean"),
         (
             ("nms: 0.5", "extra_short_sides: [200, 16]"),
@@ -105,10 +116,10 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("imported: {}", "imported: {a: {label: b}}"), ": imported.a.file: missing"),
         (
             (
-                "detector: faster_rcnn, backbone: efficientnet_lite0, mask_head: mask_rcnn",
-                "detector: fcos, backbone: resnet50, mask_head: pointrend",
+                "detector: faster_rcnn, backbone: efficientnet_lite0, method: mask_rcnn",
+                "detector: fcos, backbone: resnet50, method: pointrend",
             ),
-            "only for detector: faster_rcnn",
+            ": variants.mask-rcnn.detector: 'fcos': input should be 'faster_rcnn'",
         ),
         (("cover_bins: [0.0,", "cover_bins: [0.1,"), ": evaluate.cover_bins: must rise from 0 to 1"),
         (("dataset: demo", "dataset: ["), "not valid YAML"),

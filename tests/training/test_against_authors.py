@@ -15,17 +15,18 @@ import pytest
 import torch
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances, PolygonMasks, pairwise_iou
+from model_factory import build
 from released_files import released_shapes
 from safetensors.torch import load_file
 from torch import Tensor
 
 from bcnet.files import write_json
-from bcnet.models.build import build, losses_of
 from bcnet.models.fcos import FCOS, LevelOutput
 from bcnet.models.fcos_targets import assign, distances_to, locate
 from bcnet.models.losses import contour
 from bcnet.models.mask_roi_heads import training_rois
-from bcnet.params.models import Model, Predict, Schedule, Variant
+from bcnet.params import methods
+from bcnet.params.models import Model, Predict, Schedule
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.loop import step
 from bcnet.training.schedule import learning_rate, make_optimizer
@@ -46,8 +47,8 @@ LOSSES = {  # the released code's names, and ours
 MAPS = {"mask": "target_mask", "contour": "target_contour"} | {
     f"occluder_{kind}": f"occluder_{kind}" for kind in ("mask", "contour")
 }
-VARIANT = Variant(
-    detector="fcos", backbone="resnet50", mask_head="bcnet", mask_rois="ground_truth", mask_targets="polygons"
+VARIANT = methods.variant(
+    detector="fcos", backbone="resnet50", method="bcnet", mask_rois="ground_truth", mask_targets="polygons"
 )
 RELEASED = Schedule.model_validate(  # configs/fcos/fcos_imprv_R_50_FPN.yaml; its optimizer decays norms, too
     {"iterations": 90_000, "steps": [60_000, 80_000], "batch": 16, "lr": 0.01, "weight_decay_norm": 1e-4}
@@ -131,7 +132,7 @@ class Step(NamedTuple):
 def first(weights: dict[str, Tensor], batch: list[dict[str, Any]]) -> Step:
     """Forward and backward, without an update."""
     model = released_model(weights)
-    losses = losses_of(model, batch)
+    losses = model(batch)
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return Step({name: float(loss.detach()) for name, loss in losses.items()}, gradients, model.state_dict())
@@ -228,7 +229,7 @@ def test_five_iterations(weights: dict[str, Tensor], batch: list[dict[str, Any]]
 @pytest.mark.parametrize("picture", [0, 1])
 def test_a_picture_alone(picture: int, weights: dict[str, Tensor], batch: list[dict[str, Any]]) -> None:
     """With a padding and batch statistics of its own."""
-    losses = losses_of(released_model(weights), [batch[picture]])
+    losses = released_model(weights)([batch[picture]])
     found = {name: float(loss.detach()) for name, loss in losses.items()}
     assert found == pytest.approx(renamed(NUMBERS["single_pictures"][picture]), rel=1e-5)
 

@@ -17,8 +17,6 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor
 from zoo_factory import CLASSES, SOFTER, Masks, fill, item, our_model, zoo_model
 
-from bcnet.models.build import losses_of
-
 DETECTOR = ["loss_cls", "loss_box_reg"]
 PROPOSALS = ["loss_rpn_cls", "loss_rpn_loc"]
 LOSSES = {  # in the order of detectron2's log
@@ -69,16 +67,16 @@ def gradients(model: GeneralizedRCNN, losses: dict[str, Tensor]) -> dict[str, Te
 
 
 @pytest.mark.parametrize(
-    ("mask_head", "masks"),
+    ("method", "masks"),
     [("mask_rcnn", "bitmasks"), ("mask_rcnn", "polygons"), ("pointrend", "bitmasks")],  # which takes no polygons
 )
-def test_losses_and_gradients_are_detectron2s_bit_for_bit(pairs: dict[str, Pair], mask_head: str, masks: Masks) -> None:
-    pair = pairs[mask_head]
+def test_losses_and_gradients_are_detectron2s_bit_for_bit(pairs: dict[str, Pair], method: str, masks: Masks) -> None:
+    pair = pairs[method]
     torch.manual_seed(7)
-    ours = losses_of(pair.ours, batch_of(masks))
+    ours = pair.ours(batch_of(masks))
     torch.manual_seed(7)
     theirs = losses_by_detectron2(pair.theirs, batch_of(masks))
-    assert list(ours) == list(theirs) == LOSSES[mask_head]
+    assert list(ours) == list(theirs) == LOSSES[method]
     for name, loss in theirs.items():
         assert loss > 0.01, name  # or there would be nothing to compare
         assert torch.equal(ours[name], loss), name
@@ -91,8 +89,8 @@ def test_losses_and_gradients_are_detectron2s_bit_for_bit(pairs: dict[str, Pair]
         assert torch.equal(found[name], gradient), name
 
 
-@pytest.mark.parametrize("mask_head", LOSSES)
-def test_a_pixel_of_the_masks_matters(pairs: dict[str, Pair], mask_head: str) -> None:
+@pytest.mark.parametrize("method", LOSSES)
+def test_a_pixel_of_the_masks_matters(pairs: dict[str, Pair], method: str) -> None:
     """Or equal losses would not show that both learn the same masks."""
     losses = []
     for shift in (0, 1):
@@ -101,7 +99,7 @@ def test_a_pixel_of_the_masks_matters(pairs: dict[str, Pair], mask_head: str) ->
             each["instances"].gt_masks = BitMasks(each["instances"].gt_masks.tensor.roll(shift, 2))
         torch.manual_seed(7)
         with torch.no_grad():
-            losses.append(losses_by_detectron2(pairs[mask_head].theirs, batch))
+            losses.append(losses_by_detectron2(pairs[method].theirs, batch))
     changed = {name for name, loss in losses[0].items() if not torch.equal(loss, losses[1][name])}
     assert changed == {name for name in losses[0] if "mask" in name}
 
@@ -127,11 +125,11 @@ def crowd(near: int) -> tuple[list[Instances], list[Instances]]:
     return proposals, targets
 
 
-@pytest.mark.parametrize("mask_head", LOSSES)
+@pytest.mark.parametrize("method", LOSSES)
 @pytest.mark.parametrize("near", [20, 300])
-def test_the_same_rois_are_drawn_and_at_most_a_quarter_fits(pairs: dict[str, Pair], mask_head: str, near: int) -> None:
+def test_the_same_rois_are_drawn_and_at_most_a_quarter_fits(pairs: dict[str, Pair], method: str, near: int) -> None:
     drawn = []
-    for model in pairs[mask_head]:
+    for model in pairs[method]:
         torch.manual_seed(11)
         with EventStorage(0):
             drawn.append(model.roi_heads.label_and_sample_proposals(*crowd(near)))
@@ -146,15 +144,15 @@ def test_the_same_rois_are_drawn_and_at_most_a_quarter_fits(pairs: dict[str, Pai
             assert torch.equal(mine, expected), field
 
 
-@pytest.mark.parametrize("mask_head", LOSSES)
+@pytest.mark.parametrize("method", LOSSES)
 @pytest.mark.parametrize("objects", [1, 200])
-def test_the_same_anchors_are_drawn_and_at_most_half_fit(pairs: dict[str, Pair], mask_head: str, objects: int) -> None:
+def test_the_same_anchors_are_drawn_and_at_most_half_fit(pairs: dict[str, Pair], method: str, objects: int) -> None:
     features = [torch.zeros(1, 256, 512 // stride, 512 // stride) for stride in (4, 8, 16, 32, 64)]
     random = np.random.default_rng(4)
     starts, sides = random.uniform(0, 350, (objects, 2)), random.uniform(20, 150, (objects, 2))
     boxes = torch.as_tensor(np.concatenate([starts, starts + sides], 1), dtype=torch.float32)
     drawn = []
-    for model in pairs[mask_head]:
+    for model in pairs[method]:
         proposer = model.proposal_generator
         anchors = proposer.anchor_generator(features)
         torch.manual_seed(12)
@@ -177,7 +175,7 @@ def test_bcnets_detector_learns_as_that_of_detectron2s_mask_rcnn(pairs: dict[str
     fill(model, WEIGHTS)
     with torch.no_grad():
         torch.manual_seed(7)
-        ours = losses_of(model, batch)
+        ours = model(batch)
         torch.manual_seed(7)
         theirs = losses_by_detectron2(pairs["mask_rcnn"].theirs, batch_of("bitmasks"))
     for name in DETECTOR + PROPOSALS:

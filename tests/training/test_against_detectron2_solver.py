@@ -16,14 +16,14 @@ from detectron2.solver import LRMultiplier, build_lr_scheduler, build_optimizer
 from detectron2.solver.build import _generate_optimizer_class_with_gradient_clipping
 from fcos_factory import item
 from fcos_factory import model as fcos_model
-from model_factory import PREDICT, SIZES
+from model_factory import PREDICT, SIZES, build
 from places import ROOT
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bcnet.models.build import build
-from bcnet.params.models import Schedule, Variant
+from bcnet.params import methods
+from bcnet.params.models import Schedule
 from bcnet.training.loop import step
 from bcnet.training.schedule import learning_rate, make_optimizer
 
@@ -180,8 +180,10 @@ def hyperparameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[
     return {names[parameter]: about for about, parameters in groups for parameter in parameters}
 
 
-def faster_rcnn(mask_head: str) -> nn.Module:
-    return build(Variant(detector="faster_rcnn", backbone="efficientnet_lite0", mask_head=mask_head), SIZES, PREDICT, 3)
+def faster_rcnn(method: str) -> nn.Module:
+    return build(
+        methods.variant(detector="faster_rcnn", backbone="efficientnet_lite0", method=method), SIZES, PREDICT, 3
+    )
 
 
 @pytest.mark.parametrize(

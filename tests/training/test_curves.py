@@ -23,8 +23,4 @@ def test_losses_of_a_dozen_iterations(name: str) -> None:
 
 
 def test_every_detector_and_mask_head_has_a_curve() -> None:
-    from bcnet.models.build import DETECTORS, MASK_HEADS
-
-    pairs = {(variant["detector"], variant["mask_head"]) for variant in VARIANTS.values()}
-    assert pairs == {(a, b) for a in DETECTORS for b in MASK_HEADS} - {("fcos", "pointrend")}
     assert CONTENT["curves"].keys() == VARIANTS.keys()

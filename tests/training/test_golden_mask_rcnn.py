@@ -17,7 +17,6 @@ from PIL import Image
 from places import GOLDEN
 from zoo_factory import CLASSES, Masks, objects_of, our_model
 
-from bcnet.models.build import losses_of
 from bcnet.params.models import Schedule
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
@@ -67,7 +66,7 @@ def test_a_step_on_polygons(model: GeneralizedRCNN, monkeypatch: pytest.MonkeyPa
     keep(model.proposal_generator, "label_and_sample_anchors")
     keep(model.roi_heads, "label_and_sample_proposals")
     torch.manual_seed(7)
-    losses = losses_of(model, batch("polygons"))
+    losses = model(batch("polygons"))
     check(losses, EXPECTED["losses"]["polygons"])
 
     for labels, expected in zip(kept["label_and_sample_anchors"][0], EXPECTED["anchors"], strict=True):
@@ -97,7 +96,7 @@ def test_a_step_on_polygons(model: GeneralizedRCNN, monkeypatch: pytest.MonkeyPa
 
 def test_a_step_on_bitmasks(model: GeneralizedRCNN) -> None:
     torch.manual_seed(7)
-    check(losses_of(model, batch("bitmasks")), EXPECTED["losses"]["bitmasks"])
+    check(model(batch("bitmasks")), EXPECTED["losses"]["bitmasks"])
 
 
 def test_three_iterations_of_training() -> None:

@@ -3,6 +3,7 @@
 Eight pictures of 64 pixels with two coloured rectangles each, of which one hides a part of the other.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from bcnet import params
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode, encode
 from bcnet.files import write_json
-from bcnet.models.build import detect, load_model
+from bcnet.inference.detect import detect
+from bcnet.weights.model_file import load_model
 
 ITERATIONS, LAST = 400, 20  # of training, and those whose mean loss counts
 SCHEDULE = {"iterations": ITERATIONS, "optimizer": "adamw", "lr": 0.001, "decay": "cosine", "steps": [], "warmup": 20}
@@ -79,7 +81,7 @@ def mean_iou(folder: Path, variant: str) -> float:
     found: list[float] = []
     for image in content["images"]:
         picture = np.asarray(Image.open(folder / "data/demo/images/train" / image["file_name"]))
-        detections = detect(model, picture, predict)
+        detections = detect(replace(model, predict=predict), picture)
         masks = [m for m, score in zip(detections.masks, detections.scores, strict=True) if score > 0.3]
         for one in (a for a in content["annotations"] if a["image_id"] == image["id"]):
             truth = decode(one["segmentation"], 64, 64)

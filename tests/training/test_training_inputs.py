@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from model_factory import build
 from PIL import Image
 from safetensors.torch import load_file
 from training_factory import Seen, copy_with_pasted, make_project, watch
@@ -15,7 +16,6 @@ from bcnet import params
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError, sha256
-from bcnet.models.build import build
 from bcnet.training import checkpoint, loop
 from bcnet.training.sampler import batch_indices
 from bcnet.weights.imagenet import efficientnet_lite0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from model_factory import build
 from places import ROOT
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
@@ -16,7 +17,6 @@ from train_noted import Notes
 
 from bcnet import params
 from bcnet.cli import main
-from bcnet.models.build import build
 from bcnet.training import loop
 
 # A variant that draws nothing and has no threshold: what it learns depends on its pictures only, and smoothly.
@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 3}
     content["schedule"] |= {"iterations": 4, "batch": 4, "warmup": 0, "short_side": [64], "max_side": 64, **SGD}
     content["model"] |= {"rois": 200, "fpn_channels": 32, "box_channels": 32}  # all RoIs
-    fcos = {"detector": "fcos", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+    fcos = {"detector": "fcos", "backbone": "efficientnet_lite0", "method": "bcnet"}
     content["variants"] = {"smooth": {**fcos, **SMOOTH}, "once": {**fcos, "schedule": {"iterations": 1}}}
     yaml.dump(content, folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:

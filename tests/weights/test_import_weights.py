@@ -20,9 +20,9 @@ from zoo_factory import zoo_model
 
 from bcnet.cli import main
 from bcnet.files import InputError
-from bcnet.models.build import load_model
 from bcnet.weights import import_weights as imported
 from bcnet.weights.import_weights import import_weights
+from bcnet.weights.model_file import load_model
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
@@ -92,7 +92,7 @@ def test_a_model_of_the_zoo_computes_the_same_as_in_detectron2(pointrend: bool, 
     write_zoo_file(tmp_path / "zoo.pkl", tensors)
     import_weights(str(tmp_path / "zoo.pkl"), tmp_path / "m.safetensors", tmp_path)
     model = load_model(tmp_path / "m.safetensors")
-    assert model.variant.mask_head == ("pointrend" if pointrend else "mask_rcnn")
+    assert model.variant.method == ("pointrend" if pointrend else "mask_rcnn")
     assert (model.predict.short_side, model.predict.max_side) == (800, 1333)
     batch = [{"image": picture(), "height": 100, "width": 140}]
     with torch.inference_mode():
@@ -116,12 +116,12 @@ def stand_ins(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     }
 
 
-def zoo_shapes(backbone: str, mask_head: str) -> dict[str, tuple[int, ...]]:
+def zoo_shapes(backbone: str, method: str) -> dict[str, tuple[int, ...]]:
     name = {"resnet50": "R_50", "resnet101": "R_101", "resnext101": "X_101_32x8d"}[backbone]
     cfg = model_zoo.get_config(f"COCO-InstanceSegmentation/mask_rcnn_{name}_FPN_3x.yaml")
     cfg.MODEL.DEVICE = "meta"
     shapes = {name: tuple(tensor.shape) for name, tensor in build_model(cfg).state_dict().items()}
-    if mask_head == "mask_rcnn":
+    if method == "mask_rcnn":
         return shapes
     head = "roi_heads.mask_head."
     shapes = {name: shape for name, shape in shapes.items() if not name.startswith(head)}
@@ -142,11 +142,11 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict:
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101", "resnext101"])
-@pytest.mark.parametrize("mask_head", ["mask_rcnn", "pointrend"])
-def test_every_model_of_the_zoo_is_recognised(backbone: str, mask_head: str, tmp_path: Path, saved: dict) -> None:
-    torch.save(stand_ins(zoo_shapes(backbone, mask_head)), tmp_path / "zoo.pth")
+@pytest.mark.parametrize("method", ["mask_rcnn", "pointrend"])
+def test_every_model_of_the_zoo_is_recognised(backbone: str, method: str, tmp_path: Path, saved: dict) -> None:
+    torch.save(stand_ins(zoo_shapes(backbone, method)), tmp_path / "zoo.pth")
     import_weights(str(tmp_path / "zoo.pth"), tmp_path / "m", tmp_path)
-    assert saved["about"]["variant"] == {"detector": "faster_rcnn", "backbone": backbone, "mask_head": mask_head}
+    assert saved["about"]["variant"] == {"detector": "faster_rcnn", "backbone": backbone, "method": method}
 
 
 OLD_NAMES = {  # of PointRend's first files
@@ -173,7 +173,7 @@ def test_both_released_models_are_recognised(backbone: str, count: int, size: in
     assert len(tensors) == count
     torch.save({"model": tensors}, tmp_path / "r.pth")
     import_weights(str(tmp_path / "r.pth"), tmp_path / "m", tmp_path)
-    assert saved["about"]["variant"] == {"detector": "fcos", "backbone": backbone, "mask_head": "bcnet"}
+    assert saved["about"]["variant"] == {"detector": "fcos", "backbone": backbone, "method": "bcnet"}
     assert saved["about"]["predict"]["short_side"] == size
     assert len(saved["tensors"]) == count
     things = saved["about"]["categories"]
@@ -234,7 +234,7 @@ def made(name: str, value: Tensor) -> Change:
         (made("pixel_mean", torch.tensor([123.675, 116.28, 103.53])), "expected [103.53, 116.28, 123.675]"),
         (dict.clear, "model: a dict, expected a dict of tensors"),
         (lambda model: [model.pop(name) for name in list(model)[:9]], "; and 4 more"),
-        (lambda model: model.pop("mask_head.boundary_fcn1.weight"), "neither of these: released FCOS-BCNet, model-zoo"),
+        (lambda model: model.pop("mask_head.boundary_fcn1.weight"), "neither of these: model-zoo Mask R-CNN, released"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line(

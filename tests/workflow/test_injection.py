@@ -38,7 +38,7 @@ TEXT = "x; touch PWNED; echo $(touch PWNED) `touch PWNED` & touch PWNED | touch 
 ENTRIES: dict[str, dict] = {  # one more of each section whose keys are put into commands
     "synthetic": {"pictures": 5},
     "splits": {"rule": "all"},
-    "variants": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "pointrend"},
+    "variants": {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "pointrend"},
     "imported": {"file": "zoo.pkl", "label": "Zoo 2"},
     "predictions": {"file": "mine.json", "label": "Mine 2"},
 }

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageColor
 from scipy.ndimage import binary_erosion
 
-from bcnet.models.build import Detections, ModelFile
+from bcnet.inference.detect import Detections
+from bcnet.weights.model_file import ModelFile
 
 SIDE = 196  # of a square, pixels; seven for each cell of a 28x28 map
 COLOUR_MAP = "magma"  # equal steps look equal, also in grey

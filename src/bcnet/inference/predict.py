@@ -15,21 +15,22 @@ from bcnet.data.masks.segmentation import encode
 from bcnet.data.sources.coco2017 import ANNOTATIONS, test_dev_images
 from bcnet.files import atomic_output, sha256, write_json
 from bcnet.inference import speed
-from bcnet.models.build import MASK_HEADS, ModelFile, detect, load_model, pick_device
+from bcnet.inference.detect import detect
+from bcnet.models.device import pick_device
 from bcnet.params import Params
-from bcnet.params.models import Predict
+from bcnet.params.methods import METHODS
 from bcnet.progress import note, progress
 from bcnet.training.checkpoint import checkpoint_folder
+from bcnet.weights.model_file import ModelFile, load_model
 
 CHUNK = 100  # pictures whose predictions are stored together: a killed run loses no more
 
 
-def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
+def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
     """A picture's detections in COCO's result format, best first.
 
     Args:
         model: what `load_model` gives.
-        predict: the views in which the picture is shown to the model.
         picture: (H, W, 3) uint8, RGB.
         image_id: for the results' `image_id`.
 
@@ -38,7 +39,7 @@ def results(model: ModelFile, predict: Predict, picture: np.ndarray, image_id: i
         where the model sees none) if `predict.occluders` asks for it and the head has such a map. No `bbox`:
         pycocotools would take its area for the mask's.
     """
-    found = detect(model, picture, predict)
+    found = detect(model, picture)
     entries = [
         {
             "image_id": image_id,
@@ -73,12 +74,12 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     """
     run, folder = params.run(name, seed), data / params.dataset
     weights = folder / f"models/{name}/{run}/model.safetensors"
-    model = load_model(weights)
+    model = load_model(weights, None if run == "imported" else params.predict)
     if run == "imported":
-        origin, label, shown = "imported", params.imported[name].label, model.predict
+        origin, label = "imported", params.imported[name].label
         training = {key: model.provenance[key] for key in ("kind", "file_sha256")}
     else:
-        origin, label, shown = "measured here", params.variants[name].label or name, params.predict
+        origin, label = "measured here", params.variants[name].label or name
         training = {"train_on": model.provenance["train_on"], "seed": seed, "schedule": model.provenance["schedule"]}
     device = pick_device()
     model.module.to(device)
@@ -92,13 +93,13 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         "origin": origin,
         "name": name,
         "label": label,
-        "detector": model.variant.detector,
+        "detector": getattr(model.variant, "detector", None),
         "backbone": model.variant.backbone,
-        "method": MASK_HEADS[model.variant.mask_head].method,
+        "method": METHODS[model.variant.method].name,
         "masks": model.variant.masks,
         "dataset": params.dataset,
         **training,
-        "predict": shown.model_dump(mode="json"),
+        "predict": model.predict.model_dump(mode="json"),
         "annotations_sha256": sha256(annotations),
         **hashes,
         "model_sha256": sha256(weights),
@@ -107,7 +108,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
 
     def predicted(image: dict[str, Any]) -> list[dict[str, Any]]:
         picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
-        return results(model, shown, picture, image["id"])
+        return results(model, picture, image["id"])
 
     done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
     out = folder / f"predictions/{name}/{run}/{split}.json"
@@ -183,5 +184,5 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
     model.module.to(pick_device())
     found: list[dict[str, Any]] = []
     for path in progress(pictures, "predicting"):
-        found += results(model, model.predict, read_image(path), path.name)
+        found += results(model, read_image(path), path.name)
     write_json(out, found)

@@ -7,9 +7,12 @@ from bcnet.drawing.figures import COLOURS
 from bcnet.drawing.roi_maps import detected
 from bcnet.drawing.sheet import sheet
 from bcnet.files import InputError, atomic_output
-from bcnet.models.build import MAPS, MASK_HEADS, Detections, ModelFile, detect, load_model, pick_device
-from bcnet.params.models import DETECTORS
+from bcnet.inference.detect import Detections, detect
+from bcnet.models.detections import MAPS
+from bcnet.models.device import pick_device
+from bcnet.params.methods import METHODS
 from bcnet.progress import progress
+from bcnet.weights.model_file import ModelFile, load_model
 
 MOST = 40  # objects of a picture
 
@@ -45,7 +48,7 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
     model.module.to(pick_device())
     for path in progress(pictures, "drawing"):
         picture = read_image(path)
-        found = detect(model, picture, model.predict)
+        found = detect(model, picture)
         above = sum(each >= score for each in found.scores)
         best = [
             detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))
@@ -66,9 +69,8 @@ def _counted(above: int, drawn: int, score: float) -> str:
 def _about(model: ModelFile, found: Detections) -> list[str]:
     """The method, and which of the four maps its head does not have."""
     variant = model.variant
-    method = (
-        f"{variant.label or MASK_HEADS[variant.mask_head].method} ({DETECTORS[variant.detector]}, {variant.backbone})"
-    )
-    lines = [f"{method}: the RoI of each object and the maps there, stretched to squares"]
+    parts = ", ".join(part for part in (variant.detector_name, variant.backbone) if part)
+    method = variant.label or METHODS[variant.method].name
+    lines = [f"{method} ({parts}): the RoI of each object and the maps there, stretched to squares"]
     missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
     return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines

@@ -1,7 +1,6 @@
 """RoI heads with nothing but a mask branch, for a detector whose proposals are detections already."""
 
 import torch
-from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from torch import Tensor, nn
 
@@ -9,21 +8,18 @@ MATCHED = 0.5  # IoU with an object from which on a RoI trains the mask head on 
 
 
 class MaskROIHeads(nn.Module):
-    """A mask head on RoIs of 14x14, pooled from the level that fits a RoI's size (FPN's rule: 224 pixels on P4).
+    """In training a mask branch on the RoIs that `training_rois` chooses; otherwise on the detections.
 
     Args:
-        strides: of the levels that RoIs are pooled from, by name, in pixels.
-        mask_head: what detectron2's RoI heads call as mask head: (N, C, 14, 14) and instances to losses or instances.
-        rois: at most so many RoIs a picture train the head.
+        mask_branch: features by level and instances to losses, or to instances with masks.
+        rois: at most so many RoIs a picture train it.
     """
 
-    def __init__(self, strides: dict[str, int], mask_head: nn.Module, rois: int) -> None:
+    def __init__(self, mask_branch: nn.Module, rois: int) -> None:
         super().__init__()
-        self.levels, self.rois = list(strides), rois
+        self.rois = rois
         self.mask_on = True  # as detectron2's RoI heads have it: false leaves the masks out at test time
-        scales = [1 / stride for stride in strides.values()]
-        self.mask_pooler = ROIPooler(output_size=14, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2")
-        self.mask_head = mask_head
+        self.mask_head = mask_branch
 
     def forward(
         self,
@@ -44,16 +40,13 @@ class MaskROIHeads(nn.Module):
             return self.forward_with_given_boxes(features, proposals), {}
         assert targets is not None
         rois = [training_rois(*pair, self.rois) for pair in zip(proposals, targets, strict=True)]
-        return rois, self.mask_head(self._pool(features, [each.proposal_boxes for each in rois]), rois)
+        return rois, self.mask_head(features, rois)
 
     def forward_with_given_boxes(self, features: dict[str, Tensor], instances: list[Instances]) -> list[Instances]:
         """The instances, which have `pred_boxes` and `pred_classes`, with the fields of the mask head."""
         if not self.mask_on:
             return instances
-        return self.mask_head(self._pool(features, [each.pred_boxes for each in instances]), instances)
-
-    def _pool(self, features: dict[str, Tensor], boxes: list[Boxes]) -> Tensor:
-        return self.mask_pooler([features[name] for name in self.levels], boxes)
+        return self.mask_head(features, instances)
 
 
 @torch.no_grad()

@@ -14,10 +14,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bcnet.files import InputError
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
-from bcnet.params.models import Model, Predict, Schedule, Variant
+from bcnet.params.methods import METHODS, AnyVariant
+from bcnet.params.models import Model, Predict, Schedule
 from bcnet.params.reference import check_published
 from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
+from bcnet.params.variants import Variant
 from bcnet.validation import one_line
 
 PARAMS = Path("params.yaml")
@@ -38,7 +40,7 @@ class Params(Section):
     predict: Predict
     evaluate: Evaluate
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**20, strict=True)], ...] = Field(min_length=1)  # DVC takes the text
-    variants: dict[Name, Variant] = Field(min_length=1)
+    variants: dict[Name, AnyVariant] = Field(min_length=1)
     imported: dict[Name, Imported]
     predictions: dict[Name, Brought]
     tables: Tables
@@ -83,8 +85,11 @@ class Params(Section):
         for key, names in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
             if len(set(names)) != len(names):
                 raise ValueError(f"tables.{key}: {list(names)} names one twice")
-        for name in self.variants:
+        views = (1 + self.predict.flip) * (1 + len(self.predict.extra_short_sides))
+        for name, variant in self.variants.items():
             self.schedule_of(name)
+            if views > 1 and not METHODS[variant.method].merges_views:
+                raise ValueError(f"variants.{name}: method: {variant.method}: sees one view only, see `predict`")
         return self
 
     def schedule_of(self, variant: str) -> Schedule:

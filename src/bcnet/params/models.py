@@ -1,13 +1,10 @@
-"""Parameters of training and test time, and of the variants that are compared."""
+"""Parameters of training, of the sizes that models share, and of test time."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from bcnet.params.section import Section, Share
-
-Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
-DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}  # their names in the literature
 
 
 class Schedule(Section):
@@ -85,78 +82,4 @@ class Predict(Section):
         sides = [self.short_side, *self.extra_short_sides]
         if twice := [side for side in sides if sides.count(side) > 1]:
             raise ValueError(f"extra_short_sides: {twice[0]} is a view twice, short_side's included")
-        return self
-
-
-class Supervision(Section):
-    """Which of a layer's two outputs are built and trained."""
-
-    mask: bool = True
-    contour: bool = True
-
-
-class TargetSupervision(Supervision):
-    """The target layer always has its mask: it is the result."""
-
-    mask: Literal[True] = True
-
-
-class LossWeights(Section):
-    """What each map's loss is multiplied by (released code)."""
-
-    target_mask: float = Field(1.0, ge=0)
-    target_contour: float = Field(1.0, ge=0)
-    occluder_mask: float = Field(0.25, ge=0)
-    occluder_contour: float = Field(1.0, ge=0)
-
-
-class Variant(Section):
-    """A row of the tables: one detector with one backbone and one mask head."""
-
-    detector: Literal["faster_rcnn", "fcos"]
-    backbone: Backbone
-    mask_head: Literal["mask_rcnn", "bcnet", "pointrend"]
-    label: str | None = None
-    masks: Literal["visible", "amodal"] = "visible"  # what target and occluder layer learn
-    mask_targets: Literal["bitmaps", "polygons"] = "bitmaps"  # what a target is cut from; polygons need polygons
-    class_agnostic: bool | None = None  # one mask for all categories; null: as the method has it
-    structure: Literal["bilayer", "single"] = "bilayer"
-    depth: Literal[4, 8] = 8  # 3x3 convolutions from RoI to target maps: 4 as Mask R-CNN, 8 as both layers
-    layer: Literal["gcn", "fcn"] = "gcn"
-    fusion: Literal["sum", "projection"] = "sum"  # of RoI features and the occluder layer's
-    occluder: Supervision = Supervision()
-    target: TargetSupervision = TargetSupervision()
-    occluder_rois: Literal["released", "balanced", "all"] = "released"  # that train the occluder layer
-    contour_loss: Literal["bce", "bce_dice"] = "bce"
-    loss_weights: LossWeights = LossWeights()
-    mask_rois: Literal["proposals", "ground_truth"] = "proposals"  # what trains the mask head on fcos
-    schedule: dict[str, Any] = Field({})
-
-    @model_validator(mode="after")
-    def _pointrend_samples_p2(self) -> "Variant":
-        if self.mask_head == "pointrend" and self.detector != "faster_rcnn":
-            raise ValueError("mask_head: pointrend: only for detector: faster_rcnn, whose pyramid has its P2")
-        if self.mask_head == "pointrend" and self.mask_targets == "polygons":
-            raise ValueError("mask_targets: polygons: mask_head: pointrend learns at points of bitmaps")
-        return self
-
-    @model_validator(mode="after")
-    def _mask_rois_belong_to_fcos(self) -> "Variant":
-        if self.detector != "fcos" and "mask_rois" in self.model_fields_set:
-            raise ValueError("mask_rois: only for detector: fcos")
-        return self
-
-    @model_validator(mode="after")
-    def _switches_belong_to_bcnet(self) -> "Variant":
-        of_bcnet = "structure depth layer fusion occluder target occluder_rois contour_loss loss_weights"
-        switches = [key for key in of_bcnet.split() if key in self.model_fields_set]
-        if self.mask_head != "bcnet" and switches:
-            raise ValueError(f"{', '.join(switches)}: only for mask_head: bcnet")
-        if self.structure == "single":
-            if wrong := [key for key in ("occluder", "occluder_rois") if key in switches]:
-                raise ValueError(f"{', '.join(wrong)}: structure: single has no occluder layer")
-            if self.depth == 4 and "fusion" in switches:
-                raise ValueError("fusion: depth: 4 has one layer only")
-        elif self.depth != 8:
-            raise ValueError("depth: 4: structure: bilayer has two layers of four convolutions, use structure: single")
         return self

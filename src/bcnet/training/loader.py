@@ -8,51 +8,20 @@ import numpy as np
 import orjson
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
-from PIL import Image
-from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from bcnet.data.coco import annotation_file, stream
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import decode
+from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.files import InputError, sha256
+from bcnet.models.model_input import picture_tensor, resized
 from bcnet.params.models import Schedule
 from bcnet.progress import progress
 
 Key = tuple[int, int, int]  # iteration, position in its batch, index of the picture
-Masks = Literal["visible", "amodal"]
 MaskTargets = Literal["bitmaps", "polygons"]
-SHAPE = {  # where an annotation has the target's box and mask, and the occluder's
-    "visible": ("bbox", "segmentation", "occluder"),
-    "amodal": ("amodal_bbox", "amodal_segmentation", "amodal_occluder"),
-}
-
-
-def resized(height: int, width: int, short_side: int, max_side: float) -> tuple[int, int]:
-    """The size with that short side, or less where the long side would exceed `max_side` (detectron2's rule).
-
-    A side of a very long picture would round to nothing there; it is one pixel here.
-    """
-    scale = min(short_side / min(height, width), max_side / max(height, width))
-    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-
-
-def picture_tensor(picture: np.ndarray, size: tuple[int, int], channel_order: str) -> Tensor:
-    """A picture as detectron2's models take it.
-
-    Args:
-        picture: (H, W, 3) uint8, RGB.
-        size: (height, width) to resize to, bilinear with antialiasing.
-        channel_order: `RGB` or `BGR`.
-
-    Returns:
-        (3, height, width) uint8 in that order.
-    """
-    if picture.shape[:2] != size:
-        picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    channels = picture if channel_order == "RGB" else picture[:, :, ::-1]
-    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
 
 
 class TrainingPictures(Dataset[dict[str, Any]]):
@@ -145,16 +114,13 @@ def _object(
 ) -> dict[str, Any] | None:
     """What training needs of an annotation; None if it is not trained on."""
     where = f"{path}: annotation {annotation['id']}"
-    box, mask, occluder = SHAPE[masks]
+    box, mask, occluder = LAYERS[masks]
     if mask not in annotation:
         raise InputError(f"{where}: no {mask!r}: `masks: amodal` needs data that has it on every annotation")
     if occluder not in annotation:
         raise InputError(f"{where}: no {occluder!r}: run `bcnet convert` first")
-    if (
-        annotation["iscrowd"]
-        or min(annotation[box][2:]) <= 0
-        or (masks == "visible" and annotation_file.hidden(annotation))
-    ):
+    hidden = masks == "visible" and annotation_file.hidden(annotation)
+    if hidden or annotation["iscrowd"] or min(annotation[box][2:]) <= 0:
         return None
     if mask_targets == "polygons" and not isinstance(annotation[mask], list):
         raise InputError(f"{where}: {mask} is RLE: expected polygons for `mask_targets: polygons`, or use bitmaps")

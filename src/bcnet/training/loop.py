@@ -19,15 +19,18 @@ from tqdm import tqdm
 
 from bcnet import __version__
 from bcnet.files import InputError, atomic_output, sha256
+from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import build, losses_of, pick_device, save_model
+from bcnet.models.device import pick_device
 from bcnet.models.processes import mean_over_processes
+from bcnet.models.segmenter import Spec
 from bcnet.params import Params
-from bcnet.params.models import Schedule
+from bcnet.params.models import Predict, Schedule
 from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
+from bcnet.weights.model_file import save_model
 
 LOG_EVERY = 20  # iterations
 
@@ -71,7 +74,9 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
     torch.manual_seed(seed)
-    model = build(variant, params.model, params.predict, len(pictures.categories)).to(device).train()
+    # test-time settings of the file alone: `predict` of params.yaml replaces them without a new training
+    predict = Predict(short_side=max(schedule.short_side), max_side=schedule.max_side)
+    model = build(Spec(variant, params.model, predict, len(pictures.categories))).to(device).train()
     load_backbone(model, weights)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)  # a tenth faster there
@@ -115,7 +120,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
-            "predict": params.predict.model_dump(mode="json"),
+            "predict": predict.model_dump(mode="json"),
             "categories": pictures.categories,
             "provenance": {"name": name, "dataset": params.dataset, **determined_by},
         }
@@ -165,7 +170,7 @@ def step(
         group["lr"] = learning_rate(schedule, iteration)
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cuda") if scaler.is_enabled() else nullcontext():
-        losses = losses_of(model, batch)
+        losses = model(batch)
         values = torch.stack(list(losses.values()))
         total = values.sum()
     scaler.scale(total).backward()

@@ -1,7 +1,8 @@
 """The verb `import-weights`: models that others trained and released, as model files of this project."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,76 +14,36 @@ from torch import Tensor
 from bcnet import __version__
 from bcnet.data.coco import stream
 from bcnet.files import InputError, sha256
+from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.build import build, save_model
-from bcnet.params.models import Model, Predict, Variant
+from bcnet.models.segmenter import Spec
+from bcnet.params.methods import METHODS, Official, variant
+from bcnet.params.models import Model, Predict
 from bcnet.weights.foreign_file import local_file, read_tensors
+from bcnet.weights.model_file import save_model
 
 SHOWN = 5  # of the names that do not fit; the rest is counted
 # Buffers that detectron2 once stored: its anchors, which this project computes.
 CELL_ANCHORS = tuple(f"proposal_generator.anchor_generator.cell_anchors.{level}" for level in range(5))
 
 
-def _released_names() -> dict[str, str]:
-    """Beginnings of the released FCOS-BCNet's names, and of ours in their place."""
-    names = {"head.": "proposal_generator.head."}
-    names |= {f"head.scales.{level}.scale": f"proposal_generator.head.scales.{level}" for level in range(5)}
-    ours = "roi_heads.mask_head.head."
-    for layer, convolutions, suffix in (("occluder", "boundary_fcn", "_bound_bo"), ("target", "mask_fcn", "_bound")):
-        for number, place in enumerate((0, 2, 5, 7), start=1):
-            names[f"mask_head.{convolutions}{number}."] = f"{ours}{layer}.{place}."
-        for part in ("query", "key", "value", "output"):
-            names[f"mask_head.{part}_transform{suffix}."] = f"{ours}{layer}.4.{part}."
-        names[f"mask_head.blocker{suffix}."] = f"{ours}{layer}.4.norm."
-    for output, upsample, predict in (
-        ("occluder_mask", "bo_deconv", "predictor_bo"),
-        ("occluder_contour", "boundary_deconv_bo", "boundary_predictor_bo"),
-        ("target_mask", "deconv", "predictor"),
-        ("target_contour", "boundary_deconv", "boundary_predictor"),
-    ):
-        names[f"mask_head.{upsample}."] = f"{ours}predictors.{output}.upsample."
-        names[f"mask_head.{predict}."] = f"{ours}predictors.{output}.predict."
-    return names
-
-
 @dataclass(frozen=True)
 class Kind:
-    """A kind of released model, how its files are told, and what it is here."""
+    """A kind of official model: what the table says of it, the method's name here, and its tensors' names."""
 
-    name: str
-    mark: tuple[str, ...]  # tensors of which no file of another kind has one
-    detector: str
-    mask_head: str
-    classes: tuple[str, int]  # the tensor whose first side counts the categories, and how many more it counts
-    names: Mapping[str, str] = field(default_factory=dict)  # beginnings of theirs, and of ours; others are the same
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # short and long side, if not 800, 1333
+    official: Official
+    method: str
+
+    @property
+    def name(self) -> str:
+        return self.official.name
+
+    def names(self) -> Mapping[str, str]:
+        """Beginnings of theirs, and of ours in their place; others are the same."""
+        return import_module(METHODS[self.method].module).OFFICIAL_NAMES
 
 
-ZOO_CLASSES = ("roi_heads.box_predictor.cls_score.weight", 1)  # and the background
-KINDS = (
-    Kind(
-        "released FCOS-BCNet",
-        ("mask_head.boundary_fcn1.weight",),
-        "fcos",
-        "bcnet",
-        ("head.cls_logits.weight", 0),
-        _released_names(),
-        {"resnet50": (600, 900)},
-    ),
-    Kind(
-        "model-zoo PointRend",
-        ("roi_heads.mask_head.coarse_head.prediction.weight", "roi_heads.mask_coarse_head.prediction.weight"),
-        "faster_rcnn",
-        "pointrend",
-        ZOO_CLASSES,
-        {  # of files before 2021
-            "roi_heads.mask_coarse_head.coarse_mask_fc": "roi_heads.mask_head.coarse_head.fc",
-            "roi_heads.mask_coarse_head.": "roi_heads.mask_head.coarse_head.",
-            "roi_heads.mask_point_head.": "roi_heads.mask_head.point_head.",
-        },
-    ),
-    Kind("model-zoo Mask R-CNN", ("roi_heads.mask_head.mask_fcn1.weight",), "faster_rcnn", "mask_rcnn", ZOO_CLASSES),
-)
+KINDS = [Kind(official, name) for name, method in METHODS.items() for official in method.official]
 
 
 def import_weights(source: str, out: Path, downloads: Path, annotations: Path | None = None) -> None:
@@ -104,14 +65,15 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     kind = _kind(path, tensors)
     backbone = _backbone(tensors)
     categories = _categories(path, kind, tensors, annotations)
-    variant = Variant.model_validate({"detector": kind.detector, "backbone": backbone, "mask_head": kind.mask_head})
-    short_side, max_side = kind.sizes.get(backbone, (800, 1333))
+    of_detector = {"detector": kind.official.detector} if kind.official.detector else {}
+    chosen = variant(method=kind.method, backbone=backbone, **of_detector)
+    short_side, max_side = kind.official.sizes.get(backbone, (800, 1333))
     predict = Predict(short_side=short_side, max_side=max_side)
     sizes = Model()
     with torch.device("meta"):  # only its names and shapes are looked at
-        expected = build(variant, sizes, predict, len(categories)).state_dict()
+        expected = build(Spec(chosen, sizes, predict, len(categories))).state_dict()
     description = {
-        "variant": variant.model_dump(mode="json", exclude_unset=True),
+        "variant": chosen.model_dump(mode="json", exclude_unset=True),
         "model": sizes.model_dump(mode="json"),
         "predict": predict.model_dump(mode="json"),
         "categories": categories,
@@ -127,7 +89,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
 
 def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
     for kind in KINDS:
-        if any(mark in tensors for mark in kind.mark):
+        if any(mark in tensors for mark in kind.official.marks):
             return kind
     known = ", ".join(kind.name for kind in KINDS)
     raise InputError(f"{path}: neither of these: {known} (with FPN); its first tensor is {next(iter(tensors))}")
@@ -145,7 +107,7 @@ def _categories(
     path: Path, kind: Kind, tensors: Mapping[str, Tensor], annotations: Path | None
 ) -> list[dict[str, Any]]:
     """The model's categories in the order of its classes: as detectron2 has them, that of their ids."""
-    name, more = kind.classes
+    name, more = kind.official.classes
     if name not in tensors or not tensors[name].ndim:
         raise InputError(f"{path}: {name}: missing, its first side counts the categories of a {kind.name}")
     classes = len(tensors[name]) - more
@@ -166,10 +128,11 @@ def _fit(
     """The tensors under this project's names, every one of `expected` and no other, floating-point ones as float32."""
     spec = BACKBONES[backbone]
     normalisation = {"pixel_mean": spec.pixel_mean, "pixel_std": spec.pixel_std}
+    names = kind.names()
     fitting: dict[str, Tensor] = {}
     problems = []
     for name, tensor in tensors.items():
-        ours = _renamed(name, kind.names)
+        ours = _renamed(name, names)
         if name in CELL_ANCHORS:
             continue
         if name in normalisation:
@@ -181,7 +144,7 @@ def _fit(
             fitting[ours] = tensor
             if problem := _problem(tensor, expected[ours]):
                 problems.append(f"{name}: {problem}")
-    theirs = {new: old for old, new in kind.names.items()}
+    theirs = {new: old for old, new in names.items()}
     problems += [f"{_renamed(ours, theirs)}: missing" for ours in expected if ours not in fitting]
     if problems:
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""

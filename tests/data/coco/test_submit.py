@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation_factory import coco_api, rle
+from model_factory import build
 from PIL import Image
 from places import ROOT
 from ruamel.yaml import YAML
@@ -22,8 +23,9 @@ from bcnet.data.sources.coco2017 import CATEGORY_IDS
 from bcnet.files import InputError
 from bcnet.inference import predict
 from bcnet.inference.speed import Speed, device_name, read
-from bcnet.models.build import build, save_model
-from bcnet.params.models import Model, Predict, Variant
+from bcnet.params import methods
+from bcnet.params.models import Model, Predict
+from bcnet.weights.model_file import save_model
 
 PREDICT = ["predict", "bcnet", "--split", "test-dev"]
 IMAGES = [{"id": 5, "file_name": "5.jpg", "height": 40, "width": 60}]
@@ -126,7 +128,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     yaml = YAML()
     content = yaml.load(ROOT / "presets/coco.yaml")
     content["predict"] |= {"short_side": 64, "max_side": 64, "score_threshold": 0.0, "detections": 3}
-    variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+    variant = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
     content["variants"] = {"bcnet": variant}
     content["tables"]["reproduces"] = {}
     content["tables"]["published"] = []
@@ -147,7 +149,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     description = {"variant": variant, "model": sizes.model_dump(), "predict": settings.model_dump(mode="json")}
     description |= {"categories": info["categories"]}
     description |= {"provenance": {"train_on": "train", "schedule": {}, "versions": {}}}
-    model = build(Variant.model_validate(variant), sizes, settings, len(CATEGORY_IDS))
+    model = build(methods.variant(**variant), sizes, settings, len(CATEGORY_IDS))
     save_model(folder / "models/bcnet/0/model.safetensors", model.state_dict(), description)
     return folder
 

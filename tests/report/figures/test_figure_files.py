@@ -51,7 +51,7 @@ def test_every_chart_of_the_page_is_a_file(made_run, drawn):
 
 
 def test_charts_of_an_ablation_are_files_too(copied):
-    base = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+    base = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
     params = run_parameters(variants={"mask-rcnn": {**base, "structure": "single"}, "bcnet": base})
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")

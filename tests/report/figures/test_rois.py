@@ -11,11 +11,13 @@ from PIL import Image
 from bcnet.data.masks.segmentation import encode
 from bcnet.drawing.roi_maps import heat_map
 from bcnet.files import InputError
-from bcnet.models.build import Detections, ModelFile
-from bcnet.params.models import Predict, Variant
+from bcnet.inference.detect import Detections
+from bcnet.params import methods
+from bcnet.params.models import Predict
 from bcnet.report.figures import rois
+from bcnet.weights.model_file import ModelFile
 
-VARIANT = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+VARIANT = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
 PREDICT = Predict(short_side=40, max_side=60)
 
 
@@ -46,7 +48,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         detections = Detections(
             list(classes), list(scores), np.array(boxes, np.float32), np.array(masks, bool).reshape(-1, 40, 60), maps
         )
-        model = ModelFile(None, Variant.model_validate(variant or VARIANT), PREDICT, [{"id": 9, "name": "a"}], {})
+        model = ModelFile(None, methods.variant(**variant or VARIANT), PREDICT, [{"id": 9, "name": "a"}], {})
         model.categories.append({"id": 4, "name": "b"})
         monkeypatch.setattr(rois, "load_model", lambda path: model)
         monkeypatch.setattr(rois, "detect", lambda *_: detections)

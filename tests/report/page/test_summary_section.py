@@ -17,7 +17,7 @@ from bcnet.report.tables.ablation_steps import SWITCH
 from bcnet.report.tables.differences import KEYS, NUMBERS
 from bcnet.report.tables.rows import methods
 
-BASE = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+BASE = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
 MINUS = "\N{MINUS SIGN}"
 BILAYER = f"BCNet $x$ {SCRIPT}"
 
@@ -83,7 +83,7 @@ def test_an_occluder_layer_by_itself_is_told(copied, single_first):
 
 
 def test_a_run_without_bcnet_has_no_word_of_its_layer(copied):
-    params = run_parameters(variants={"mask-rcnn": {**BASE, "mask_head": "mask_rcnn"}})
+    params = run_parameters(variants={"mask-rcnn": {**BASE, "method": "mask_rcnn"}})
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))

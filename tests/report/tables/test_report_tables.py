@@ -270,7 +270,7 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
 )
 def test_a_number_of_a_table_that_is_none_is_named_with_its_row(copied, table, column):
     """Beyond the first row, and nothing of the page is lost."""
-    base = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "bcnet"}
+    base = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
     params = run_parameters(variants={"mask-rcnn": {**base, "structure": "single"}, "bcnet": base})
     compare.compare(params, copied / "reports")
     path, page = copied / f"reports/demo/tables/{table}.csv", copied / "reports/demo/index.html"

@@ -2,15 +2,14 @@
 
 import pytest
 import report_factory
+from model_factory import build
 from places import ROOT
 from report_factory import run_parameters, write_run
 from tables_factory import parameters, rows, write_reports
 
 from bcnet import params
 from bcnet.files import InputError
-from bcnet.models.build import MASK_HEADS
-from bcnet.params import Params
-from bcnet.params.models import Model, Variant
+from bcnet.params import Params, methods
 from bcnet.report.figures import rois
 from bcnet.report.page.page import report
 from bcnet.report.tables.ablation_steps import settings, steps
@@ -18,9 +17,9 @@ from bcnet.report.tables.compare import compare
 
 PRESETS = ROOT / "presets"
 BASE = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0"}
-SINGLE = {**BASE, "mask_head": "bcnet", "structure": "single"}
+SINGLE = {**BASE, "method": "bcnet", "structure": "single"}
 NO_CONTOUR = {**SINGLE, "target": {"contour": False}}
-BCNET = {**BASE, "mask_head": "bcnet"}
+BCNET = {**BASE, "method": "bcnet"}
 
 
 def preset(name: str, **changes: object) -> Params:
@@ -70,10 +69,10 @@ def test_the_steps_of_the_ablations():
             {**BCNET, "target": {"contour": False}, "contour_loss": "bce_dice"},
             "contour_loss",
         ),
-        ({**BASE, "mask_head": "mask_rcnn"}, {**BASE, "mask_head": "pointrend"}, None),
+        ({**BASE, "method": "mask_rcnn"}, {**BASE, "method": "pointrend"}, None),
         (
-            {**BASE, "mask_head": "pointrend"},
-            {**BASE, "mask_head": "pointrend", "class_agnostic": True},
+            {**BASE, "method": "pointrend"},
+            {**BASE, "method": "pointrend", "class_agnostic": True},
             "class_agnostic",
         ),
         (BCNET, {**BCNET, "class_agnostic": True}, None),  # which it is
@@ -96,15 +95,15 @@ def test_the_switch_turns_the_one_variant_into_the_other(name):
     assert steps(run)
     for step in steps(run):
         changed = run.variants[step.baseline.name].model_dump(mode="json", exclude_unset=True)
-        if changed["mask_head"] == "mask_rcnn" and step.switch not in ("class_agnostic", "detector", "backbone"):
+        if changed["method"] == "mask_rcnn" and step.switch not in ("class_agnostic", "detector", "backbone"):
             own = {"structure": "single", "depth": 4, "layer": "fcn", "target": {"contour": False}}
-            changed |= own | {"mask_head": "bcnet", "class_agnostic": changed.get("class_agnostic") or False}
+            changed |= own | {"method": "bcnet", "class_agnostic": changed.get("class_agnostic") or False}
         *above, last = step.switch.split(".")
         section = changed
         for key in above:
             section = section.setdefault(key, {})
         section[last] = {"true": True, "false": False}.get(step.after, step.after)
-        variant = Variant.model_validate(_numbers(changed))
+        variant = methods.variant(**_numbers(changed))
         assert settings(run, variant) == settings(run, run.variants[step.method.name])
 
 
@@ -121,11 +120,11 @@ def _numbers(values: dict) -> dict:
 
 def test_mask_rcnns_head_has_the_convolutions_of_a_plain_single_layer():
     def shapes(**own: object) -> list[tuple[int, ...]]:
-        head = MASK_HEADS[own["mask_head"]].build(Variant.model_validate({**BASE, **own}), Model(fpn_channels=32), 5)
-        return sorted(tuple(each.shape) for each in head.parameters())
+        head = build(methods.variant(**{**BASE, **own}), classes=5).roi_heads.mask_head
+        return sorted(tuple(parameter.shape) for parameter in head.parameters())
 
     plain = {"structure": "single", "depth": 4, "layer": "fcn", "class_agnostic": False, "target": {"contour": False}}
-    assert shapes(mask_head="mask_rcnn") == shapes(mask_head="bcnet", **plain)
+    assert shapes(method="mask_rcnn") == shapes(method="bcnet", **plain)
 
 
 def test_steps_are_rows_with_their_switch(tmp_path):

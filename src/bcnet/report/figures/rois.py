@@ -10,13 +10,14 @@ from pycocotools import mask as coco_mask
 
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import decode, encode, to_rle
+from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.drawing.figures import COLOURS, data_uri
 from bcnet.drawing.roi_maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
 from bcnet.files import InputError
-from bcnet.models.build import Detections, ModelFile, detect, load_model
+from bcnet.inference.detect import Detections, detect
 from bcnet.progress import progress
 from bcnet.report.figures.pictures import MIN_SCORE, Annotations, matches
-from bcnet.training.loader import SHAPE, Masks
+from bcnet.weights.model_file import ModelFile, load_model
 
 OBJECTS = 6
 RULE = f"of the objects that it finds in these pictures the {OBJECTS} with the largest box_cover"
@@ -73,14 +74,14 @@ def of_objects(
         InputError: as `most_covered`.
     """
     model = load_model(weights)
-    _, mask, _ = SHAPE[model.variant.masks]
+    _, mask, _ = LAYERS[model.variant.masks]
     seen: dict[int, tuple[np.ndarray, Detections]] = {}
     rows: list[dict[str, str]] = []
     for image, annotation in progress(objects, "maps of objects"):
         size = image["height"], image["width"]
         if image["id"] not in seen:
             picture = read_image(folder / image["file_name"], size)
-            seen[image["id"]] = picture, detect(model, picture, model.predict)
+            seen[image["id"]] = picture, detect(model, picture)
         picture, detections = seen[image["id"]]
         same = [
             index
@@ -103,12 +104,12 @@ def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: A
     size = image["height"], image["width"]
     path = folder / image["file_name"]
     picture = read_image(path, size)
-    _, mask, occluder = SHAPE[model.variant.masks]
+    _, mask, occluder = LAYERS[model.variant.masks]
     objects = [each for each in annotations if not each["iscrowd"]]
     for each in objects:
         if missing := sorted({mask, occluder} - set(each)):
             raise InputError(f"{path}: its annotation {each['id']} has no {missing[0]!r}: run `bcnet convert` first")
-    detections = detect(model, picture, model.predict)
+    detections = detect(model, picture)
     drawn = [index for index, score in enumerate(detections.scores) if score >= MIN_SCORE]
     predictions = [
         {"category_id": model.categories[detections.classes[index]]["id"], "score": detections.scores[index]}
@@ -123,7 +124,7 @@ def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: A
 
 def _row(roi: Roi, masks: Masks) -> dict[str, str]:
     """A RoI's squares, with the ground truth of a layer behind the mask that it predicts."""
-    _, mask, occluder = SHAPE[masks]
+    _, mask, occluder = LAYERS[masks]
     truth = {"occluder mask": roi.annotation[occluder], "target mask": roi.annotation[mask]}
     row = {}
     for name, square in squares(roi.picture, roi.found).items():

@@ -4,10 +4,9 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from bcnet.params import Params
-from bcnet.params.models import Variant
+from bcnet.params.variants import Variant
 from bcnet.report.tables.rows import Method, methods
 
-MASK_RCNN = {"structure": "single", "depth": 4, "layer": "fcn", "class_agnostic": False, "target.contour": False}
 SWITCH = ["switch", "before", "after"]  # columns of a table of steps
 
 
@@ -33,37 +32,19 @@ def steps(params: Params) -> list[Step]:
         for method in methods(params)
         if method.origin == "measured here"
     }
-    found = []
+    pairs = []
     for baseline, method in combinations(own, 2):
-        one, other = own[baseline], own[method]
-        if len(changed := [key for key in one if one[key] != other[key]]) == 1:
+        before, after = own[baseline], own[method]
+        if len(changed := [key for key in before | after if before.get(key) != after.get(key)]) == 1:
             switch = changed[0]
-            found.append(Step(baseline, method, switch, _text(one[switch]), _text(other[switch])))
-    return found
+            pairs.append(Step(baseline, method, switch, _text(before.get(switch)), _text(after.get(switch))))
+    return pairs
 
 
 def settings(params: Params, variant: Variant) -> dict[str, Any]:
-    """All that determines how a variant is trained, by key of params.yaml; what it has no use for as by default."""
-    flat = _flat(variant.model_dump(mode="json", exclude={"label", "schedule"}))
-    default = _flat(Variant(detector="faster_rcnn", backbone="resnet50", mask_head="bcnet").model_dump(mode="json"))
-    if variant.mask_head == "mask_rcnn":
-        flat |= {**MASK_RCNN, "mask_head": "bcnet", "class_agnostic": bool(variant.class_agnostic)}
-    elif variant.class_agnostic is None:
-        flat["class_agnostic"] = variant.mask_head == "bcnet"
-    bilayer = flat["structure"] == "bilayer"
-    unused = [] if bilayer else [key for key in flat if key.startswith("loss_weights.occluder_")]
-    if not flat["target.contour"] and not (bilayer and flat["occluder.contour"]):
-        unused.append("contour_loss")
+    """All that determines how a variant is trained, by key of params.yaml."""
     schedule = params.schedule.model_dump(mode="json") | variant.schedule
-    return flat | {key: default[key] for key in unused} | {f"schedule.{key}": each for key, each in schedule.items()}
-
-
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Values of nested sections, by their path with dots."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return flat
+    return variant.as_trained() | {f"schedule.{key}": value for key, value in schedule.items()}
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from bcnet.params.models import DETECTORS
+from bcnet.params.variants import DETECTORS
 from bcnet.report.tables.measured import Measured, mean, std
 from bcnet.report.tables.rows import Method, Row, why
 

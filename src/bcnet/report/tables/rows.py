@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from bcnet.params import Params
-from bcnet.params.models import DETECTORS
 
 Row = dict[str, Any]
 
@@ -26,7 +25,7 @@ def methods(params: Params) -> list[Method]:
     """The methods of a run, in the order of params.yaml: variants, imported models, brought predictions."""
     seeds = tuple(str(seed) for seed in params.seeds)
     variants = [
-        Method("measured here", name, variant.label or name, DETECTORS[variant.detector], variant.backbone, seeds)
+        Method("measured here", name, variant.label or name, variant.detector_name, variant.backbone, seeds)
         for name, variant in params.variants.items()
     ]
     imported = [
@@ -40,7 +39,7 @@ def methods(params: Params) -> list[Method]:
 
 def bcnets(params: Params) -> list[str]:
     """The variants that have an occluder layer, and so four maps."""
-    return [name for name, each in params.variants.items() if (each.mask_head, each.structure) == ("bcnet", "bilayer")]
+    return [name for name, variant in params.variants.items() if variant.has_occluder_layer]
 
 
 def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:

@@ -4,13 +4,18 @@ import logging
 import sys
 from importlib.util import find_spec, module_from_spec
 
+import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.structures import Instances
 from torch import Tensor
 
+from bcnet.models.faster_rcnn import faster_rcnn
 from bcnet.models.processes import over_all_rois
+from bcnet.models.roi_segmenter import RoISegmenter
+from bcnet.models.segmenter import Spec
 from bcnet.params.models import Model
+from bcnet.params.variants import PointRend
 
 # The package's __init__ also imports a colour augmentation, and with it OpenCV, which nothing here needs: the package
 # is entered without running it, so that its modules can be imported.
@@ -23,7 +28,19 @@ from detectron2.projects.point_rend.mask_head import PointRendMaskHead
 # Files of before 2021 are converted in `imported`; for tensors without PyTorch's metadata it warns that it will do so.
 logging.getLogger(PointRendMaskHead.__module__).setLevel(logging.ERROR)
 
-STRIDES = {"p2": 4}  # the level that coarse masks and points are sampled from
+SAMPLED = {"p2": 4}  # the level that coarse masks and points are sampled from, and its stride
+OFFICIAL_NAMES = {  # of files before 2021
+    "roi_heads.mask_coarse_head.coarse_mask_fc": "roi_heads.mask_head.coarse_head.fc",
+    "roi_heads.mask_coarse_head.": "roi_heads.mask_head.coarse_head.",
+    "roi_heads.mask_point_head.": "roi_heads.mask_head.point_head.",
+}
+
+
+def build(spec: Spec[PointRend]) -> RoISegmenter:
+    """PointRend's head on Faster R-CNN, learned in what the box head makes of the proposals, as its authors have it."""
+    with torch.random.fork_rng(devices=[]):  # as `with_mask_branch`
+        mask_branch = pointrend(spec.sizes, 1 if spec.variant.one_mask else spec.classes)
+    return faster_rcnn(spec, mask_branch, train_on_pred_boxes=True)
 
 
 class PointRendHead(PointRendMaskHead):
@@ -56,5 +73,5 @@ def pointrend(sizes: Model, classes: int) -> PointRendHead:
     cfg.MODEL.ROI_MASK_HEAD.POINT_HEAD_ON = True
     cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = cfg.MODEL.POINT_HEAD.FC_DIM = sizes.fpn_channels
     cfg.MODEL.ROI_MASK_HEAD.FC_DIM = sizes.box_channels
-    levels = {name: ShapeSpec(channels=sizes.fpn_channels, stride=stride) for name, stride in STRIDES.items()}
+    levels = {name: ShapeSpec(channels=sizes.fpn_channels, stride=stride) for name, stride in SAMPLED.items()}
     return PointRendHead(cfg, levels)

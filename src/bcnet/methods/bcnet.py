@@ -1,4 +1,6 @@
-"""The BCNet mask head: a RoI as two overlapping layers, the occluder's and the target's (Ke, Tai, Tang, CVPR 2021)."""
+"""BCNet: a RoI as two overlapping layers, the occluder's and the target's (Ke, Tai, Tang, CVPR 2021)."""
+
+from functools import partial
 
 import fvcore.nn.weight_init as weight_init
 import torch
@@ -6,7 +8,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.losses import contour, mask_loss, occluder_roi_weights
-from bcnet.params.models import Variant
+from bcnet.models.roi_detectors import with_mask_branch
+from bcnet.models.roi_mask_branch import RoIFeatures, RoIMaskBranch
+from bcnet.models.roi_segmenter import RoISegmenter
+from bcnet.models.segmenter import Spec
+from bcnet.params.variants import BCNet
+
+
+def build(spec: Spec[BCNet]) -> RoISegmenter:
+    """BCNet's head on RoIs of 14x14."""
+    variant, channels = spec.variant, spec.sizes.fpn_channels
+    losses = partial(bilayer_losses, variant=variant)
+    masks = 1 if variant.one_mask else spec.classes
+    return with_mask_branch(
+        spec, lambda strides: RoIMaskBranch(RoIFeatures(strides), BilayerHead(channels, variant, masks), losses)
+    )
 
 
 class NonLocalBlock(nn.Module):
@@ -88,10 +104,10 @@ class BilayerHead(nn.Module):
     Args:
         channels: of the RoI features and of both layers.
         variant: the switches.
-        classes: number of categories; a variant that is not class-agnostic has the target's maps for each.
+        masks: how many of each of the target's maps a RoI has: one for all categories, or one for each.
     """
 
-    def __init__(self, channels: int, variant: Variant, classes: int) -> None:
+    def __init__(self, channels: int, variant: BCNet, masks: int) -> None:
         super().__init__()
         self.occluder = Layer(channels, variant.layer) if variant.depth == 8 else None
         self.projection = None
@@ -105,10 +121,9 @@ class BilayerHead(nn.Module):
             "target_mask": True,
             "target_contour": variant.target.contour,
         }
-        target_maps = classes if variant.class_agnostic is False else 1
         self.predictors = nn.ModuleDict(
             {
-                name: Predictor(channels, target_maps if name.startswith("target") else 1)
+                name: Predictor(channels, masks if name.startswith("target") else 1)
                 for name, built in maps.items()
                 if built
             }
@@ -134,7 +149,7 @@ class BilayerHead(nn.Module):
 
 
 def bilayer_losses(
-    outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor, variant: Variant
+    outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor, variant: BCNet
 ) -> dict[str, Tensor]:
     """The weighted loss of each map that the head has, as `loss_NAME` (released code: contours 0.5 * (BCE + BCE)).
 
@@ -155,3 +170,28 @@ def bilayer_losses(
         loss = mask_loss(logits.squeeze(1), targets, rois, dice)
         losses[f"loss_{name}"] = getattr(variant.loss_weights, name) * loss
     return losses
+
+
+def _official_names() -> dict[str, str]:
+    """Beginnings of the names in released FCOS-BCNet files, and of ours in their place."""
+    names = {"head.": "proposal_generator.head."}
+    names |= {f"head.scales.{level}.scale": f"proposal_generator.head.scales.{level}" for level in range(5)}
+    ours = "roi_heads.mask_head.head."
+    for layer, convolutions, suffix in (("occluder", "boundary_fcn", "_bound_bo"), ("target", "mask_fcn", "_bound")):
+        for number, place in enumerate((0, 2, 5, 7), start=1):
+            names[f"mask_head.{convolutions}{number}."] = f"{ours}{layer}.{place}."
+        for part in ("query", "key", "value", "output"):
+            names[f"mask_head.{part}_transform{suffix}."] = f"{ours}{layer}.4.{part}."
+        names[f"mask_head.blocker{suffix}."] = f"{ours}{layer}.4.norm."
+    for output, upsample, predict in (
+        ("occluder_mask", "bo_deconv", "predictor_bo"),
+        ("occluder_contour", "boundary_deconv_bo", "boundary_predictor_bo"),
+        ("target_mask", "deconv", "predictor"),
+        ("target_contour", "boundary_deconv", "boundary_predictor"),
+    ):
+        names[f"mask_head.{upsample}."] = f"{ours}predictors.{output}.upsample."
+        names[f"mask_head.{predict}."] = f"{ours}predictors.{output}.predict."
+    return names
+
+
+OFFICIAL_NAMES = _official_names()

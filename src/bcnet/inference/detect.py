@@ -1,0 +1,49 @@
+"""What a model finds in one picture, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bcnet.inference.views import views_of
+from bcnet.models.backbones import BACKBONES
+from bcnet.models.detections import RoIMaps
+from bcnet.weights.model_file import ModelFile
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a model finds in one picture: N objects, best first."""
+
+    classes: list[int]  # indices into the model's categories
+    scores: list[float]
+    boxes: np.ndarray  # (N, 4) float32: left, top, right, bottom of the RoI, in pixels of the picture
+    masks: np.ndarray  # (N, H, W) bool
+    maps: dict[str, np.ndarray]  # (N, S, S) float32 each: probabilities in the box, by names of `MAPS`; may be none
+    occluders: np.ndarray | None = None  # (N, H, W) bool, `occluder_mask` in the picture, where it was asked for
+
+
+def detect(model: ModelFile, picture: np.ndarray) -> Detections:
+    """The detections of one picture, shown in the views that the model's test-time settings ask for.
+
+    Args:
+        model: the model; its module is on the device that computes.
+        picture: (H, W, 3) uint8, RGB.
+    """
+    size = picture.shape[0], picture.shape[1]
+    predict = model.predict
+    views = views_of(picture, predict, BACKBONES[model.variant.backbone].channel_order)
+    with torch.inference_mode():
+        found = model.module.detect(views, size)
+        masks = found.masks.paste(size)
+        occluders = None
+        if predict.occluders and "occluder_mask" in found.maps:
+            occluders = RoIMaps(found.maps["occluder_mask"], found.boxes).paste(size).cpu().numpy()
+    return Detections(
+        found.classes.tolist(),
+        found.scores.tolist(),
+        found.boxes.cpu().numpy(),
+        masks.cpu().numpy(),
+        {name: maps[:, 0].cpu().numpy() for name, maps in found.maps.items()},
+        occluders,
+    )

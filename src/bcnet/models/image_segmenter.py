@@ -1,0 +1,70 @@
+"""A model whose masks are of the whole picture: what methods without RoIs have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from detectron2.modeling import FPN
+from detectron2.structures import ImageList, Instances
+from torch import Tensor
+
+from bcnet.models.backbones import BACKBONES
+from bcnet.models.detections import Found, Size, View
+from bcnet.models.segmenter import Segmenter, Spec
+from bcnet.params.variants import Variant
+
+
+class ImageSegmenter(Segmenter, ABC):
+    """A `Segmenter` that sees each picture once: normalised and padded pictures, and the features of their pyramid.
+
+    Args:
+        spec: of the model.
+        backbone: with its pyramid.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, spec: Spec[Variant], backbone: FPN) -> None:
+        super().__init__()
+        self.backbone = backbone
+        pictures = BACKBONES[spec.variant.backbone]
+        self.register_buffer("pixel_mean", torch.tensor(pictures.pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pictures.pixel_std).view(-1, 1, 1), persistent=False)
+
+    @abstractmethod
+    def losses(self, images: ImageList, features: dict[str, Tensor], targets: list[Instances]) -> dict[str, Tensor]:
+        """The losses of a batch, by name.
+
+        Args:
+            images: (N, 3, H, W) normalised, and the sizes of the pictures in it before padding.
+            features: (N, C, H / stride, W / stride) of each level of the pyramid.
+            targets: the objects of each picture, with `gt_boxes`, `gt_classes`, `gt_masks` and `gt_occluder_masks`.
+        """
+
+    @abstractmethod
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+        """The detections of a batch of one picture, in the pixels of what the model sees; arguments as of `losses`."""
+
+    def forward(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """The losses of a batch: items of `training.loader.TrainingPictures`."""
+        images = self._normalised([item["image"] for item in batch])
+        targets = [item["instances"].to(self.pixel_mean.device) for item in batch]
+        return self.losses(images, self.backbone(images.tensor), targets)
+
+    def detect(self, views: Sequence[View], size: Size) -> Found:
+        """The detections of a picture of that size in its single view."""
+        (view,) = views
+        images = self._normalised([view.image])
+        found = self.find(images, self.backbone(images.tensor))
+        height, width = view.image.shape[1:]
+        boxes = found.boxes * found.boxes.new_tensor([size[1] / width, size[0] / height] * 2)
+        sides = boxes.new_tensor([size[1], size[0]] * 2)
+        return replace(found, boxes=torch.minimum(boxes.clamp(min=0), sides))
+
+    def _normalised(self, pictures: list[Tensor]) -> ImageList:
+        """Pictures (3, h, w) uint8, padded with zeros so that every level has whole cells."""
+        normalised = [(each.to(self.pixel_mean.device) - self.pixel_mean) / self.pixel_std for each in pictures]
+        return ImageList.from_tensors(normalised, self.backbone.size_divisibility)

@@ -1,0 +1,100 @@
+"""The mask branch of RoIs: where their features come from, and a head that maps them to named maps."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference
+from detectron2.structures import Instances
+from torch import Tensor, nn
+
+
+class RoIFeatures:
+    """RoI features from the level that fits a RoI's size (FPN's rule: 224 pixels on stride 16).
+
+    Args:
+        strides: of the levels that RoIs are pooled from, by name, in pixels.
+        side: cells of a RoI, along x and y.
+    """
+
+    def __init__(self, strides: Mapping[str, int], side: int = 14) -> None:
+        self.levels = list(strides)
+        scales = [1 / stride for stride in strides.values()]
+        self.pooler = ROIPooler(output_size=side, scales=scales, sampling_ratio=0, pooler_type="ROIAlignV2")
+
+    def __call__(self, features: Mapping[str, Tensor], instances: list[Instances]) -> Tensor:
+        """(N, C, side, side), of the RoIs of all pictures one after the other.
+
+        Args:
+            features: (B, C, H, W) of each level, others may be among them.
+            instances: with the RoIs as `proposal_boxes`, in training, or as `pred_boxes`.
+        """
+        boxes = [i.proposal_boxes if i.has("proposal_boxes") else i.pred_boxes for i in instances]
+        return self.pooler([features[name] for name in self.levels], boxes)
+
+
+class RoIMaskBranch(nn.Module):
+    """A mask branch from a head that maps RoI features to named maps.
+
+    Args:
+        roi_features: what the head takes.
+        head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them; (N, classes, 28, 28) where it
+            has a map for each category, of which the RoI's own is taken.
+        losses: from those logits, (N, 1, 28, 28) each, target masks and occluder masks (both (N, 28, 28) bool) to named
+            losses.
+    """
+
+    def __init__(
+        self,
+        roi_features: RoIFeatures,
+        head: nn.Module,
+        losses: Callable[[dict[str, Tensor], Tensor, Tensor], dict[str, Tensor]],
+    ) -> None:
+        super().__init__()
+        self.roi_features = roi_features
+        self.head = head
+        self.losses = losses
+
+    def forward(self, features: dict[str, Tensor], instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:
+        """Losses in training; otherwise the instances, with maps.
+
+        Args:
+            features: (B, C, H, W) of each level.
+            instances: of each picture; in training with what they learn, `gt_classes`, `gt_masks` and
+                `gt_occluder_masks`.
+
+        Returns:
+            In training named losses. Otherwise the instances, each with probabilities (N, 1, 28, 28) in the RoI
+            `pred_boxes`: a field of each map's name, and `pred_masks`, which is the `target_mask`.
+        """
+        outputs = self.head(self.roi_features(features, instances))
+        if self.training:
+            return self._losses(outputs, instances)
+        for name, logits in outputs.items():
+            mask_rcnn_inference(logits, instances)  # into `pred_masks`
+            for of_picture in instances:
+                of_picture.set(name, of_picture.pred_masks)
+        for of_picture in instances:
+            of_picture.pred_masks = of_picture.target_mask
+        return instances
+
+    def _losses(self, outputs: dict[str, Tensor], instances: list[Instances]) -> dict[str, Tensor]:
+        masks = outputs["target_mask"]
+        side = masks.shape[-1]
+        classes = torch.cat([i.gt_classes for i in instances])
+        outputs = {name: of_class(logits, classes) for name, logits in outputs.items()}
+        none = torch.zeros(0, side, side, dtype=torch.bool, device=masks.device)
+        crops = [
+            # a picture without an object has no masks
+            [i.get(field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances if len(i)]
+            for field in ("gt_masks", "gt_occluder_masks")
+        ]
+        target_masks, occluder_masks = (torch.cat([none, *pictures]) for pictures in crops)
+        return self.losses(outputs, target_masks, occluder_masks)
+
+
+def of_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """Of (N, classes or 1, H, W) the map of each RoI's category: (N, 1, H, W)."""
+    if logits.shape[1] == 1:
+        return logits
+    return logits[torch.arange(len(classes), device=classes.device), classes][:, None]
