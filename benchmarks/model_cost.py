@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes, ImageList, Instances
-from model_factory import build
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bcnet import params
 from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
+from bcnet.methods import build
 from bcnet.models.device import pick_device
+from bcnet.models.segmenter import Spec
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
@@ -102,7 +103,7 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
         update={"score_threshold": 0.0, "fcos": settings.predict.fcos.model_copy(update={"score_threshold": 0.0})}
     )
     torch.manual_seed(0)
-    model = build(variant, settings.model, predict, len(CATEGORIES)).to(device)
+    model = build(Spec(variant, settings.model, predict, len(CATEGORIES))).to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
     pictures = [item(side, seed) for seed in range(batch)]

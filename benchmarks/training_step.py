@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import torch
-from model_factory import build
 from torch.profiler import ProfilerActivity, profile
 
 from bcnet import params
+from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
+from bcnet.models.segmenter import Spec
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.loop import join_processes, load_backbone, step
 from bcnet.training.sampler import BatchKeys
@@ -33,7 +34,7 @@ def measure(name: str, iterations: int, memory_format: torch.memory_format) -> N
     )
     _, _, device = join_processes()
     torch.manual_seed(0)
-    model = build(variant, settings.model, settings.predict, len(pictures.categories)).to(device).train()
+    model = build(Spec(variant, settings.model, settings.predict, len(pictures.categories))).to(device).train()
     load_backbone(model, folder / "weights" / f"{name}.safetensors")
     model.to(memory_format=memory_format)
     optimizer = make_optimizer(model, schedule)

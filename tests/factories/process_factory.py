@@ -17,7 +17,7 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.proposal_generator import proposal_utils
 from detectron2.structures import BitMasks, Boxes
 from fcos_factory import SIZES, item
-from model_factory import build
+from model_factory import build, variants
 from torch import Tensor, distributed, nn
 from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bcnet.methods import bcnet
 from bcnet.methods.bcnet import NonLocalBlock
 from bcnet.methods.pointrend import PointRendHead
+from bcnet.models.segmenter import Segmenter
 from bcnet.params import methods
 from bcnet.params.models import Predict
 

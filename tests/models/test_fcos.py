@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.fcos import FCOSHead
+from bcnet.models.fcos import FCOSHead, LevelOutput
 from bcnet.models.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
 
@@ -102,7 +102,7 @@ def test_losses(objects: int) -> None:
     for part in (logits, distances, centre[:, None]):
         levels = part.reshape(2, len(locations), -1).split(places.counts, dim=1)
         maps.append([each.transpose(1, 2).reshape(2, -1, *size) for each, size in zip(levels, LEVELS, strict=True)])
-    outputs = [(*level, None, None) for level in zip(*maps, strict=True)]
+    outputs = [LevelOutput(*level, None, None) for level in zip(*maps, strict=True)]
     found = head.losses(outputs, places, batch, head.learned(places, batch))
     assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
 

@@ -11,6 +11,8 @@ from places import ROOT
 from bcnet import params
 from bcnet.cli import main
 from bcnet.files import InputError
+from bcnet.params.methods import METHODS
+from bcnet.params.variants import Variant
 from bcnet.presets import as_params
 
 DEMO = (ROOT / "presets/demo.yaml").read_text()
@@ -204,3 +206,25 @@ def test_a_preset_does_not_depend_on_the_locale(project: Path) -> None:
 def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "coconut"]) == 2
     assert "presets: no 'coconut', there are: demo, other" in capsys.readouterr().err
+
+
+def test_the_table_of_methods_in_the_documentation_is_the_programs() -> None:
+    lines = (ROOT / "config/README.md").read_text().splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("| `method` | in the literature"))
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[name.strip("`")] = cells
+    shared = {"method", "detector", *Variant.model_fields}
+    expected = {
+        name: [
+            method.name,
+            ", ".join(f"`{detector}`" for detector in method.detectors) or "none",
+            ", ".join(f"`{key}`" for key in method.variant.model_fields if key not in shared) or "none",
+            ", ".join(official.name for official in method.official) or "none",
+        ]
+        for name, method in METHODS.items()
+    }
+    assert rows == expected

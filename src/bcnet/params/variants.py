@@ -44,7 +44,6 @@ class OnDetector(Variant):
     detector: Literal["faster_rcnn", "fcos"]
     class_agnostic: bool | None = None  # one mask for all categories; null: as the method has it
     AS_PUBLISHED: ClassVar[bool] = False  # class_agnostic of the method itself
-    mask_rois: Literal["proposals", "ground_truth"] = "proposals"  # what trains the mask head on fcos
 
     @property
     def one_mask(self) -> bool:
@@ -54,8 +53,14 @@ class OnDetector(Variant):
     def as_trained(self) -> dict[str, Any]:
         return super().as_trained() | {"class_agnostic": self.one_mask}
 
+
+class OnAnyDetector(OnDetector):
+    """A method whose mask head learns from whatever RoIs a detector has."""
+
+    mask_rois: Literal["proposals", "ground_truth"] = "proposals"  # what trains the mask head on fcos
+
     @model_validator(mode="after")
-    def _mask_rois_belong_to_fcos(self) -> "OnDetector":
+    def _mask_rois_belong_to_fcos(self) -> "OnAnyDetector":
         if self.detector != "fcos" and "mask_rois" in self.model_fields_set:
             raise ValueError("mask_rois: only for detector: fcos")
         return self
@@ -91,7 +96,7 @@ class LossWeights(Section):
     occluder_contour: float = Field(1.0, ge=0)
 
 
-class BCNet(OnDetector):
+class BCNet(OnAnyDetector):
     """BCNet, with the switches of the paper's ablations; the defaults are what the released code does."""
 
     method: Literal["bcnet"]
@@ -133,7 +138,7 @@ class BCNet(OnDetector):
         return self
 
 
-class MaskRCNN(OnDetector):
+class MaskRCNN(OnAnyDetector):
     """Mask R-CNN's head."""
 
     method: Literal["mask_rcnn"]
