@@ -60,7 +60,6 @@ rule train:
         variants=lambda wildcards: config["variants"][wildcards.variant],
         schedule=config["schedule"],
         model=config["model"],
-        predict=config["predict"],  # goes into the model file, which predicts without params.yaml
     message:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     shell:

@@ -172,7 +172,7 @@ def test_presets_say_which_rows_their_variants_reproduce(preset):
         (row,) = (row for row in published[wanted.table] if row.name == wanted.row)
         if name in run.variants and row.backbone:
             variant = run.variants[name]
-            assert row.detector == params.models.DETECTORS[variant.detector]
+            assert row.detector == params.variants.DETECTORS[variant.detector]
             short = {"resnet50": "R50", "resnet101": "R101", "resnext101": "X101"}[variant.backbone]
             assert row.backbone == f"{short}-FPN"
             head = {"Mask R-CNN": "mask_rcnn", "BCNet": "bcnet", "PointRend": "pointrend"}[row.method]

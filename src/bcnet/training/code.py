@@ -1,0 +1,69 @@
+"""The code that a training runs, as a hash: of what computes, not of what is said about it."""
+
+import ast
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+from bcnet.params.methods import METHODS
+
+COMPUTES = ("training", "models", "methods", "data")  # rooms of the package; the others read, write and report
+
+
+def code_digest(method: str) -> str:
+    """SHA-256 of the code that trains a method: modules that the training loop and the method's own module import.
+
+    Comments, docstrings, messages of errors and the layout of lines do not count, nor do other methods' modules.
+
+    Args:
+        method: a key of `METHODS`.
+    """
+    digest = hashlib.sha256()
+    for path in modules(["bcnet.training.loop", METHODS[method].module]):
+        digest.update(bare(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def modules(first: list[str]) -> list[Path]:
+    """The files of those modules and of all that they import, directly or not, in the rooms of `COMPUTES`, sorted."""
+    files: dict[str, Path] = {}
+    waiting = list(first)
+    while waiting:
+        name = waiting.pop()
+        if name in files or (path := _file(name)) is None:
+            continue
+        files[name] = path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and _counts(node.module):
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return sorted(set(files.values()))
+
+
+def _counts(module: str) -> bool:
+    return module.split(".")[:1] == ["bcnet"] and module.split(".")[1:2] in [[room] for room in COMPUTES]
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module; None for a name that is no module, such as a function's."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # a function of a module has no parts
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def bare(source: str) -> str:
+    """A module's code without comments, docstrings and messages of errors."""
+    return ast.unparse(_Bare().visit(ast.parse(source)))
+
+
+class _Bare(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:  # noqa: N802
+        """A text that stands alone is a docstring."""
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:  # noqa: N802
+        """What is raised is an end, whatever it says."""
+        return ast.copy_location(ast.Raise(exc=None, cause=None), node)
