@@ -19,7 +19,7 @@ $(SETUP): requirements.txt requirements-detectron2.txt constraints.txt bootstrap
 
 demo: setup ## run params.yaml, out of the box the demo, and say where its report is
 	@$(BIN)/snakemake --cores all
-	@$(BIN)/python -c 'from bcnet.params import load; print(f"Report: reports/{load().dataset}/index.html")'
+	@$(BIN)/python -c 'from bcnet import layout, params; print("Report:", layout.ReportFiles(layout.REPORTS / params.load().dataset).page)'
 
 test: setup ## lint, formats, types, tests
 	$(BIN)/ruff check

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bcnet import __version__, verbs
 from bcnet.files import InputError
+from bcnet.layout import DATA, TEST_DEV, DatasetFiles
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def shard(text: str) -> tuple[int, int]:
     return int(k), int(n)
 
 
+DEMO = DatasetFiles(DATA / "demo")  # of the examples
 JOBS = ("--jobs",), {"type": int, "default": os.cpu_count(), "help": "processes (default: all cores)"}
 SEED = ("--seed",), {"type": int, "default": 0, "help": "one of params.yaml's seeds (default 0)"}
 VERBS = {
@@ -61,7 +63,7 @@ VERBS = {
     "convert": Verb(
         verbs.convert,
         "add occluder and occlusion to every annotation",
-        "bcnet convert --annotations data/demo/annotations/instances_val.json --out data/demo/bilayer/val.json",
+        f"bcnet convert --annotations {DEMO.annotations('val')} --out {DEMO.bilayer('val')}",
         (
             _path("--annotations", "any COCO-format file"),
             _path("--out", "the bilayer file; the occlusion table (.parquet) goes beside it"),
@@ -93,7 +95,7 @@ VERBS = {
     "split": Verb(
         verbs.split,
         "choose the images of a split, or show what every rule would choose",
-        "bcnet split --annotations data/demo/bilayer/val.json --rule occluded --out data/demo/splits/occluded.json",
+        DEMO.split_command("occluded"),
         (
             _path("--annotations", "converted annotations"),
             (("--rule",), {"help": "a key of params.yaml's splits"}),
@@ -106,7 +108,7 @@ VERBS = {
     "weights": Verb(
         verbs.weights,
         "ImageNet weights of a backbone",
-        "bcnet weights efficientnet_lite0 --out data/demo/weights/bcnet.safetensors",
+        f"bcnet weights efficientnet_lite0 --out {DEMO.weights('bcnet')}",
         (
             (("backbone",), {"help": "efficientnet_lite0, resnet50, resnet101 or resnext101"}),
             _path("--out", "a safetensors file"),
@@ -134,22 +136,22 @@ VERBS = {
     "predict": Verb(
         verbs.predict,
         "predict a split with a trained variant or an imported model, or any pictures with a model file",
-        "bcnet predict --model data/demo/models/bcnet/0/model.safetensors --out found.json street.jpg",
+        f"bcnet predict --model {DEMO.run('bcnet', '0').model} --out found.json street.jpg",
         (
             (("names",), {"nargs": "+", "metavar": "VARIANT|IMAGE"}),
             SEED,
-            (("--split",), {"choices": ("val", "test-dev"), "default": "val", "help": "whose pictures (default val)"}),
-            _path("--model", "a model.safetensors; then the names are picture files", required=False),
+            (("--split",), {"choices": ("val", TEST_DEV), "default": "val", "help": "whose pictures (default val)"}),
+            _path("--model", "a model file; then the names are picture files", required=False),
             _path("--out", "with --model: where the predictions go", required=False),
         ),
     ),
     "show": Verb(
         verbs.show,
         "draw what a model finds in pictures, and its mask head's maps of each object",
-        "bcnet show --model data/demo/models/bcnet/0/model.safetensors street.jpg",
+        f"bcnet show --model {DEMO.run('bcnet', '0').model} street.jpg",
         (
             (("pictures",), {"type": Path, "nargs": "+", "metavar": "IMAGE"}),
-            _path("--model", "a model.safetensors"),
+            _path("--model", "a model file"),
             (
                 ("--out",),
                 {
@@ -177,7 +179,7 @@ VERBS = {
     "evaluate": Verb(
         verbs.evaluate,
         "metrics of any COCO-format predictions",
-        "bcnet evaluate --annotations data/demo/splits/val.json --predictions mine.json --out mine-metrics.json",
+        f"bcnet evaluate --annotations {DEMO.split('val')} --predictions mine.json --out mine-metrics.json",
         (
             _path("--annotations", "ground truth: a split, or any COCO-format file"),
             _path("--predictions", "COCO's result format, ours or another framework's"),

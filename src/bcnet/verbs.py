@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bcnet import params as parameters
 from bcnet.files import InputError, shown
+from bcnet.layout import DATA, IMPORTED, REPORTS, TEST_DEV, DatasetFiles, downloads
 
-DATA, REPORTS = Path("data"), Path("reports")
 STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
 
 
@@ -71,19 +71,18 @@ def split(args: argparse.Namespace) -> None:
 def weights(args: argparse.Namespace) -> None:
     from bcnet.weights.imagenet import write_weights
 
-    write_weights(args.backbone, args.out, DATA / "downloads")
+    write_weights(args.backbone, args.out, downloads())
 
 
 def import_weights(args: argparse.Namespace) -> None:
     from bcnet.weights.import_weights import import_weights
 
     if args.name is None:
-        import_weights(args.file, args.out, DATA / "downloads", args.categories)
+        import_weights(args.file, args.out, downloads(), args.categories)
     else:
         params = parameters.load()
-        folder, source = DATA / params.dataset, params.imported_named(args.name).file
-        out = folder / f"models/{args.name}/imported/model.safetensors"
-        import_weights(source, out, DATA / "downloads", folder / "annotations/instances_val.json")
+        files, source = DatasetFiles(DATA / params.dataset), params.imported_named(args.name).file
+        import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -133,16 +132,16 @@ def submit(args: argparse.Namespace) -> None:
     from bcnet.data.sources.coco2017 import test_dev_images
 
     params = parameters.load()
-    folder = DATA / params.dataset
-    images = test_dev_images(folder)
+    files = DatasetFiles(DATA / params.dataset)
+    images = test_dev_images(files.folder)
     if args.predictions:
         predictions, name = args.predictions, args.name
     else:
-        run = params.run(args.name, args.seed)
-        predictions, name = folder / f"predictions/{args.name}/{run}/test-dev.json", f"{args.name}-{run}"
+        run = files.run(args.name, params.run(args.name, args.seed))
+        predictions, name = run.predictions(TEST_DEV), f"{run.name}-{run.run}"
         if not predictions.exists():
-            raise InputError(f"{predictions}: no such file (`bcnet predict {args.name} --split test-dev` makes it)")
-    print(submit(predictions, images, name, folder / "submissions"))
+            raise InputError(f"{predictions}: no such file (`{run.predictions_command(TEST_DEV)}` makes it)")
+    print(submit(predictions, images, name, files.submissions))
 
 
 def sync(args: argparse.Namespace) -> None:

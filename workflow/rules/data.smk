@@ -1,8 +1,7 @@
 rule fetch:
     output:
-        f"{DATA}/annotations/instances_train.json",
-        f"{DATA}/annotations/instances_val.json",
-        f"{DATA}/images.tsv",
+        [DATA.annotations(part) for part in layout.PARTS],
+        DATA.image_hashes,
     log:
         f"{LOGS}/fetch.log",
     benchmark:
@@ -10,7 +9,7 @@ rule fetch:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd=f"bcnet fetch {DATASET}",
+        cmd=DATA.fetch_command,
         datasets=config["datasets"][DATASET],
     message:
         f"Getting dataset {DATASET} ready"
@@ -21,10 +20,10 @@ rule fetch:
 rule bring:
     input:
         lambda wildcards: config["predictions"][wildcards.brought]["file"],
-        f"{DATA}/annotations/instances_val.json",
+        DATA.annotations("val"),
     output:
-        f"{DATA}/predictions/{{brought}}/brought/val.json",
-        f"{DATA}/predictions/{{brought}}/brought/val.provenance.json",
+        BROUGHT_RUN.predictions(),
+        layout.provenance(BROUGHT_RUN.predictions()),
     log:
         f"{LOGS}/bring/{{brought}}.log",
     benchmark:
@@ -32,7 +31,7 @@ rule bring:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd=f"bcnet fetch {DATASET} --predictions {{brought}}",
+        cmd=BROUGHT_RUN.predictions_command(),
         predictions=lambda wildcards: config["predictions"][wildcards.brought],
     message:
         "Checking the predictions {wildcards.brought}"
@@ -42,10 +41,10 @@ rule bring:
 
 rule convert:
     input:
-        f"{DATA}/annotations/instances_{{part}}.json",
+        DATA.annotations("{part}"),
     output:
-        f"{DATA}/bilayer/{{part}}.json",
-        f"{DATA}/bilayer/{{part}}.parquet",
+        DATA.bilayer("{part}"),
+        layout.occlusion_table(DATA.bilayer("{part}")),
     log:
         f"{LOGS}/convert/{{part}}.log",
     benchmark:
@@ -64,10 +63,10 @@ rule convert:
 
 rule synthesize:
     input:
-        f"{DATA}/annotations/instances_train.json",
-        f"{DATA}/images.tsv",
+        DATA.annotations("train"),
+        DATA.image_hashes,
     output:
-        f"{DATA}/annotations/instances_{{synthetic}}.json",
+        DATA.annotations("{synthetic}"),
     log:
         f"{LOGS}/synthesize/{{synthetic}}.log",
     benchmark:
@@ -86,10 +85,10 @@ rule synthesize:
 
 use rule convert as convert_synthetic with:
     input:
-        f"{DATA}/annotations/instances_{{synthetic}}.json",
+        DATA.annotations("{synthetic}"),
     output:
-        f"{DATA}/bilayer/{{synthetic}}.json",
-        f"{DATA}/bilayer/{{synthetic}}.parquet",
+        DATA.bilayer("{synthetic}"),
+        layout.occlusion_table(DATA.bilayer("{synthetic}")),
     log:
         f"{LOGS}/convert_synthetic/{{synthetic}}.log",
     benchmark:
@@ -100,10 +99,10 @@ use rule convert as convert_synthetic with:
 
 rule split:
     input:
-        f"{DATA}/bilayer/val.json",
+        DATA.bilayer("val"),
     output:
-        f"{DATA}/splits/{{split}}.json",
-        f"{DATA}/splits/{{split}}.parquet",
+        DATA.split("{split}"),
+        layout.occlusion_table(DATA.split("{split}")),
     log:
         f"{LOGS}/split/{{split}}.log",
     benchmark:
@@ -111,7 +110,7 @@ rule split:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd=f"bcnet split --annotations {DATA}/bilayer/val.json --rule {{split}} --out {DATA}/splits/{{split}}.json",
+        cmd=DATA.split_command("{split}"),
         splits=lambda wildcards: config["splits"][wildcards.split],
     message:
         "Choosing the images of split {wildcards.split}"

@@ -1,6 +1,6 @@
 rule weights:
     output:
-        f"{DATA}/weights/{{variant}}.safetensors",
+        DATA.weights("{variant}"),
     log:
         f"{LOGS}/weights/{{variant}}.log",
     benchmark:
@@ -19,9 +19,9 @@ rule weights:
 
 rule import_weights:
     input:
-        f"{DATA}/annotations/instances_val.json",  # its categories
+        DATA.annotations("val"),  # its categories
     output:
-        f"{DATA}/models/{{imported}}/imported/model.safetensors",
+        IMPORTED_RUN.model,
     log:
         f"{LOGS}/import_weights/{{imported}}.log",
     benchmark:
@@ -29,7 +29,7 @@ rule import_weights:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd="bcnet import-weights --name {imported}",
+        cmd=IMPORTED_RUN.model_command,
         imported=lambda wildcards: config["imported"][wildcards.imported],
     message:
         "Importing the model {wildcards.imported}"
@@ -39,12 +39,12 @@ rule import_weights:
 
 rule train:
     input:
-        f"{DATA}/bilayer/{config['train_on']}.json",
-        f"{DATA}/images.tsv",
-        f"{DATA}/weights/{{variant}}.safetensors",
+        DATA.bilayer(config["train_on"]),
+        DATA.image_hashes,
+        DATA.weights("{variant}"),
     output:
-        f"{DATA}/models/{{variant}}/{{seed}}/model.safetensors",
-        f"{DATA}/models/{{variant}}/{{seed}}/training.jsonl",
+        TRAINED_RUN.model,
+        TRAINED_RUN.training_log,
     log:
         f"{LOGS}/train/{{variant}}-{{seed}}.log",
     benchmark:
@@ -55,7 +55,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        cmd="bcnet train {variant} --seed {seed}",
+        cmd=TRAINED_RUN.model_command,
         train_on=config["train_on"],
         variants=lambda wildcards: config["variants"][wildcards.variant],
         schedule=config["schedule"],
@@ -68,13 +68,13 @@ rule train:
 
 rule predict:
     input:
-        f"{DATA}/models/{{variant}}/{{seed}}/model.safetensors",
-        f"{DATA}/annotations/instances_val.json",
-        f"{DATA}/images.tsv",
+        TRAINED_RUN.model,
+        DATA.annotations("val"),
+        DATA.image_hashes,
     output:
-        f"{DATA}/predictions/{{variant}}/{{seed}}/val.json",
-        f"{DATA}/predictions/{{variant}}/{{seed}}/val.provenance.json",
-        f"{DATA}/predictions/{{variant}}/{{seed}}/val.speed.json",
+        TRAINED_RUN.predictions(),
+        layout.provenance(TRAINED_RUN.predictions()),
+        layout.speed(TRAINED_RUN.predictions()),
     log:
         f"{LOGS}/predict/{{variant}}-{{seed}}.log",
     benchmark:
@@ -85,7 +85,7 @@ rule predict:
     resources:
         gpu=1,
     params:
-        cmd="bcnet predict {variant} --seed {seed} --split val",
+        cmd=TRAINED_RUN.predictions_command(),
         variants=lambda wildcards: config["variants"][wildcards.variant],
         predict=config["predict"],
     message:
@@ -96,13 +96,13 @@ rule predict:
 
 rule predict_imported:
     input:
-        f"{DATA}/models/{{imported}}/imported/model.safetensors",
-        f"{DATA}/annotations/instances_val.json",
-        f"{DATA}/images.tsv",
+        IMPORTED_RUN.model,
+        DATA.annotations("val"),
+        DATA.image_hashes,
     output:
-        f"{DATA}/predictions/{{imported}}/imported/val.json",
-        f"{DATA}/predictions/{{imported}}/imported/val.provenance.json",
-        f"{DATA}/predictions/{{imported}}/imported/val.speed.json",
+        IMPORTED_RUN.predictions(),
+        layout.provenance(IMPORTED_RUN.predictions()),
+        layout.speed(IMPORTED_RUN.predictions()),
     log:
         f"{LOGS}/predict_imported/{{imported}}.log",
     benchmark:
@@ -113,7 +113,7 @@ rule predict_imported:
     resources:
         gpu=1,
     params:
-        cmd="bcnet predict {imported} --split val",
+        cmd=IMPORTED_RUN.predictions_command(),
         imported=lambda wildcards: config["imported"][wildcards.imported],
     message:
         "Predicting val with {wildcards.imported}"

@@ -1,12 +1,10 @@
 rule evaluate:
     input:
-        f"{DATA}/splits/{{split}}.json",
-        f"{DATA}/predictions/{{variant}}/{{seed}}/val.json",
-        f"{DATA}/predictions/{{variant}}/{{seed}}/val.provenance.json",
+        DATA.split("{split}"),
+        TRAINED_RUN.predictions(),
+        layout.provenance(TRAINED_RUN.predictions()),
     output:
-        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.json",
-        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.parquet",
-        f"{REPORTS}/metrics/{{variant}}/{{seed}}/{{split}}.detections.parquet",
+        *REPORTS.evaluated(TRAINED_RUN, "{split}"),
     log:
         f"{LOGS}/evaluate/{{variant}}-{{seed}}-{{split}}.log",
     benchmark:
@@ -26,13 +24,11 @@ rule evaluate:
 
 use rule evaluate as evaluate_imported with:
     input:
-        f"{DATA}/splits/{{split}}.json",
-        f"{DATA}/predictions/{{imported}}/imported/val.json",
-        f"{DATA}/predictions/{{imported}}/imported/val.provenance.json",
+        DATA.split("{split}"),
+        IMPORTED_RUN.predictions(),
+        layout.provenance(IMPORTED_RUN.predictions()),
     output:
-        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.json",
-        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.parquet",
-        f"{REPORTS}/metrics/{{imported}}/imported/{{split}}.detections.parquet",
+        *REPORTS.evaluated(IMPORTED_RUN, "{split}"),
     log:
         f"{LOGS}/evaluate_imported/{{imported}}-{{split}}.log",
     benchmark:
@@ -43,13 +39,11 @@ use rule evaluate as evaluate_imported with:
 
 use rule evaluate as evaluate_brought with:
     input:
-        f"{DATA}/splits/{{split}}.json",
-        f"{DATA}/predictions/{{brought}}/brought/val.json",
-        f"{DATA}/predictions/{{brought}}/brought/val.provenance.json",
+        DATA.split("{split}"),
+        BROUGHT_RUN.predictions(),
+        layout.provenance(BROUGHT_RUN.predictions()),
     output:
-        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.json",
-        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.parquet",
-        f"{REPORTS}/metrics/{{brought}}/brought/{{split}}.detections.parquet",
+        *REPORTS.evaluated(BROUGHT_RUN, "{split}"),
     log:
         f"{LOGS}/evaluate_brought/{{brought}}-{{split}}.log",
     benchmark:
@@ -58,12 +52,7 @@ use rule evaluate as evaluate_brought with:
         "Evaluating the predictions {wildcards.brought} on {wildcards.split}"
 
 
-METRICS = expand(
-    f"{REPORTS}/metrics/{{name}}/{{split}}.{{ending}}",
-    name=PREDICTIONS,
-    split=config["splits"],
-    ending=["json", "parquet", "detections.parquet"],
-)
+METRICS = [REPORTS.evaluated(run, split) for run in RUNS for split in config["splits"]]
 
 
 rule compare:
@@ -72,49 +61,49 @@ rule compare:
         "reference/results.yaml",
     output:
         report(
-            f"{REPORTS}/tables/comparison.csv",
+            REPORTS.table("comparison"),
             caption="../report/comparison.rst",
             category="Tables",
             labels={"table": "COCO's numbers"},
         ),
         report(
-            f"{REPORTS}/tables/benchmark.csv",
+            REPORTS.table("benchmark"),
             caption="../report/benchmark.rst",
             category="Tables",
             labels={"table": "occlusion benchmark"},
         ),
         report(
-            f"{REPORTS}/tables/recall.csv",
+            REPORTS.table("recall"),
             caption="../report/recall.rst",
             category="Tables",
             labels={"table": "recall and AP by occlusion"},
         ),
         report(
-            f"{REPORTS}/tables/categories.csv",
+            REPORTS.table("categories"),
             caption="../report/categories.rst",
             category="Tables",
             labels={"table": "AP of each category"},
         ),
         report(
-            f"{REPORTS}/tables/differences.csv",
+            REPORTS.table("differences"),
             caption="../report/differences.rst",
             category="Tables",
             labels={"table": "differences with intervals"},
         ),
         report(
-            f"{REPORTS}/tables/ablations.csv",
+            REPORTS.table("ablations"),
             caption="../report/ablations.rst",
             category="Tables",
             labels={"table": "ablations"},
         ),
         report(
-            f"{REPORTS}/tables/published.csv",
+            REPORTS.table("published"),
             caption="../report/published.rst",
             category="Tables",
             labels={"table": "published numbers beside ours"},
         ),
-        directory(f"{REPORTS}/tables/metrics"),
-        f"{REPORTS}/tables/tables.parquet",
+        directory(REPORTS.scores),
+        REPORTS.all_tables,
     log:
         f"{LOGS}/compare.log",
     benchmark:
@@ -122,7 +111,7 @@ rule compare:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd="bcnet compare",
+        cmd=REPORTS.COMPARE_COMMAND,
         splits=config["splits"],
         seeds=config["seeds"],
         variants=config["variants"],
@@ -140,20 +129,20 @@ rule report:
     input:
         METRICS,
         rules.compare.output,
-        expand(f"{DATA}/models/{{model}}/{{file}}", model=MODELS, file=["model.safetensors", "training.jsonl"]),
-        expand(f"{DATA}/models/{{model}}/model.safetensors", model=IMPORTED),
-        expand(f"{DATA}/predictions/{{name}}/val{{ending}}", name=PREDICTIONS, ending=[".json", ".provenance.json"]),
-        expand(f"{DATA}/predictions/{{name}}/val.speed.json", name=MODELS + IMPORTED),
-        expand(f"{DATA}/splits/{{split}}.{{ending}}", split=config["splits"], ending=["json", "parquet"]),
+        [(run.model, run.training_log) for run in TRAINED],
+        [run.model for run in IMPORTED],
+        [(run.predictions(), layout.provenance(run.predictions())) for run in RUNS],
+        [layout.speed(run.predictions()) for run in TRAINED + IMPORTED],
+        [(DATA.split(split), layout.occlusion_table(DATA.split(split))) for split in config["splits"]],
     output:
         report(
-            f"{REPORTS}/index.html",
+            REPORTS.page,
             caption="../report/page.rst",
             category="Report",
             labels={"page": "everything of the run"},
         ),
         report(
-            directory(f"{REPORTS}/figures"),
+            directory(REPORTS.figures),
             patterns=["{figure}.svg"],
             caption="../report/figures.rst",
             category="Figures",
@@ -166,7 +155,7 @@ rule report:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd="bcnet report",
+        cmd=REPORTS.REPORT_COMMAND,
         datasets=config["datasets"][DATASET],
         synthetic=config["synthetic"],
         splits=config["splits"],

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file, prediction_format
 from bcnet.evaluation.matching.arrays import detections_of, objects_of
 from bcnet.evaluation.matching.detection_table import detection_table
@@ -111,8 +112,8 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     }
     with (
         atomic_output(out) as json_file,
-        atomic_output(out.with_suffix(".parquet")) as table_file,
-        atomic_output(out.with_suffix(".detections.parquet")) as detections_file,
+        atomic_output(layout.object_table(out)) as table_file,
+        atomic_output(layout.detection_table(out)) as detections_file,
     ):
         pyarrow.parquet.write_table(table, table_file)
         pyarrow.parquet.write_table(detection_rows, detections_file)
@@ -174,7 +175,7 @@ def _split_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 def _provenance_of(predictions: Path) -> dict[str, Any]:
     """The provenance that lies beside predictions, or what can be said without one."""
-    path = predictions.with_suffix(".provenance.json")
+    path = layout.provenance(predictions)
     if not path.exists():
         return {"origin": "brought", "name": predictions.stem, "label": predictions.stem}
     provenance = read_json(path)

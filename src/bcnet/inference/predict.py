@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import encode
-from bcnet.data.sources.coco2017 import ANNOTATIONS, test_dev_images
+from bcnet.data.sources.coco2017 import test_dev_images
 from bcnet.files import atomic_output, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.detect import detect
+from bcnet.layout import IMPORTED, DatasetFiles
 from bcnet.models.device import pick_device
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
@@ -60,23 +62,24 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
 
     An imported model sees them in the size of its own configuration, which its file holds.
 
-    A killed run goes on where it was: what is done lies in data/checkpoints.
+    A killed run goes on where it was: what is done is kept until all is.
 
     Args:
         params: the run's parameters.
         name: of the variant, or of the imported model.
         seed: of the variant's training.
         split: `val`, or COCO's `test-dev`.
-        data: the folder with `DATASET/models`, `DATASET/annotations`, `DATASET/images`.
+        data: the folder of all datasets.
 
     Raises:
         InputError: no such variant, imported model or file, or a picture is missing or corrupt.
     """
-    run, folder = params.run(name, seed), data / params.dataset
-    weights = folder / f"models/{name}/{run}/model.safetensors"
-    model = load_model(weights, None if run == "imported" else params.predict)
-    if run == "imported":
-        origin, label = "imported", params.imported[name].label
+    files = DatasetFiles(data / params.dataset)
+    run = files.run(name, params.run(name, seed))
+    weights = run.model
+    model = load_model(weights, None if run.run == IMPORTED else params.predict)
+    if run.run == IMPORTED:
+        origin, label = IMPORTED, params.imported[name].label
         training = {key: model.provenance[key] for key in ("kind", "file_sha256")}
     else:
         origin, label = "measured here", params.variants[name].label or name
@@ -84,11 +87,11 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     device = pick_device()
     model.module.to(device)
     if split == "val":
-        annotations, pictures = folder / "annotations/instances_val.json", folder / "images/val"
-        images, hashes = annotation_file.read(annotations)["images"], {"images_sha256": sha256(folder / "images.tsv")}
+        annotations, pictures = files.annotations("val"), files.images("val")
+        images, hashes = annotation_file.read(annotations)["images"], {"images_sha256": sha256(files.image_hashes)}
     else:
-        annotations, pictures = folder / "annotations" / ANNOTATIONS["test"][2], folder / "images/test"
-        images, hashes = test_dev_images(folder), {}  # images.tsv has only what is trained and evaluated on
+        annotations, pictures = files.test_list, files.images("test")
+        images, hashes = test_dev_images(files.folder), {}  # only what is trained and evaluated on has hashes
     provenance = {
         "origin": origin,
         "name": name,
@@ -111,11 +114,11 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         return results(model, picture, image["id"])
 
     done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
-    out = folder / f"predictions/{name}/{run}/{split}.json"
+    out = run.predictions(split)
     on = speed.device_name(device)
     times = in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, on, out)
-    write_json(out.with_suffix(".provenance.json"), provenance, indent=True)
-    speed.write(out.with_suffix(".speed.json"), speed.speed(times, on))
+    write_json(layout.provenance(out), provenance, indent=True)
+    speed.write(layout.speed(out), speed.speed(times, on))
     shutil.rmtree(done)
 
 

@@ -13,6 +13,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bcnet.files import InputError
+from bcnet.layout import IMPORTED
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
 from bcnet.params.methods import METHODS, AnyVariant
 from bcnet.params.models import Model, Predict, Schedule
@@ -119,7 +120,7 @@ class Params(Section):
             InputError: there is neither a variant nor an imported model of that name.
         """
         if name in self.imported:
-            return "imported"
+            return IMPORTED
         self.variant(name)
         return str(seed)
 

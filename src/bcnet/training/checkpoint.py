@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
+from bcnet import layout
 from bcnet.files import atomic_output
 
 KEPT = 2  # the newest, and one more in case the disk spoilt it
 
 
 def checkpoint_folder(data: Path, determined_by: dict[str, Any]) -> Path:
-    """`data/checkpoints/HASH`, the hash over everything that determines the training, the code included."""
+    """The folder named by a hash over everything that determines the training, the code included."""
     text = json.dumps({**determined_by, "code": code_digest(Path(__file__).parents[1])}, sort_keys=True)
-    return data / "checkpoints" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return layout.checkpoints(data) / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def code_digest(package: Path) -> str:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from bcnet import __version__
 from bcnet.files import InputError, atomic_output, sha256
+from bcnet.layout import DatasetFiles
 from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.device import pick_device
@@ -45,16 +46,16 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         params: the run's parameters.
         name: of the variant.
         seed: of weights, order and augmentation.
-        data: the folder with `DATASET/{bilayer,images,weights}`; the model goes to `DATASET/models`.
+        data: the folder of all datasets.
 
     Raises:
         InputError: an input is missing or wrong, the batch does not divide, or the loss is no longer finite.
     """
-    variant, schedule, folder = params.variant(name), params.schedule_of(name), data / params.dataset
+    variant, schedule, files = params.variant(name), params.schedule_of(name), DatasetFiles(data / params.dataset)
     rank, world, device = join_processes()
     if schedule.batch % world:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
-    annotations, weights = folder / f"bilayer/{params.train_on}.json", folder / "weights" / f"{name}.safetensors"
+    annotations, weights = files.bilayer(params.train_on), files.weights(name)
     determined_by = {
         "train_on": params.train_on,
         # without what is not said, so that reading it back checks it alike; a label changes nothing
@@ -63,14 +64,14 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
         "annotations_sha256": sha256(annotations),
-        "images_sha256": sha256(folder / "images.tsv"),
+        "images_sha256": sha256(files.image_hashes),
         "weights_sha256": sha256(weights),
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }
     machine = {"processes": world, "threads": torch.get_num_threads(), "device": device.type}
     checkpoints = checkpoint_folder(data, {**determined_by, **machine})
     order = BACKBONES[variant.backbone].channel_order
-    images = folder / "images" / params.train_on
+    images = files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
     torch.manual_seed(seed)
@@ -114,8 +115,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             save_checkpoint(checkpoints, log["iteration"], state)
 
     if rank == 0:
-        out = folder / "models" / name / str(seed)
-        with atomic_output(out / "training.jsonl") as temporary:
+        out = files.run(name, str(seed))
+        with atomic_output(out.training_log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
         description = {
             "variant": determined_by["variant"],
@@ -124,7 +125,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             "categories": pictures.categories,
             "provenance": {"name": name, "dataset": params.dataset, **determined_by},
         }
-        save_model(out / "model.safetensors", model.state_dict(), description)
+        save_model(out.model, model.state_dict(), description)
     if world > 1:
         torch.distributed.destroy_process_group()
 
@@ -184,7 +185,7 @@ def step(
 
 
 def log_line(log: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """A line of training.jsonl: the last rate, the mean of each loss since the line before, and of their sum."""
+    """A line of the training log: the last rate, the mean of each loss since the line before, and of their sum."""
     done = log["iteration"]
     count = (done - 1) % LOG_EVERY + 1
     losses = {key: round(float(value) / count, 6) for key, value in log["window"].items()}

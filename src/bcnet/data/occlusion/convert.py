@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bcnet import layout
 from bcnet.data.coco import annotation_file, stream
 from bcnet.data.occlusion.geometry import occlusions, polygons
 from bcnet.files import InputError, atomic_output
@@ -91,7 +92,7 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
     if count != len(found) or found.keys() != set(file.ids):
         has = f"{count} annotations, {len(found.keys() & set(file.ids))} of the {len(file.ids)} of {annotations}"
         raise InputError(f"--gather: the {len(shards)} parts have {has}: expected each one once")
-    table = pa.concat_tables([_read_table(shard.with_suffix(".parquet")) for shard in shards]).combine_chunks()
+    table = pa.concat_tables([_read_table(layout.occlusion_table(shard)) for shard in shards]).combine_chunks()
     row = {annotation_id: index for index, annotation_id in enumerate(table["annotation_id"].to_pylist())}
     if len(row) != table.num_rows or row.keys() != found.keys():
         raise InputError(
@@ -180,6 +181,6 @@ def _read_table(path: Path) -> pa.Table:
 
 
 def _write(out: Path, head: dict[str, Any], texts: list[Any], table: pa.Table) -> None:
-    with atomic_output(out.with_suffix(".parquet")) as temporary:
+    with atomic_output(layout.occlusion_table(out)) as temporary:
         pq.write_table(table, temporary)
         stream.write(out, head, texts)

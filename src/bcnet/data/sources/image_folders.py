@@ -1,4 +1,4 @@
-"""The picture folders below data/NAME/images: links to a user's, or the project's own."""
+"""The image folders of a dataset: links to a user's, or the project's own."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
     """Check a user's pictures, and link their folder.
 
     Args:
-        link: where the link goes, data/NAME/images/PART; nothing happens when the user's folder itself lies there.
+        link: where the link goes; nothing happens when the user's folder itself lies there.
         pictures: the user's folder, in which nothing is changed.
         images: COCO's entries of them; each must be there, readable, and of the size that its entry says.
 

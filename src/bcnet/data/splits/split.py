@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import NUMBERS
 from bcnet.data.occlusion.convert import MEASURES, check_out, occlusion_table
@@ -64,7 +65,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
         data["annotations"] = _amodal(annotations, data)
     data["images"] = [image for image in data["images"] if image["id"] in chosen]
     data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
-    with atomic_output(out.with_suffix(".parquet")) as temporary:
+    with atomic_output(layout.occlusion_table(out)) as temporary:
         pq.write_table(occlusion_table(data["annotations"]), temporary)
         write_json(out, data)
 

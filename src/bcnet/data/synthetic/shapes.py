@@ -18,6 +18,7 @@ from pycocotools import mask as rle
 
 from bcnet.data.synthetic.textures import background, object_texture
 from bcnet.files import atomic_output, write_json
+from bcnet.layout import DatasetFiles
 from bcnet.parallel import in_processes
 from bcnet.params.data import Shapes
 from bcnet.progress import progress
@@ -278,17 +279,18 @@ def _coco(part: str, settings: Shapes, per_picture: list[list[dict[str, Any]]]) 
 
 
 def generate(settings: Shapes, folder: Path) -> None:
-    """Make the data set: `images/{train,val}/000001.png` … and `annotations/instances_{train,val}.json` below `folder`.
+    """Make the data set: images `000001.png` … and annotations of train and val.
 
     Each picture is a function of (seed, part, index) and the size alone: more pictures do not change the first ones.
 
     Raises:
         InputError: a folder cannot be written.
     """
+    files = DatasetFiles(folder)
     for part, count in (("train", settings.train), ("val", settings.val)):
-        pictures = folder / "images" / part
+        pictures = files.images(part)
         made = in_processes(partial(_make, part, settings, pictures), range(1, count + 1), os.cpu_count() or 1)
         per_picture = list(progress(made, f"drawing {part}", count))
         for stale in set(pictures.glob("[0-9]" * 6 + ".png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
             stale.unlink()
-        write_json(folder / "annotations" / f"instances_{part}.json", _coco(part, settings, per_picture))
+        write_json(files.annotations(part), _coco(part, settings, per_picture))

@@ -17,6 +17,7 @@ from bcnet.data.masks.crops import crop, paste
 from bcnet.data.masks.segmentation import decode, encode
 from bcnet.data.synthetic.cutpaste import Pasted, Source, arrange, blend, crops, cut_out, whole_objects
 from bcnet.files import InputError, atomic_output, sha256, write_json
+from bcnet.layout import DatasetFiles
 from bcnet.parallel import in_processes
 from bcnet.params.data import Synthetic
 from bcnet.progress import progress
@@ -47,8 +48,7 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     Args:
         settings: from params.yaml.
         name: its key there.
-        folder: the dataset, data/DATASET, fetched; the pictures go to images/NAME, the annotations to
-            annotations/instances_NAME.json.
+        folder: the dataset, data/DATASET, fetched.
         jobs: processes.
 
     Raises:
@@ -57,11 +57,12 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     """
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
-    train, out = folder / "annotations/instances_train.json", folder / f"annotations/instances_{name}.json"
+    files = DatasetFiles(folder)
+    train, out, own = files.annotations("train"), files.annotations(name), files.images(name)
     data = annotation_file.read(train)
-    digests = _digests(folder / "images.tsv")
+    digests = _digests(files.image_hashes)
     if missing := [i["file_name"] for i in data["images"] if f"train/{i['file_name']}" not in digests]:
-        raise InputError(f"{folder / 'images.tsv'}: no line of train/{missing[0]}, run `bcnet fetch {folder.name}`")
+        raise InputError(f"{files.image_hashes}: no line of train/{missing[0]}, run `{files.fetch_command}`")
     by_image = defaultdict(list)
     for annotation in data["annotations"]:
         if problem := annotation_file.depth_problem(annotation):
@@ -79,18 +80,18 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
         raise InputError(f"{train}: no object to {lacks} has a whole one ({what})")
 
     out.unlink(missing_ok=True)  # from now on the pictures are not those that it stands for
-    _own_folder(folder / "images" / name, settings.keep_real)
+    _own_folder(own, settings.keep_real)
     inputs = Inputs(name, settings, folder, records, whole)
     made = in_processes(_make, range(1, settings.pictures + 1), jobs, start=partial(_start, inputs))
     pictures = list(progress(made, f"synthesize {name}", settings.pictures))
-    drawn = {folder / "images" / name / image["file_name"] for image, _ in pictures}
-    for stale in set((folder / "images" / name).glob("[0-9]" * 6 + ".png")) - drawn:
+    drawn = {own / image["file_name"] for image, _ in pictures}
+    for stale in set(own.glob("[0-9]" * 6 + ".png")) - drawn:
         stale.unlink()
     write_json(out, _coco(data, pictures, digests, name, settings))
 
 
 def _digests(path: Path) -> dict[str, str]:
-    """SHA-256 of every picture by its path below images/, from images.tsv."""
+    """SHA-256 of every picture by its path below the folder of all images, as `bcnet fetch` wrote it."""
     try:
         rows = [line.split("\t") for line in path.read_text("utf-8").split("\n")[1:-1]]
         return {file: digest for file, _, digest in rows}
@@ -155,7 +156,7 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
     for one in pasted:
         source = orjson.loads(records[one.source.name[0]])
         blend(picture, cut_out(_read(folder, source), one), one.mask)
-    path = folder / "images" / name / f"{index:06}.png"
+    path = DatasetFiles(folder).images(name) / f"{index:06}.png"
     with atomic_output(path) as temporary:
         Image.fromarray(picture).save(temporary, "PNG", compress_level=3)
         digest = sha256(temporary)
@@ -164,7 +165,7 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
 
 
 def _read(folder: Path, image: dict[str, Any]) -> np.ndarray:
-    return read_image(folder / "images/train" / image["file_name"], (image["height"], image["width"]))
+    return read_image(DatasetFiles(folder).images("train") / image["file_name"], (image["height"], image["width"]))
 
 
 def _visible(mask: np.ndarray) -> dict[str, Any]:

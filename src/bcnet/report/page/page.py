@@ -12,6 +12,7 @@ from bcnet.data.splits.rules import in_words
 from bcnet.drawing.figures import Look, cut, fitted, look, text_width
 from bcnet.drawing.roi_maps import colour_bar
 from bcnet.files import atomic_output
+from bcnet.layout import ReportFiles
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.report.figures import contrasts, figure_files, rois
@@ -36,9 +37,7 @@ SCRIPTS = [TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("pa
 
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:
-    """Write `reports/D/index.html`, D the run's dataset; it needs no other file and no network.
-
-    `reports/D/figures` gets each of its charts as SVG.
+    """Write the page of the run's dataset, which needs no other file and no network, and each of its charts as SVG.
 
     Of a run that is not finished it shows what is there, and lists what is missing with the commands that make it.
 
@@ -54,8 +53,8 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
             says.
     """
     name = params.dataset
-    data, reports = data / name, reports / name
-    tables = reports / "tables"
+    files = ReportFiles(reports / name)
+    data, reports, tables = data / name, files.folder, files.tables
     looks = {method: look(index) for index, method in enumerate(methods(params))}
     comparison = read_table(tables / "comparison.csv", comparison_section.COLUMNS, params.tables.metrics)
     differences = differences_section.section(tables / "differences.csv", looks)
@@ -110,9 +109,9 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     )
     about = f"{name}, made pictures: never comparable with COCO" if made else name
     drawn = figure_files.figures(looks, differences, occlusion, ablations, size, training, len(params.seeds))
-    files = {figure.name: figure_files.render(environment, figure, looks, about) for figure in drawn}
-    figure_files.write(reports / "figures", files)
-    with atomic_output(reports / "index.html") as temporary:
+    charts = {figure.name: figure_files.render(environment, figure, looks, about) for figure in drawn}
+    figure_files.write(files.figures, charts)
+    with atomic_output(files.page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return missing
 
@@ -143,6 +142,6 @@ def _missing_metrics(looks: dict[Method, Look], params: Params, reports: Path) -
     for method in looks:
         for run in method.runs:
             for split in params.splits:
-                path = reports / "metrics" / method.name / run / f"{split}.json"
+                path = ReportFiles(reports).metrics(method.name, run, split)
                 is_there(path, evaluate_command(path, method, params.dataset), missing)
     return missing

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bcnet.files import atomic_output, write_json
+from bcnet.layout import ReportFiles
 from bcnet.params import Params
 from bcnet.params.reference import REFERENCE
 from bcnet.report.tables import occlusion, published
@@ -45,12 +46,12 @@ class Table:
 
 
 def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[str]:
-    """Write the run's tables into `reports/D/tables`, D its dataset: as CSV, and `tables.parquet` of all of them.
+    """Write the run's tables: as CSV, and all of them as one Parquet file.
 
     Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files
     (`p` four), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number
-    has its reason in `why`, with the command that makes it where metrics are missing. `metrics/NAME/SPLIT.json`: the
-    numbers of each method, for `dvc metrics`.
+    has its reason in `why`, with the command that makes it where metrics are missing. The
+    numbers of each method go into files of their own, for `dvc metrics`.
 
     Args:
         params: whose variants, seeds, imported models, brought predictions and splits the rows are of, in this order.
@@ -63,20 +64,20 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     Raises:
         InputError: no metrics are there; some, or the tables beside them, are none; or those of two runs do not fit.
     """
-    folder = reports / params.dataset
-    found = measured(params, folder)
+    files = ReportFiles(reports / params.dataset)
+    found = measured(params, files.folder)
     tables = _measured_tables(params, found, reports)
     tables |= _tables_of_pairs(params, found)
     tables["published"] = Table(
         published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
     )
-    with ExitStack() as files:
+    with ExitStack() as stack:
         for name, table in tables.items():
-            _write_csv(files.enter_context(atomic_output(folder / "tables" / f"{name}.csv")), table)
+            _write_csv(stack.enter_context(atomic_output(files.table(name))), table)
         long = [row for name, table in tables.items() for row in _long(name, table)]
-        parquet = files.enter_context(atomic_output(folder / "tables" / "tables.parquet"))
+        parquet = stack.enter_context(atomic_output(files.all_tables))
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
-    _write_scores(folder / "tables" / "metrics", _scores(params, found, tables))
+    _write_scores(files.scores, _scores(params, found, tables))
     return [each.missing for each in found.values() if each.missing]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from bcnet import layout
 from bcnet.evaluation.matching import detection_table
 from bcnet.evaluation.metrics import occlusion_bins
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics, object_numbers
@@ -24,7 +25,7 @@ from bcnet.report.tables.rows import Method, Row, evaluate_command, methods, why
 NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
 KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
-TABLES = {".detections.parquet": "images", ".parquet": "objects"}  # beside metrics, and what they have a row of
+TABLES = {layout.detection_table: "images", layout.object_table: "objects"}  # beside metrics; what they have a row of
 OBJECTS = ["image_id", "category_id", "area", *BINNED, *occlusion_bins.COLUMNS]  # columns that are needed
 OTHER_AP = {"box_AP": "bbox", "boundary_AP": "boundary"}  # what detections and objects are matched by
 Numbers = dict[Metric, np.ndarray]
@@ -70,7 +71,7 @@ def _missing(params: Params, method: Method, measured: Measured) -> str:
     """What is missing of the metrics of a method on a split and the tables beside them; nothing: an empty string."""
     if measured.missing:
         return measured.missing
-    tables = {path.with_suffix(suffix): path for path in measured.paths for suffix in TABLES}
+    tables = {table_of(path): path for path in measured.paths for table_of in TABLES}
     return missing_line({table: path for table, path in tables.items() if not table.exists()}, method, params.dataset)
 
 
@@ -109,10 +110,10 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
     boxes = provenance["iou_type"] == "bbox"
     command = evaluate_command(path, method, params.dataset)
     tables = []
-    for (suffix, count), columns in zip(
+    for (table_of, count), columns in zip(
         TABLES.items(), (detection_table.schema(provenance["iou_type"]).names, OBJECTS), strict=True
     ):
-        table = path.with_suffix(suffix)
+        table = table_of(path)
         tables.append(read_table_of(table, columns, command))
         if tables[-1].num_rows != provenance[count]:
             raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")

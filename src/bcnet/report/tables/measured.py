@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from bcnet.evaluation.metrics.occlusion_bins import bin_names
 from bcnet.files import InputError, read_json
+from bcnet.layout import ReportFiles
 from bcnet.params import Params
 from bcnet.report.tables.rows import Method, evaluate_command, methods
 
@@ -58,12 +59,12 @@ def measured(params: Params, folder: Path) -> Found:
     }
     if all(each.missing for each in found.values()):
         first = next(iter(found.values())).missing
-        raise InputError(f"{folder / 'metrics'}: none of this run's metrics are there: {first}")
+        raise InputError(f"{ReportFiles(folder).all_metrics}: none of this run's metrics are there: {first}")
     return found
 
 
 def _of(method: Method, split: str, params: Params, folder: Path) -> Measured:
-    paths = tuple(folder / "metrics" / method.name / run / f"{split}.json" for run in method.runs)
+    paths = tuple(ReportFiles(folder).metrics(method.name, run, split) for run in method.runs)
     missing = missing_line({path: path for path in paths if not path.exists()}, method, params.dataset)
     runs = tuple(_read(path, method, params) for path in paths if path.exists())
     _check_alike([path for path in paths if path.exists()], runs)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bcnet.layout import BROUGHT, DATA, IMPORTED, DatasetFiles
 from bcnet.params import Params
 
 Row = dict[str, Any]
@@ -29,10 +30,10 @@ def methods(params: Params) -> list[Method]:
         for name, variant in params.variants.items()
     ]
     imported = [
-        Method("imported", name, model.label, None, None, ("imported",)) for name, model in params.imported.items()
+        Method("imported", name, model.label, None, None, (IMPORTED,)) for name, model in params.imported.items()
     ]
     brought = [
-        Method("brought", name, brought.label, None, None, ("brought",)) for name, brought in params.predictions.items()
+        Method("brought", name, brought.label, None, None, (BROUGHT,)) for name, brought in params.predictions.items()
     ]
     return variants + imported + brought
 
@@ -43,19 +44,14 @@ def bcnets(params: Params) -> list[str]:
 
 
 def evaluate_command(metrics: Path, method: Method, dataset: str) -> str:
-    """The command that makes the metrics of a method (`…/metrics/NAME/RUN/SPLIT.json`) and the tables beside them."""
-    predictions = f"data/{dataset}/predictions/{method.name}/{metrics.parent.name}/val.json"
-    return (
-        f"bcnet evaluate --annotations data/{dataset}/splits/{metrics.name} --predictions {predictions} --out {metrics}"
-    )
+    """The command that makes the metrics of a method and the tables beside them."""
+    run = DatasetFiles(DATA / dataset).run(method.name, metrics.parent.name)
+    return run.evaluate_command(metrics.stem, metrics)
 
 
 def predict_command(method: Method, dataset: str) -> str:
     """The command that makes the predictions of a method's first run on val, and the files beside them."""
-    if method.origin == "brought":
-        return f"bcnet fetch {dataset} --predictions {method.name}"
-    seed = "" if method.origin == "imported" else f" --seed {method.runs[0]}"
-    return f"bcnet predict {method.name}{seed} --split val"
+    return DatasetFiles(DATA / dataset).run(method.name, method.runs[0]).predictions_command()
 
 
 def why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from pycocotools import mask as coco_mask
 
+from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.drawing.figures import data_uri
 from bcnet.evaluation.metrics.failures import NAMES
 from bcnet.files import InputError
+from bcnet.layout import DatasetFiles, ReportFiles
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import rois
@@ -82,11 +84,12 @@ def section(
     Raises:
         InputError: tables of objects do not fit together or to val.
     """
-    split = data / "splits" / "val.json"
+    files = DatasetFiles(data)
+    split = files.split("val")
     found = {}
     for method in methods:
         file = _table(reports, method)
-        metrics = file.with_suffix(".json")  # where they are missing, the page says so elsewhere
+        metrics = _metrics(reports, method)  # where they are missing, the page says so elsewhere
         command = evaluate_command(metrics, method, params.dataset)
         if _predicted(data, method).exists() and metrics.exists() and is_there(file, command, missing):
             table = read_table_of(file, COLUMNS, command).to_pandas()
@@ -117,8 +120,8 @@ def section(
     for place, (row, annotation) in enumerate(zip(rows, mine, strict=True)):
         image = images[annotation["image_id"]]
         size = image["height"], image["width"]
-        file = data / "images" / "val" / image["file_name"]
-        if not is_there(file, f"bcnet fetch {params.dataset}", missing):
+        file = files.images("val") / image["file_name"]
+        if not is_there(file, files.fetch_command, missing):
             continue
         part = window(annotation["bbox"], *size)
         left, top, right, bottom = part
@@ -159,22 +162,25 @@ def _maps(
 ) -> dict[int, dict[str, str]]:
     """The first BCNet's maps of these objects, by their place; none without its model."""
     for name in bcnets(params)[:1]:
-        weights = data / f"models/{name}/{params.seeds[0]}/model.safetensors"
-        there = [
-            place for place, (image, _) in enumerate(objects) if (data / "images/val" / image["file_name"]).exists()
-        ]
+        files = DatasetFiles(data)
+        weights, pictures = files.run(name, str(params.seeds[0])).model, files.images("val")
+        there = [place for place, (image, _) in enumerate(objects) if (pictures / image["file_name"]).exists()]
         if weights.exists():
-            rows = rois.of_objects(weights, data / "images" / "val", [objects[place] for place in there])
+            rows = rois.of_objects(weights, pictures, [objects[place] for place in there])
             return dict(zip(there, rows, strict=True))
     return {}
 
 
 def _predicted(data: Path, method: Method) -> Path:
-    return data / "predictions" / method.name / method.runs[0] / "val.json"
+    return DatasetFiles(data).run(method.name, method.runs[0]).predictions()
+
+
+def _metrics(reports: Path, method: Method) -> Path:
+    return ReportFiles(reports).metrics(method.name, method.runs[0], "val")
 
 
 def _table(reports: Path, method: Method) -> Path:
-    return reports / "metrics" / method.name / method.runs[0] / "val.parquet"
+    return layout.object_table(_metrics(reports, method))
 
 
 def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import Look, data_uri
+from bcnet.layout import DatasetFiles
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import pictures, rois
@@ -27,9 +28,9 @@ def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: lis
         dataset: its name.
         missing: gets a line for each file that is missing.
     """
-    path = data / "splits" / "val.json"
-    command = f"bcnet split --annotations {data / 'bilayer' / 'val.json'} --rule val --out {path}"
-    if not is_there(path, command, missing):
+    files = DatasetFiles(data)
+    path = files.split("val")
+    if not is_there(path, files.split_command("val"), missing):
         return []
     truth = annotation_file.read(path)
     names = {category["id"]: category["name"] for category in truth["categories"]}
@@ -44,8 +45,8 @@ def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: lis
     shown = []
     for image, overlap in progress(chosen, "pictures"):
         size = image["height"], image["width"]
-        file = data / "images" / "val" / image["file_name"]
-        if not is_there(file, f"bcnet fetch {dataset}", missing):
+        file = files.images("val") / image["file_name"]
+        if not is_there(file, files.fetch_command, missing):
             continue
         panels: list[tuple[str, Look | None, pictures.Panel]]
         panels = [("ground truth", None, pictures.truth_panel(annotations[image["id"]], names, size))]
@@ -65,20 +66,20 @@ def maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[
     """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
     if not bcnets(params):
         return None
-    name, seed = bcnets(params)[0], params.seeds[0]
-    weights = data / f"models/{name}/{seed}/model.safetensors"
-    if not is_there(weights, f"bcnet train {name} --seed {seed}", missing) or not shown:
+    name = bcnets(params)[0]
+    run = DatasetFiles(data).run(name, str(params.seeds[0]))
+    if not is_there(run.model, run.model_command, missing) or not shown:
         return None
     images = [(each["image"], each["annotations"]) for each in shown]
     return {
         "label": params.variants[name].label or name,
-        "rois": rois.most_covered(weights, data / "images" / "val", images),
+        "rois": rois.most_covered(run.model, DatasetFiles(data).images("val"), images),
     }
 
 
 def _predicted(data: Path, method: Method) -> Path:
     """The predictions of a method's first run."""
-    return data / "predictions" / method.name / method.runs[0] / "val.json"
+    return DatasetFiles(data).run(method.name, method.runs[0]).predictions()
 
 
 def _drawn(predictions: list[dict[str, Any]], ids: list[int]) -> dict[int, list[dict[str, Any]]] | None:

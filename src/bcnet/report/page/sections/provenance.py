@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bcnet.files import read_json
+from bcnet.layout import ReportFiles
 from bcnet.report.tables.rows import Method
 
 HASH = re.compile(r"[0-9a-f]{40,}")
@@ -25,7 +26,7 @@ def section(method: Method, splits: Iterable[str], reports: Path) -> dict[str, l
     fields: dict[str, dict[str, list[str]]] = {}
     for run in method.runs:
         for split in splits:
-            path = reports / "metrics" / method.name / run / f"{split}.json"
+            path = ReportFiles(reports).metrics(method.name, run, split)
             if not path.exists():
                 continue
             where = f"{split}, seed {run}" if method.origin == "measured here" else split

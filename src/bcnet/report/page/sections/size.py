@@ -8,10 +8,12 @@ from pathlib import Path
 from markupsafe import Markup
 from safetensors import SafetensorError, safe_open
 
+from bcnet import layout
 from bcnet.drawing.figures import Dot, Look, dots
 from bcnet.files import InputError
 from bcnet.inference import speed
 from bcnet.inference.speed import Speed
+from bcnet.layout import DatasetFiles
 from bcnet.report.page.grid import Cell, Grid, Group, Line, Row, rows_of
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
@@ -65,9 +67,9 @@ def section(
     for method, look in looks.items():
         if method.origin == "brought":
             continue
-        run = f"{method.name}/{method.runs[0]}"
-        model, timed = data / "models" / run / "model.safetensors", data / "predictions" / run / f"{SPLIT}.speed.json"
-        file = model if is_there(model, _command(method), missing) else None
+        run = DatasetFiles(data).run(method.name, method.runs[0])
+        model, timed = run.model, layout.speed(run.predictions(SPLIT))
+        file = model if is_there(model, run.model_command, missing) else None
         took = speed.read(timed, Speed) if is_there(timed, predict_command(method, data.name), missing) else None
         if file is None and took is None:
             continue
@@ -132,9 +134,3 @@ def parameters(file: Path) -> int:
             return sum(prod(each.get_shape()) for each in slices if each.get_dtype().startswith(("F", "BF")))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: not a safetensors file: {error}") from error
-
-
-def _command(method: Method) -> str:
-    if method.origin == "imported":
-        return f"bcnet import-weights --name {method.name}"
-    return f"bcnet train {method.name} --seed {method.runs[0]}"

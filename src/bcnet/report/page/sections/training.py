@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from bcnet.drawing.figures import DASHES, Line, Look, chart, thinned
 from bcnet.files import InputError, shown
+from bcnet.layout import DatasetFiles
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method
 
@@ -28,12 +29,12 @@ def section(looks: Mapping[Method, Look], data: Path, missing: list[str]) -> lis
         InputError: a log is none.
     """
     curves = [
-        (method, DASHES[index % len(DASHES)], _curve(path))
+        (method, DASHES[index % len(DASHES)], _curve(run.training_log))
         for method in looks
         if method.origin == "measured here"
         for index, seed in enumerate(method.runs)
-        for path in [data / "models" / method.name / seed / "training.jsonl"]
-        if is_there(path, f"bcnet train {method.name} --seed {seed}", missing)
+        for run in [DatasetFiles(data).run(method.name, seed)]
+        if is_there(run.training_log, run.model_command, missing)
     ]
     names = dict.fromkeys([*(["loss"] if curves else []), *(str(name) for *_, curve in curves for name in curve)])
     charts = []
