@@ -1,6 +1,7 @@
 """`bcnet show`, from a model file and pictures to drawings."""
 
 import io
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -195,3 +196,9 @@ def test_the_drawing_shows_the_picture_upright(model: Path, pictures: Path) -> N
     assert main(["show", "--model", str(model), "--score", "1", "half.png"]) == 0
     drawn = np.asarray(Image.open(io.BytesIO((pictures / "shown/half.png").read_bytes())).convert("L"))
     assert drawn[120, 60] < 60 < 180 < drawn[108 + 550, 60]
+
+
+def test_a_model_file_predicts_where_there_is_no_params_file(model: Path, pictures: Path) -> None:
+    assert not Path("params.yaml").exists()
+    assert main(["predict", "--model", str(model), "--out", "p.json", "street.jpg", "turned.jpg"]) == 0
+    assert {each["image_id"] for each in json.loads(Path("p.json").read_text())} == {"street.jpg", "turned.jpg"}

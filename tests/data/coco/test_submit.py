@@ -16,7 +16,7 @@ from PIL import Image
 from places import ROOT
 from ruamel.yaml import YAML
 
-from bcnet import verbs
+from bcnet import layout
 from bcnet.cli import main
 from bcnet.data.coco.submit import submit
 from bcnet.data.sources.coco2017 import CATEGORY_IDS
@@ -240,4 +240,4 @@ def test_what_is_missing_is_named(command: str, line: str, project: Path, capsys
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
-    assert not (verbs.DATA / "coco/submissions").exists()
+    assert not (layout.DATA / "coco/submissions").exists()

@@ -1,0 +1,139 @@
+"""The verbs that make models, and those that run one."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
+from bcnet.layout import DATA, IMPORTED, TEST_DEV, DatasetFiles, downloads
+
+MODEL = DEMO.run("bcnet", "0").model
+
+
+def weights(args: Namespace) -> None:
+    from bcnet.weights.imagenet import write_weights
+
+    write_weights(args.backbone, args.out, downloads())
+
+
+def train(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.training.loop import train
+
+    train(params.load(), args.variant, args.seed, DATA)
+
+
+def import_weights(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.weights.import_weights import import_weights
+
+    if args.name is None:
+        import_weights(args.file, args.out, downloads(), args.categories)
+    else:
+        run = params.load()
+        files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
+        import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
+
+
+def import_weights_wrong(args: Namespace) -> str | None:
+    if (args.name is None) == (None in (args.file, args.out)):
+        return "FILE and --out, or --name"
+    if args.name is not None and (args.file or args.out or args.categories):
+        return "--name says file, output and categories"
+    return None
+
+
+def predict(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.inference.predict import predict_images, predict_split
+
+    if args.model:
+        predict_images(args.model, [Path(image) for image in args.names], args.out)
+    else:
+        (variant,) = args.names
+        predict_split(params.load(), variant, args.seed, args.split, DATA)
+
+
+def predict_wrong(args: Namespace) -> str | None:
+    if bool(args.model) != bool(args.out):
+        return "--model and --out go together"
+    if not args.model and len(args.names) != 1:
+        return "one VARIANT, or --model with pictures"
+    return None
+
+
+def show(args: Namespace) -> None:
+    from bcnet.inference.show import show
+
+    show(args.model, args.pictures, args.out, args.score, args.objects)
+
+
+VERBS = {
+    "weights": Verb(
+        weights,
+        "ImageNet weights of a backbone",
+        f"bcnet weights efficientnet_lite0 --out {DEMO.weights('bcnet')}",
+        (
+            argument("backbone", help="efficientnet_lite0, resnet50, resnet101 or resnext101"),
+            file("--out", "a safetensors file"),
+        ),
+    ),
+    "train": Verb(
+        train,
+        "train a variant; a killed training resumes by itself",
+        "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
+        (argument("variant", help="a key of params.yaml's variants"), SEED),
+    ),
+    "import-weights": Verb(
+        import_weights,
+        "make a model file of a released FCOS-BCNet, or of the model zoo's Mask R-CNN or PointRend",
+        "bcnet import-weights download.pth --out bcnet-released.safetensors",
+        (
+            argument("file", nargs="?", metavar="FILE|URL", help="a .pth or .pkl; no code in it is run"),
+            file("--out", "the model file, for `predict --model` and `show --model`", required=False),
+            file("--categories", "a COCO-format file with the model's categories (default: COCO's 80)", required=False),
+            argument("--name", help="import this entry of params.yaml's imported, with the dataset's categories"),
+        ),
+        import_weights_wrong,
+    ),
+    "predict": Verb(
+        predict,
+        "predict a split with a trained variant or an imported model, or any images with a model file",
+        f"bcnet predict --model {MODEL} --out predictions.json street.jpg",
+        (
+            argument("names", nargs="+", metavar="VARIANT|IMAGE"),
+            SEED,
+            argument("--split", choices=("val", TEST_DEV), default="val", help="whose images (default val)"),
+            file("--model", "a model file; then the names are image files", required=False),
+            file("--out", "with --model: where the predictions go", required=False),
+        ),
+        predict_wrong,
+        """
+With --model no params.yaml is needed: the model file holds its own settings.""",
+    ),
+    "show": Verb(
+        show,
+        "draw what a model detects in images, and its mask head's maps of each object",
+        f"bcnet show --model {MODEL} street.jpg",
+        (
+            argument("pictures", type=Path, nargs="+", metavar="IMAGE"),
+            file("--model", "a model file"),
+            argument(
+                "--out",
+                type=Path,
+                default=Path("shown"),
+                metavar="FOLDER",
+                help="for NAME.png and NAME.svg of each image (default shown)",
+            ),
+            argument("--score", type=float, default=0.5, help="draw objects of at least this score (default 0.5)"),
+            argument(
+                "--objects",
+                type=int,
+                default=10,
+                metavar="N",
+                help="of an image only the best N (default 10, at most 40)",
+            ),
+        ),
+        more="""
+No params.yaml is needed: the model file holds its own settings.""",
+    ),
+}

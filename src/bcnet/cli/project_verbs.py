@@ -1,0 +1,44 @@
+"""The verbs about the project itself: its parameters, and what both tools know of it."""
+
+import os
+import re
+from argparse import Namespace
+
+from bcnet.cli.verb import Verb, argument
+from bcnet.files import InputError, shown
+
+STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
+
+
+def params(args: Namespace) -> None:
+    """What dvc.yaml runs before each command that it puts together from names in params.yaml."""
+    from bcnet import params
+
+    params.load()
+    # DVC read the file earlier than this did: it may have been another one. Names of stages are made of names in it.
+    if not STAGE.fullmatch(stage := os.environ.get("DVC_STAGE", "")):
+        raise InputError(f"DVC_STAGE: {shown(stage)}: not made of legal names; has {params.PARAMS} just changed?")
+
+
+def sync(args: Namespace) -> None:
+    from bcnet.sync import sync
+
+    sync()
+
+
+def preset(args: Namespace) -> None:
+    from bcnet.presets import put_preset
+
+    put_preset(args.name)
+
+
+VERBS = {
+    "params": Verb(params, "see that params.yaml is legal; says nothing when it is", "bcnet params"),
+    "sync": Verb(sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
+    "preset": Verb(
+        preset,
+        "make presets/NAME.yaml the params.yaml that runs",
+        "bcnet preset coco",
+        (argument("name", help="a file name in presets/, without .yaml"),),
+    ),
+}

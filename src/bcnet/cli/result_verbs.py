@@ -1,0 +1,82 @@
+"""The verbs that make results of predictions: metrics, tables, the report, a submission."""
+
+from argparse import Namespace
+
+from bcnet.cli import settings
+from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
+from bcnet.files import InputError
+from bcnet.layout import DATA, REPORTS, TEST_DEV, DatasetFiles
+
+
+def evaluate(args: Namespace) -> None:
+    from bcnet.evaluation.evaluate import evaluate
+    from bcnet.params.results import Evaluate
+
+    chosen = settings.section(args, "evaluate", Evaluate, settings.EVALUATE)
+    print(evaluate(args.annotations, args.predictions, args.out, chosen))
+
+
+def compare(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.report.tables.compare import compare
+
+    if missing := compare(params.load(), REPORTS):
+        print(f"Metrics are missing, the tables say which: {len(missing)} rows of comparison.csv have no numbers")
+
+
+def report(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.report.page.page import report
+
+    if missing := report(params.load(), DATA, REPORTS):
+        print(f"Files of the run are missing, the page lists them: {len(missing)}")
+
+
+def submit(args: Namespace) -> None:
+    from bcnet import params
+    from bcnet.data.coco.submit import submit
+    from bcnet.data.sources.coco2017 import test_dev_images
+
+    run = params.load()
+    files = DatasetFiles(DATA / run.dataset)
+    images = test_dev_images(files.folder)
+    if args.predictions:
+        predictions, name = args.predictions, args.name
+    else:
+        own = files.run(args.name, run.run(args.name, args.seed))
+        predictions, name = own.predictions(TEST_DEV), f"{own.name}-{own.run}"
+        if not predictions.exists():
+            raise InputError(f"{predictions}: no such file (`{own.predictions_command(TEST_DEV)}` makes it)")
+    print(submit(predictions, images, name, files.submissions))
+
+
+VERBS = {
+    "evaluate": Verb(
+        evaluate,
+        "metrics of any COCO-format predictions",
+        f"bcnet evaluate --annotations {DEMO.split('val')} --predictions mine.json --out mine-metrics.json",
+        (
+            file("--annotations", "ground truth: a split, or any COCO-format file"),
+            file("--predictions", "COCO's result format, ours or another framework's"),
+            file("--out", "metrics as JSON; tables of objects and detections (.parquet) go beside it"),
+            *settings.EVALUATE,
+        ),
+        more=settings.more("evaluate", settings.EVALUATE),
+    ),
+    "compare": Verb(compare, "tables of all metrics of the run", "bcnet compare"),
+    "report": Verb(report, "the self-contained page of the run", "bcnet report"),
+    "submit": Verb(
+        submit,
+        "the zip of predictions on test-dev that COCO's server takes",
+        "bcnet predict bcnet-r50 --split test-dev && bcnet submit bcnet-r50",
+        (
+            argument(
+                "name",
+                metavar="VARIANT",
+                help="a key of params.yaml's variants or imported; with --predictions any name",
+            ),
+            SEED,
+            file("--predictions", "results on test-dev from elsewhere, in COCO's result format", required=False),
+        ),
+    ),
+}

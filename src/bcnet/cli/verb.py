@@ -1,0 +1,51 @@
+"""What a verb of the command line consists of, and arguments that several verbs take.
+
+A verb's `run` imports the modules that do the work, so that no verb waits for what only others need.
+"""
+
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bcnet.layout import DATA, DatasetFiles
+
+Argument = tuple[tuple[str, ...], dict[str, Any]]  # flags and options of argparse
+DEMO = DatasetFiles(DATA / "demo")  # of the examples
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the program.
+
+    Attributes:
+        run: does the work.
+        help: a line for the list of verbs.
+        example: a command line.
+        arguments: what it takes.
+        wrong: what is wrong with a combination of arguments that each are right, None if nothing is.
+        more: lines of `--help` below the example.
+    """
+
+    run: Callable[[Namespace], None]
+    help: str
+    example: str
+    arguments: tuple[Argument, ...] = ()
+    wrong: Callable[[Namespace], str | None] = lambda args: None
+    more: str = ""
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """What `ArgumentParser.add_argument` takes."""
+    return flags, options
+
+
+def file(flag: str, text: str, required: bool = True) -> Argument:
+    """A flag with a path."""
+    return argument(flag, type=Path, required=required, help=text, metavar="FILE")
+
+
+JOBS = argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: all cores)")
+SEED = argument("--seed", type=int, default=0, help="one of params.yaml's seeds (default 0)")
