@@ -1,5 +1,6 @@
 """Reading and writing files: clear errors for bad input, and outputs that are never half-written."""
 
+import filecmp
 import hashlib
 import os
 import reprlib
@@ -25,8 +26,11 @@ def shown(value: Any) -> str:
 
 
 @contextmanager
-def atomic_output(path: Path) -> Iterator[Path]:
+def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, delete it after an exception.
+
+    Args:
+        keep_equal: a file of the same bytes that is already there stays, with its time, so that nothing runs again.
 
     Raises:
         InputError: the folder cannot be created or written, or the disk is full.
@@ -43,7 +47,8 @@ def atomic_output(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-        temporary.replace(path)
+        if not (keep_equal and path.exists() and filecmp.cmp(temporary, path, shallow=False)):
+            temporary.replace(path)
     except OSError as error:
         if error.filename is not None:  # of another file, which the error names
             raise
@@ -66,14 +71,17 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
 
 
-def write_json(path: Path, content: Any, indent: bool = False) -> None:
+def write_json(path: Path, content: Any, indent: bool = False, keep_equal: bool = False) -> None:
     """Write JSON atomically. Key order is the content's own, so equal content gives equal bytes.
+
+    Args:
+        keep_equal: as of `atomic_output`.
 
     Raises:
         InputError: it cannot be written, or holds what JSON cannot: more than 254 levels, integers above 64 bits.
     """
     options = orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if indent else 0)
-    with atomic_output(path) as temporary:
+    with atomic_output(path, keep_equal) as temporary:
         try:
             temporary.write_bytes(orjson.dumps(content, option=options))
         except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists, half characters

@@ -52,10 +52,9 @@ class DatasetFiles:
         """The image folder of train, val, test, or a set of synthetic images."""
         return self.folder / "images" / part
 
-    @property
-    def image_hashes(self) -> Path:
-        """A table of the images that the annotations of train and val name, with their sizes and hashes."""
-        return self.folder / "images.tsv"
+    def image_hashes(self, part: str) -> Path:
+        """The table of sizes and hashes of the images that the annotations of a part name."""
+        return self.folder / f"images_{part}.tsv"
 
     def bilayer(self, part: str) -> Path:
         """The converted annotations of a part; `occlusion_table` lies beside them."""

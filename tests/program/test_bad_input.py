@@ -121,12 +121,13 @@ def test_fetch_ends_in_one_line(
     assert {path: path.read_bytes() for path in (project / "own").rglob("*") if path.is_file()} == own
     written = [path for path in project.glob("data/mine/annotations/*") if path.is_file()]
     assert all(json.loads(path.read_text()) for path in written)  # only whole files: the part that was right
-    assert not (project / "data/mine/images.tsv").exists()
+    assert not (project / "data/mine/images_train.tsv").exists()
 
 
 def test_what_is_right_is_fetched(project: Path) -> None:
     assert main(["fetch", "mine"]) == 0
-    assert (project / "data/mine/images.tsv").read_text().count("a.jpg") == 2
+    for part in ("train", "val"):
+        assert (project / f"data/mine/images_{part}.tsv").read_text().count("a.jpg") == 1
 
 
 @pytest.mark.parametrize(

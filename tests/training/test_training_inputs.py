@@ -253,7 +253,11 @@ def test_a_training_hands_over_all_that_determines_it(
 
     monkeypatch.setattr(loop, "checkpoint_folder", folder)
     watch(monkeypatch, project, "mask-rcnn", schedule=SHORT)
-    files = {"annotations": "bilayer/train.json", "images": "images.tsv", "weights": "weights/mask-rcnn.safetensors"}
+    files = {
+        "annotations": "bilayer/train.json",
+        "images": "images_train.tsv",
+        "weights": "weights/mask-rcnn.safetensors",
+    }
     for name, path in files.items():
         assert handed[f"{name}_sha256"] == sha256(project / "data/demo" / path)
     others = {"train_on", "variant", "schedule", "model", "seed", "versions", "processes", "threads", "device"}

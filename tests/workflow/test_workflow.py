@@ -257,6 +257,16 @@ def test_synthetic_pictures_add_their_stages_and_are_trained_on(project: Project
             assert stage["params"]["train_on"] == "few"
 
 
+@pytest.mark.parametrize("train_on", ["train", "few"])
+def test_training_reads_nothing_that_an_image_of_val_changes(train_on: str, project: Project) -> None:
+    project.change_params(**SYNTHETIC, train_on=train_on)
+    trainings = [stage for name, stage in project.dvc_stages().items() if name.startswith("train@")]
+    assert len(trainings) == 4
+    for stage in trainings:
+        assert f"data/demo/images_{train_on}.tsv" in stage["inputs"]
+        assert not any("val" in path for path in stage["inputs"])
+
+
 AFTER_BCNET = {"compare", "report"} | {
     f"{stage}@bcnet-{seed}{split}"
     for stage, splits in (("train", [""]), ("predict", [""]), ("evaluate", ["-val", "-occluded"]))

@@ -1,7 +1,7 @@
 rule fetch:
     output:
         [DATA.annotations(part) for part in layout.PARTS],
-        DATA.image_hashes,
+        [DATA.image_hashes(part) for part in layout.PARTS],
     log:
         f"{LOGS}/fetch.log",
     benchmark:
@@ -64,9 +64,10 @@ rule convert:
 rule synthesize:
     input:
         DATA.annotations("train"),
-        DATA.image_hashes,
+        DATA.image_hashes("train"),
     output:
         DATA.annotations("{synthetic}"),
+        DATA.image_hashes("{synthetic}"),
     log:
         f"{LOGS}/synthesize/{{synthetic}}.log",
     benchmark:

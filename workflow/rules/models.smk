@@ -40,7 +40,7 @@ rule import_weights:
 rule train:
     input:
         DATA.bilayer(config["train_on"]),
-        DATA.image_hashes,
+        DATA.image_hashes(config["train_on"]),
         DATA.weights("{variant}"),
     output:
         TRAINED_RUN.model,
@@ -70,7 +70,7 @@ rule predict:
     input:
         TRAINED_RUN.model,
         DATA.annotations("val"),
-        DATA.image_hashes,
+        DATA.image_hashes("val"),
     output:
         TRAINED_RUN.predictions(),
         layout.provenance(TRAINED_RUN.predictions()),
@@ -98,7 +98,7 @@ rule predict_imported:
     input:
         IMPORTED_RUN.model,
         DATA.annotations("val"),
-        DATA.image_hashes,
+        DATA.image_hashes("val"),
     output:
         IMPORTED_RUN.predictions(),
         layout.provenance(IMPORTED_RUN.predictions()),

@@ -64,7 +64,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
         "annotations_sha256": sha256(annotations),
-        "images_sha256": sha256(files.image_hashes),
+        "images_sha256": sha256(files.image_hashes(params.train_on)),
         "weights_sha256": sha256(weights),
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }

@@ -69,12 +69,13 @@ def snapshot(folder):
 
 
 def assert_fetched(folder, pictures):
-    lines = ["file\tbytes\tsha256"]
-    for name, path in sorted(pictures.items()):
-        content = path.read_bytes()
-        lines.append(f"{name}\t{len(content)}\t{hashlib.sha256(content).hexdigest()}")
-    assert (folder / "images.tsv").read_text() == "\n".join(lines) + "\n"
     for part in ("train", "val"):
+        lines = ["file\tbytes\tsha256"]
+        for name, path in sorted(pictures.items()):
+            if name.startswith(f"{part}/"):
+                content = path.read_bytes()
+                lines.append(f"{name}\t{len(content)}\t{hashlib.sha256(content).hexdigest()}")
+        assert (folder / f"images_{part}.tsv").read_text() == "\n".join(lines) + "\n"
         annotation_file.read(folder / f"annotations/instances_{part}.json")
 
 
@@ -123,7 +124,7 @@ def test_amodal_datasets_arrive_in_the_projects_format(user, tmp_path):
 def test_pictures_that_no_annotation_names_do_not_matter(user, tmp_path):
     (user / "train2017/notes.txt").write_text("no picture")
     fetch(own_files(user), "mine", tmp_path / "mine")
-    assert "notes" not in (tmp_path / "mine/images.tsv").read_text()
+    assert "notes" not in (tmp_path / "mine/images_train.tsv").read_text()
 
 
 def test_a_link_to_another_folder_is_replaced(user, tmp_path):
@@ -193,7 +194,7 @@ def test_a_spoiled_picture_is_named(user, tmp_path, spoil, expected):
         fetch(own_files(user), "mine", tmp_path / "mine")
     assert expected in str(error.value)
     assert str(error.value).startswith(str(user / "train2017/b.jpg"))
-    assert not (tmp_path / "mine/images.tsv").exists()
+    assert not (tmp_path / "mine/images_train.tsv").exists()
 
 
 def test_wrong_annotations_and_a_missing_folder_are_named(user, tmp_path):
@@ -274,7 +275,7 @@ def test_coco_is_downloaded_at_once_and_what_is_there_is_not_downloaded_again(us
         assert (folder / f"annotations/instances_{part}.json").read_bytes() == source.read_bytes()
 
     before = contents(folder)
-    (folder / "images.tsv").unlink()  # a tool deletes what is to be made again
+    (folder / "images_val.tsv").unlink()  # a tool deletes what is to be made again
     (folder / "annotations/instances_train.json").unlink()
     (tmp_path / "data/downloads/train2017.zip").unlink()  # a user needs room: the pictures are there
     fetch(dataset, "coco", folder)
@@ -428,7 +429,7 @@ def test_a_fetch_that_is_killed_goes_on(server, tmp_path):
     assert len(list(pictures.glob("[0-9]*.more"))) == 59
     assert [asked[:2] for asked in server.asked] == [("/zips/train2017.zip", f"bytes={came_in}-")]
     assert not (pictures / "b.jpg").exists()
-    assert not (tmp_path / "project/data/coco/images.tsv").exists()
+    assert not (tmp_path / "project/data/coco/images_train.tsv").exists()
     server.asked.clear()
 
     process = start()
@@ -510,3 +511,16 @@ def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path, wron
 def test_predictions_that_are_no_list(user, tmp_path):
     with pytest.raises(InputError, match="a list of predictions"):
         brought_from(tmp_path, user, {"annotations": []})
+
+
+def test_a_changed_picture_of_val_leaves_all_of_train_as_it_was(user, tmp_path):
+    folder = tmp_path / "mine"
+    fetch(own_files(user), "mine", folder)
+    before = snapshot(folder)
+    picture = user / "val2017/v.png"
+    Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
+    fetch(own_files(user), "mine", folder)
+    after = snapshot(folder)
+    changed = {path.relative_to(folder).as_posix() for path in after if after[path] != before[path]}
+    assert "images_val.tsv" in changed
+    assert changed <= {"images_val.tsv", "images/val/v.png"}

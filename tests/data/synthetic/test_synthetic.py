@@ -394,6 +394,17 @@ def test_no_object_and_no_place(tmp_path: Path, rows: list[list[dict]], change: 
     assert not (folder / "annotations/instances_sod.json").exists()
 
 
+def test_a_table_of_hashes_stands_for_the_pictures_of_a_set(folder: Path) -> None:
+    synthesize(settings(), "sod", folder, jobs=1)
+    header, *lines = (folder / "images_sod.tsv").read_text().splitlines()
+    assert header == "file\tbytes\tsha256"
+    images = json.loads((folder / "annotations/instances_sod.json").read_text())["images"]
+    assert any(image["file_name"].startswith("real/") for image in images)
+    for image, line in zip(sorted(images, key=lambda image: image["file_name"]), lines, strict=True):
+        path = folder / "images/sod" / image["file_name"]
+        assert line.split("\t") == [f"sod/{image['file_name']}", str(path.stat().st_size), sha256(path)]
+
+
 def test_annotations_never_stand_for_pictures_of_another_run(folder: Path) -> None:
     synthesize(settings(), "sod", folder, jobs=1)
     (folder / "images/train/0.png").unlink()
@@ -407,16 +418,16 @@ def test_wrong_input_leaves_everything_as_it_was(folder: Path) -> None:
     before = bytes_below(folder)
     with pytest.raises(InputError, match="--jobs 0: expected 1 or more"):
         synthesize(settings(), "sod", folder, jobs=0)
-    digests = folder / "images.tsv"
+    digests = folder / "images_train.tsv"
     lines = digests.read_text()
     digests.write_text("".join(line for line in lines.splitlines(True) if not line.startswith("train/3.png")))
-    with pytest.raises(InputError, match=r"images\.tsv: no line of train/3\.png, run `bcnet fetch mine`"):
+    with pytest.raises(InputError, match=r"images_train\.tsv: no line of train/3\.png, run `bcnet fetch mine`"):
         synthesize(settings(), "sod", folder, jobs=1)
     digests.write_text("file\n3.png\n")
-    with pytest.raises(InputError, match=r"images\.tsv: expected lines of file, bytes and sha256"):
+    with pytest.raises(InputError, match=r"images_train\.tsv: expected lines of file, bytes and sha256"):
         synthesize(settings(), "sod", folder, jobs=1)
     digests.unlink()
-    with pytest.raises(InputError, match=r"images\.tsv: cannot be read"):
+    with pytest.raises(InputError, match=r"images_train\.tsv: cannot be read"):
         synthesize(settings(), "sod", folder, jobs=1)
     assert bytes_below(folder) == before
 

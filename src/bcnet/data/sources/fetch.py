@@ -8,12 +8,12 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file, prediction_format
 from bcnet.data.sources import coco2017, cocoa, kins
 from bcnet.data.sources.image_folders import link_pictures, own_folder
+from bcnet.data.sources.image_hashes import hash_images
 from bcnet.data.synthetic import shapes
-from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.files import InputError, read_json, sha256, write_json
 from bcnet.layout import BROUGHT, PARTS, DatasetFiles
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
-from bcnet.progress import in_threads
 
 READERS = {
     "files": annotation_file.read,
@@ -51,7 +51,9 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
             for part in PARTS:
                 own_folder(files.images(part))
             shapes.generate(dataset, folder)
-    _write_image_hashes(name, files)
+    for part in PARTS:
+        images = read_json(files.annotations(part))["images"]
+        hash_images(files, part, (image["file_name"] for image in images))
 
 
 def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
@@ -81,21 +83,7 @@ def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict
         raise InputError(f"{out}: fetch writes this file, keep your own annotations outside {files.folder}")
     data = read(own.annotations)
     link_pictures(files.images(part), own.images, data["images"])
-    write_json(out, data)
-
-
-def _write_image_hashes(name: str, files: DatasetFiles) -> None:
-    """Path below the image folder, bytes and SHA-256 of every picture that the annotations name."""
-    names = {f"{part}/{image['file_name']}" for part in PARTS for image in read_json(files.annotations(part))["images"]}
-
-    def line(name: str) -> str:
-        path = files.images(name)
-        digest = sha256(path)
-        return f"{name}\t{path.stat().st_size}\t{digest}\n"
-
-    lines = in_threads(line, sorted(names), f"hash the pictures of {name}")
-    with atomic_output(files.image_hashes) as temporary:
-        temporary.write_text("file\tbytes\tsha256\n" + "".join(lines), encoding="utf-8")
+    write_json(out, data, keep_equal=True)
 
 
 def bring(brought: Brought, name: str, folder: Path) -> None:

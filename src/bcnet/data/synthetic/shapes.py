@@ -293,4 +293,4 @@ def generate(settings: Shapes, folder: Path) -> None:
         per_picture = list(progress(made, f"drawing {part}", count))
         for stale in set(pictures.glob("[0-9]" * 6 + ".png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
             stale.unlink()
-        write_json(files.annotations(part), _coco(part, settings, per_picture))
+        write_json(files.annotations(part), _coco(part, settings, per_picture), keep_equal=True)

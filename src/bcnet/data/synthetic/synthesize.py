@@ -15,6 +15,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.crops import crop, paste
 from bcnet.data.masks.segmentation import decode, encode
+from bcnet.data.sources.image_hashes import read_hashes, write_hashes
 from bcnet.data.synthetic.cutpaste import Pasted, Source, arrange, blend, crops, cut_out, whole_objects
 from bcnet.files import InputError, atomic_output, sha256, write_json
 from bcnet.layout import DatasetFiles
@@ -60,9 +61,9 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     files = DatasetFiles(folder)
     train, out, own = files.annotations("train"), files.annotations(name), files.images(name)
     data = annotation_file.read(train)
-    digests = _digests(files.image_hashes)
+    digests = read_hashes(files.image_hashes("train"))
     if missing := [i["file_name"] for i in data["images"] if f"train/{i['file_name']}" not in digests]:
-        raise InputError(f"{files.image_hashes}: no line of train/{missing[0]}, run `{files.fetch_command}`")
+        raise InputError(f"{files.image_hashes('train')}: no line of train/{missing[0]}, run `{files.fetch_command}`")
     by_image = defaultdict(list)
     for annotation in data["annotations"]:
         if problem := annotation_file.depth_problem(annotation):
@@ -87,18 +88,9 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     drawn = {own / image["file_name"] for image, _ in pictures}
     for stale in set(own.glob("[0-9]" * 6 + ".png")) - drawn:
         stale.unlink()
-    write_json(out, _coco(data, pictures, digests, name, settings))
-
-
-def _digests(path: Path) -> dict[str, str]:
-    """SHA-256 of every picture by its path below the folder of all images, as `bcnet fetch` wrote it."""
-    try:
-        rows = [line.split("\t") for line in path.read_text("utf-8").split("\n")[1:-1]]
-        return {file: digest for file, _, digest in rows}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: expected lines of file, bytes and sha256, as `bcnet fetch` writes them") from error
+    made_of = _coco(data, pictures, digests, name, settings)
+    write_hashes(files, name, {image["file_name"]: image["sha256"] for image in made_of["images"]})
+    write_json(out, made_of)
 
 
 def _whole(record: bytes, min_pixels: int) -> list[int]:
