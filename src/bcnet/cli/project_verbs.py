@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from bcnet.cli.verb import Verb, argument
 from bcnet.files import InputError, shown
+from bcnet.layout import DATA, REPORTS
 
 STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
 
@@ -32,6 +33,12 @@ def preset(args: Namespace) -> None:
     put_preset(args.name)
 
 
+def clean(args: Namespace) -> None:
+    from bcnet.clean import clean
+
+    clean(DATA, REPORTS, args.yes)
+
+
 VERBS = {
     "params": Verb(params, "see that params.yaml is legal; says nothing when it is", "bcnet params"),
     "sync": Verb(sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
@@ -40,5 +47,15 @@ VERBS = {
         "make presets/NAME.yaml the params.yaml that runs",
         "bcnet preset coco",
         (argument("name", help="a file name in presets/, without .yaml"),),
+    ),
+    "clean": Verb(
+        clean,
+        "show what finished and killed work has left behind below data/, and remove it after asking",
+        "bcnet clean",
+        (argument("--yes", action="store_true", help="remove it without asking"),),
+        more="""
+Left over are: checkpoints of trainings whose model is there, or that cannot go on since their code, an input or their
+settings changed; stored predictions, alike; downloads that are not whole; temporary files of killed runs. Models,
+predictions, images and whole downloads stay, and so does what changed in the last ten minutes.""",
     ),
 }

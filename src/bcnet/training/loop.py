@@ -31,6 +31,7 @@ from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
+from bcnet.training.unfinished import note_about
 from bcnet.weights.model_file import save_model
 
 LOG_EVERY = 20  # iterations
@@ -92,6 +93,9 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         say(rank, f"{name}: going on from iteration {log['iteration']}")
     runner = DistributedDataParallel(model) if world > 1 else model
 
+    out = files.run(name, str(seed))
+    if rank == 0:
+        note_about(checkpoints, out.model, [annotations, files.image_hashes(params.train_on), weights])
     start, end = log["iteration"], schedule.iterations
     keys = BatchKeys(seed, start, end, schedule.batch, len(pictures), rank, world)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
@@ -115,7 +119,6 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             save_checkpoint(checkpoints, log["iteration"], state)
 
     if rank == 0:
-        out = files.run(name, str(seed))
         with atomic_output(out.training_log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
         description = {

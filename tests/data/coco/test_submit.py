@@ -227,7 +227,10 @@ def test_predictions_from_elsewhere(project: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("submit bcnet", "predictions/bcnet/0/test-dev.json: no such file (`bcnet predict bcnet --seed 0 --split test-dev`"),
+        (
+            "submit bcnet",
+            "predictions/bcnet/0/test-dev.json: no such file (`bcnet predict bcnet --seed 0 --split test-dev`",
+        ),
         ("submit other", "params.yaml: variants: no 'other', there are: bcnet"),
         ("submit other --predictions none.json", "none.json: cannot be read: No such file or directory"),
         ("predict bcnet --split test-dev", "image_info_test-dev2017.json: no such file (`bcnet fetch coco --test`"),
