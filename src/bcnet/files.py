@@ -26,6 +26,19 @@ def shown(value: Any) -> str:
 
 
 @contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one line that a file cannot be read.
+
+    Raises:
+        InputError: in place of an `OSError` of what is done inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
 def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, delete it after an exception.
 
@@ -63,10 +76,10 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: the file is missing, unreadable, or not JSON (the line says where it breaks off).
     """
+    with readable(path):
+        content = path.read_bytes()
     try:
-        return orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
 
@@ -94,11 +107,8 @@ def sha256(path: Path) -> str:
     Raises:
         InputError: the file is missing or unreadable.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    with readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def need_space(needed: Mapping[Path, int]) -> None:

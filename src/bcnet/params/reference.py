@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from bcnet.files import InputError
+from bcnet.files import InputError, readable
 from bcnet.params.results import Tables
 
 REFERENCE = Path("reference/results.yaml")
@@ -44,9 +44,8 @@ def read_reference(names: Collection[str], path: Path = REFERENCE) -> dict[str, 
     if not names:
         return {}
     try:
-        content = YAML(typ="safe", pure=True).load(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        with readable(path):
+            content = YAML(typ="safe", pure=True).load(path)
     except YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     tables = content if isinstance(content, dict) else {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bcnet.data.sources.download import RemoteFile, download
-from bcnet.files import InputError
+from bcnet.files import InputError, readable
 from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
 
 # What lies beside the tensors in checkpoints of detectron2 and of the released code, and does nothing at test time.
@@ -61,10 +61,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _load(path: Path) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore"):  # what torch has to say is said in one line
+        with readable(path), warnings.catch_warnings(action="ignore"):  # what torch has to say is said in one line
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:  # torch explains at length how to run the code all the same
         asks = re.search(r"GLOBAL (\S+)", str(error))
         why = f"it asks for {asks[1]}" if asks else "it is damaged"

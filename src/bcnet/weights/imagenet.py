@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bcnet.data.sources.download import RemoteFile, download
-from bcnet.files import InputError, atomic_output
+from bcnet.files import InputError, atomic_output, readable
 from bcnet.models.backbones import BACKBONES
 
 MODEL_ZOO = "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained"
@@ -95,10 +95,8 @@ def unpickle(path: Path) -> Any:
         InputError: the file cannot be read, is no pickle, or asks for anything else.
     """
     try:
-        with path.open("rb") as file:
+        with readable(path), path.open("rb") as file:
             return ArraysOnly(file, encoding="latin1").load()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except NOT_A_PICKLE as error:
         raise InputError(f"{path}: not a pickle of arrays: {error}") from error
 

@@ -19,7 +19,7 @@ import numpy as np
 from bcnet.data.coco.annotation_file import LARGEST_ID
 from bcnet.data.coco.prediction_format import IouType, Predictions, are_masks, problem
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.files import InputError
+from bcnet.files import InputError, readable
 from bcnet.progress import byte_progress
 
 BLOCK = 16 << 20  # bytes of a file that are read at once
@@ -156,15 +156,12 @@ def _blocks(path: Path) -> Iterator[memoryview]:
     Raises:
         InputError: it cannot be read, or is no list.
     """
-    try:
-        with path.open("rb") as file:
-            if not path.is_file():
-                raise InputError(f"{path}: no regular file (a pipe?): {EXPECTED}")
-            if not (size := path.stat().st_size):
-                raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
-            text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    with readable(path), path.open("rb") as file:
+        if not path.is_file():
+            raise InputError(f"{path}: no regular file (a pipe?): {EXPECTED}")
+        if not (size := path.stat().st_size):
+            raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
+        text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     if not text[:1000].lstrip().startswith(b"["):
         raise InputError(f"{path}: {EXPECTED}")
     start = 0

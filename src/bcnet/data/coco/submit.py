@@ -12,7 +12,7 @@ import orjson
 
 from bcnet.data.coco import prediction_format
 from bcnet.data.sources.coco2017 import CATEGORY_IDS
-from bcnet.files import InputError, atomic_output
+from bcnet.files import InputError, atomic_output, readable
 from bcnet.progress import progress
 
 KEYS = ("image_id", "category_id", "score", "segmentation")
@@ -43,10 +43,10 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise InputError(f"{name!r}: expected a name of letters, digits, - and _ for the zip")
+    with readable(predictions):
+        content = predictions.read_bytes()
     try:
-        texts = msgspec.json.decode(predictions.read_bytes(), type=list[msgspec.Raw])
-    except OSError as error:
-        raise InputError(f"{predictions}: cannot be read: {error.strerror}") from error
+        texts = msgspec.json.decode(content, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{predictions}: not a JSON list of predictions (truncated?): {error}") from error
     if not texts:

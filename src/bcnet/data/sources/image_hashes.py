@@ -6,7 +6,7 @@ Each part has a table of its own, so that what reads train does not run again wh
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bcnet.files import InputError, atomic_output, sha256
+from bcnet.files import InputError, atomic_output, readable, sha256
 from bcnet.layout import DatasetFiles
 from bcnet.progress import in_threads
 
@@ -51,9 +51,8 @@ def read_hashes(path: Path) -> dict[str, str]:
         InputError: the table cannot be read, or is none.
     """
     try:
-        rows = [line.split("\t") for line in path.read_text("utf-8").split("\n")[1:-1]]
+        with readable(path):
+            rows = [line.split("\t") for line in path.read_text("utf-8").split("\n")[1:-1]]
         return {file: digest for file, _, digest in rows}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path}: expected lines of file, bytes and sha256, as `bcnet fetch` writes them") from error

@@ -16,7 +16,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import NUMBERS
 from bcnet.data.occlusion.convert import MEASURES, check_out, occlusion_table
 from bcnet.data.splits.rules import image_values
-from bcnet.files import InputError, atomic_output, read_json, sha256, shown, write_json
+from bcnet.files import InputError, atomic_output, read_json, readable, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
@@ -122,9 +122,8 @@ def _ids_of_coco(path: Path) -> list[int]:
 
 def _ids_of_text(path: Path) -> list[int]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        with readable(path):
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(lines, 1):
