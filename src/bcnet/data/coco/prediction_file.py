@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from bcnet.data.coco.annotation_file import LARGEST_ID
-from bcnet.data.coco.prediction_format import IouType, Predictions, are_masks, problem
+from bcnet.data.coco.prediction_format import IouType, Predictions, problem
+from bcnet.data.masks.rle_text import are_masks
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError, readable
 from bcnet.progress import byte_progress

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
+from bcnet.data.masks.rle_text import are_masks
 from bcnet.data.masks.segmentation import segmentation_problem
 
 DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
@@ -121,37 +121,6 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
     return None
-
-
-@njit(cache=True, nogil=True)
-def are_masks(texts: np.ndarray, ends: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether compressed RLE strings are those of masks of so many pixels; the rules are those of `masks`."""
-    start = 0
-    for place in range(len(ends)):
-        total = number = last = last_but_one = np.int64(0)
-        groups = count = 0
-        for byte in texts[start : ends[place]]:
-            group = np.int64(byte) - 48
-            if group < 0 or group > 63 or groups == 6:
-                return False
-            number |= (group & 31) << (5 * groups)
-            groups += 1
-            if group & 32:  # more groups follow
-                continue
-            if group & 16:  # negative
-                number -= np.int64(1) << (5 * groups)
-            if count > 2:
-                number += last_but_one
-            if number < 0:
-                return False
-            last_but_one, last = last, number
-            total += number
-            count += 1
-            number, groups = np.int64(0), 0
-        if groups or total != pixels[place]:
-            return False
-        start = ends[place]
-    return True
 
 
 def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:

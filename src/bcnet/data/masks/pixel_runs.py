@@ -7,32 +7,16 @@ down the columns as COCO counts them: pixel (row, column) of an image is column 
 import numpy as np
 from numba import njit
 
+from bcnet.data.masks.rle_text import read_lengths
+
 
 @njit(cache=True)
 def decode(text: np.ndarray) -> np.ndarray:
-    """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`masks.segmentation_problem`).
-
-    Format: `rleToString` of the COCO API: numbers of 5-bit groups, the lowest first, each the length of a run, the
-    background's first, from the fourth on as difference to the last but one.
-    """
+    """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`masks.segmentation_problem`)."""
     runs = np.empty(len(text) + 1, np.int64)
-    count = position = number = shift = 0
-    last, last_but_one = 0, 0
-    for byte in text:
-        group = np.int64(byte) - 48
-        number += int(group & 31) << shift
-        shift += 5
-        if group & 32:  # more groups follow
-            continue
-        if group & 16:  # negative
-            number -= 1 << shift
-        if count > 2:
-            number += last_but_one
-        last_but_one, last = last, number
-        position += number
-        runs[count] = position  # where background ends, then foreground, and so on
-        count += 1
-        number = shift = 0
+    count = read_lengths(text, 0, len(text), runs)
+    for k in range(1, count):
+        runs[k] += runs[k - 1]  # where background ends, then foreground, and so on
     return runs[: count - count % 2]
 
 

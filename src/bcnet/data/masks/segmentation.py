@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from bcnet.data.masks.rle_text import read_lengths
 from bcnet.files import shown
 
 # pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
@@ -100,28 +101,13 @@ def _rle_problem(rle: dict, height: int, width: int) -> str | None:
 
 
 def run_lengths(counts: str | bytes) -> np.ndarray | None:
-    """Run lengths behind the string of a compressed RLE, (runs,) int64, background first; None if it is broken.
-
-    pycocotools checks too little here: on a cut string it reads beyond its end. Format: `rleToString` of the COCO API,
-    numbers of 5-bit groups, the lowest first, from the fourth on as difference to the last but one.
-    """
+    """Run lengths behind the string of a compressed RLE, (runs,) int64, background first; None if it is broken."""
     if isinstance(counts, str) and not counts.isascii():
         return None
-    text = counts.encode() if isinstance(counts, str) else counts
-    groups = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero(groups & 32 == 0)
-    if not len(groups) or groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
-        return None
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > 6:  # 30 bits, more than the pixels of an image; pycocotools reads no more than 32
-        return None
-    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
-    numbers = np.add.reduceat((groups & 31) << shifts, starts)
-    numbers -= np.where(groups[ends] & 16, 1 << (5 * lengths), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
+    text = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8)
+    lengths = np.empty(len(text), np.int64)
+    count = read_lengths(text, 0, len(text), lengths)
+    return lengths[:count] if count > 0 else None
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
