@@ -10,7 +10,7 @@ import fuzz_annotations
 import pytest
 from fuzz_oracle import depth, is_right
 
-from bcnet.data.coco import annotation_file
+from bcnet.data.coco import annotation_rules
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_it_notices_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_notices_a_rule_that_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotation_file, "is_area", lambda _: True)
+    monkeypatch.setattr(annotation_rules, "is_area", lambda _: True)
     assert "the oracle refuses it: accepted" in str(fuzz_annotations.fuzz(100, seed=0)[1])
 
 

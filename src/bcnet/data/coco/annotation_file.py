@@ -6,19 +6,17 @@ Specification: https://cocodataset.org/#format-data.
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pycocotools import mask as coco_mask
-
-from bcnet.data.masks.segmentation import NUMBERS, TOLERANCE, segmentation_problems, to_rle
+from bcnet.data.coco.annotation_rules import annotation_problems, fill_annotation
+from bcnet.data.masks.segmentation import NUMBERS
 from bcnet.files import InputError, read_json, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
 LARGEST_ID = 2**63 - 1  # of the tables' columns
-LARGEST_AREA = 2**53  # up to here float64, the tables' type, holds every whole number
 LARGEST_IMAGE = 178_956_970  # pixels: Pillow takes a larger picture for a decompression bomb
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line ends
 
@@ -47,6 +45,7 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {problem.line}")
     if not_json:
         raise not_json
+    fill(data)
     return data
 
 
@@ -79,9 +78,10 @@ def parse(path: Path) -> tuple[Any, InputError | None]:
 
 
 def problems(data: Any) -> Iterator[Problem]:
-    """All that is wrong with the content of an annotation file; what annotations may leave out is filled in.
+    """All that is wrong with the content of an annotation file, in which nothing is changed.
 
-    An annotation's mask and box are checked only where its image has a size.
+    What annotations may leave out is no problem: `fill` fills it in. An annotation's mask and box are checked only
+    where its image has a size.
     """
     if missing := missing_sections(data):
         yield from (Problem(name, f"no list {name!r}, expected a COCO annotation file") for name in missing)
@@ -171,69 +171,11 @@ def category_problems(category: dict) -> Iterator[str]:
         yield f"name is {shown(category.get('name'))}, expected a text"
 
 
-def annotation_problem(
-    annotation: dict, images: Mapping[int, dict | None], categories: Mapping[int, dict]
-) -> str | None:
-    """The first of `annotation_problems`, None if there is none; then what the annotation leaves out is filled in."""
-    return next(annotation_problems(annotation, images, categories), None)
-
-
-def annotation_problems(
-    annotation: dict, images: Mapping[int, dict | None], categories: Mapping[int, dict]
-) -> Iterator[str]:
-    """All that is wrong with an annotation beside its id.
-
-    Args:
-        annotation: an entry of `annotations`; a missing `iscrowd`, and `bbox` and `area` where its mask is right, are
-            filled in, as is an `amodal_bbox` beside an `amodal_segmentation`.
-        images: the file's images by id; None for one without a right size, whose masks and boxes are not checked.
-        categories: the file's categories by id.
-    """
-    image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    image = None
-    if type(image_id) is int and image_id in images:
-        image = images[image_id]
-    else:
-        yield f"image_id {shown(image_id)} is not the id of an image of this file"
-    if type(category_id) is not int or category_id not in categories:
-        yield f"category_id {shown(category_id)} is not the id of a category of this file"
-    crowd = annotation.setdefault("iscrowd", 0)
-    if type(crowd) is not int or crowd not in (0, 1):
-        yield f"iscrowd is {shown(crowd)}, expected 0 or 1"
-    if image:
-        height, width = image["height"], image["width"]
-        wrong = list(segmentation_problems(annotation.get("segmentation"), height, width))
-        yield from wrong
-        if not wrong and (annotation.get("bbox") is None or annotation.get("area") is None):
-            rle = to_rle(annotation["segmentation"], height, width)
-            if size := int(coco_mask.area(rle)):
-                if annotation.get("bbox") is None:
-                    annotation["bbox"] = coco_mask.toBbox(rle).tolist()
-                if annotation.get("area") is None:
-                    annotation["area"] = size
-            else:
-                yield "its mask is empty, so no bbox and area can be computed from it"
-    area, box = annotation.get("area"), annotation.get("bbox")
-    if area is not None and not is_area(area):
-        yield f"area is {shown(area)}, expected a number of pixels"
-    if image and box is not None and not is_box(box, height, width):
-        yield f"bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
-    if image and "amodal_segmentation" in annotation:
-        yield from _amodal_problems(annotation, height, width)
-    if image and "visible_segmentation" in annotation:
-        wrong = list(segmentation_problems(annotation["visible_segmentation"], height, width))
-        yield from (f"visible_segmentation: {problem}" for problem in wrong)
-
-
-def _amodal_problems(annotation: dict, height: int, width: int) -> Iterator[str]:
-    wrong = list(segmentation_problems(annotation["amodal_segmentation"], height, width))
-    yield from (f"amodal_segmentation: {problem}" for problem in wrong)
-    if not wrong and annotation.get("amodal_bbox") is None:
-        rle = to_rle(annotation["amodal_segmentation"], height, width)
-        annotation["amodal_bbox"] = coco_mask.toBbox(rle).tolist()
-    box = annotation.get("amodal_bbox")
-    if box is not None and not is_box(box, height, width):
-        yield f"amodal_bbox is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
+def fill(data: dict[str, Any]) -> None:
+    """Fill in what the annotations of a file without problems leave out."""
+    images = {image["id"]: image for image in data["images"]}
+    for annotation in data["annotations"]:
+        fill_annotation(annotation, images[annotation["image_id"]])
 
 
 def depth_problem(annotation: dict) -> str | None:
@@ -247,17 +189,3 @@ def depth_problem(annotation: dict) -> str | None:
 def hidden(annotation: dict) -> bool:
     """Whether an object is visible nowhere: only its amodal mask and box are known."""
     return annotation["area"] == 0 and "amodal_segmentation" in annotation
-
-
-def is_area(area: Any) -> bool:
-    """Whether this is a number of pixels."""
-    return type(area) in NUMBERS and 0 <= area <= LARGEST_AREA
-
-
-def is_box(box: Any, height: int, width: int) -> bool:
-    """Whether this is [x, y, width, height] inside a height x width image."""
-    if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
-        return False
-    x, y, w, h = box
-    inside = x >= -TOLERANCE and y >= -TOLERANCE and x + w <= width + TOLERANCE and y + h <= height + TOLERANCE
-    return w >= 0 and h >= 0 and w + h > 0 and inside

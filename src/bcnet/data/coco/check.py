@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from bcnet.data.coco import annotation_file
+from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.fix import mend
 from bcnet.data.coco.images import read_image
@@ -49,9 +49,8 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
         _print(not_json_line + changes, everything)
         print(f"{out}: written, {len(changes + not_json_line)} changes")
         return
-    left_out = list(_left_out(data))
     problems = not_json_line + list(annotation_file.problems(data)) + _picture_problems(data, pictures)
-    notes = left_out + list(_notes(data, pictures, {problem.entry for problem in problems}))
+    notes = [*_left_out(data), *_notes(data, pictures, {problem.entry for problem in problems})]
     _print(problems, everything)
     _print(notes, everything, "note: ")
     if problems:
@@ -117,16 +116,7 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
         }
         for section, what in annotation_file.SECTIONS.items()
     }
-    masks: dict[tuple, int] = {}
-    for key, annotation in progress(right["annotation"].items(), "compare boxes and masks", len(right["annotation"])):
-        name, image_id = f"annotation {key}", annotation["image_id"]
-        if image := right["image"].get(image_id):
-            rle = to_rle(annotation["segmentation"], image["height"], image["width"])
-            yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(annotation, rle))
-            digest = sha256(rle["counts"].encode()).digest()
-            content = (image_id, annotation["category_id"], annotation["iscrowd"], digest)
-            if (first := masks.setdefault(content, key)) != key:
-                yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+    yield from _annotation_notes(right["annotation"], right["image"])
     for what in ("image", "category"):
         used = {shown(entry.get(f"{what}_id")) for entry in data["annotations"] if isinstance(entry, dict)}
         for key in right[what]:
@@ -137,12 +127,33 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
         if (first := files.setdefault(PurePosixPath(image["file_name"]), key)) != key:
             yield Problem(f"image {key}", f"image {key}: its picture is that of image {first}")
     if folder:
-        images = [image for image in data["images"] if isinstance(image, dict) and annotation_file.names_a_file(image)]
-        named = {PurePosixPath(image["file_name"]) for image in images}
-        Image.init()
-        for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in Image.EXTENSION and file.relative_to(folder) not in named:
-                yield Problem("picture", f"picture: no image names {shown(str(file.relative_to(folder)))}")
+        yield from _picture_notes(data["images"], folder)
+
+
+def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> Iterator[Problem]:
+    """Of annotations without problems, by id: boxes and areas far from the masks, and equal annotations."""
+    masks: dict[tuple, int] = {}
+    for key, annotation in progress(annotations.items(), "compare boxes and masks", len(annotations)):
+        name, image_id = f"annotation {key}", annotation["image_id"]
+        if image := images.get(image_id):
+            whole = dict(annotation)
+            annotation_rules.fill_annotation(whole, image)
+            rle = to_rle(whole["segmentation"], image["height"], image["width"])
+            yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(whole, rle))
+            digest = sha256(rle["counts"].encode()).digest()
+            content = (image_id, whole["category_id"], whole["iscrowd"], digest)
+            if (first := masks.setdefault(content, key)) != key:
+                yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+
+
+def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
+    """Pictures that no image names."""
+    right = [image for image in images if isinstance(image, dict) and annotation_file.names_a_file(image)]
+    named = {PurePosixPath(image["file_name"]) for image in right}
+    Image.init()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in Image.EXTENSION and file.relative_to(folder) not in named:
+            yield Problem("picture", f"picture: no image names {shown(str(file.relative_to(folder)))}")
 
 
 def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bcnet.data.coco import annotation_file
+from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import NUMBERS, clip, polygon_extent, segmentation_problem
@@ -101,30 +101,43 @@ def _mend_annotations(data: dict) -> Iterator[Problem]:
             yield Problem(name, f"{name}: removed: {shown(entry)}, expected an object")
             continue
         name = _name("annotation", entry, place)
-        yield from _mend_whole(entry, ("id", "image_id", "category_id"), name)
-        crowd = entry.get("iscrowd")
-        crowd = int(crowd or 0) if crowd is None or isinstance(crowd, bool) else _whole(crowd)
-        yield from _put(entry, "iscrowd", crowd, name)
+        yield from _mend_values(entry, name)
         image = images.get(entry["image_id"]) if annotation_file.is_id(entry.get("image_id")) else None
         old = {key: entry.get(key) for key in ("bbox", "area")}
         if image:
-            yield from _mend_segmentation(entry, image["height"], image["width"], name)
-            if not annotation_file.is_box(old["bbox"], image["height"], image["width"]):
-                entry["bbox"] = None
-            if not annotation_file.is_area(old["area"]):
-                entry["area"] = None
-        if problem := annotation_file.annotation_problem(
-            entry, images, categories
-        ):  # computes the box and the area from the mask
+            yield from _mend_shape(entry, image["height"], image["width"], name)
+        if problem := annotation_rules.annotation_problem(entry, images, categories):
             yield Problem(name, f"{name}: removed: {problem}")
             continue
-        for key, value in old.items():
-            if entry.get(key) is not value:
-                yield Problem(name, f"{name}: {key}: {shown(value)} -> {shown(entry[key])}")
+        if image:
+            annotation_rules.fill_annotation(entry, image)
+        yield from (
+            Problem(name, f"{name}: {key}: {shown(value)} -> {shown(entry[key])}")
+            for key, value in old.items()
+            if entry.get(key) is not value
+        )
         if not annotation_file.is_id(entry.get("id")) or entry["id"] in kept:
             yield from _put(entry, "id", next(free), name)
         kept[entry["id"]] = entry
     data["annotations"] = list(kept.values())
+
+
+def _mend_values(entry: dict, name: str) -> Iterator[Problem]:
+    """Mend what an annotation says beside its shape and its own id's being free."""
+    yield from _mend_whole(entry, ("id", "image_id", "category_id"), name)
+    crowd = entry.get("iscrowd")
+    crowd = int(crowd or 0) if crowd is None or isinstance(crowd, bool) else _whole(crowd)
+    yield from _put(entry, "iscrowd", crowd, name)
+
+
+def _mend_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
+    """Mend an annotation's mask; a box and an area that are wrong are taken away."""
+    box, area = entry.get("bbox"), entry.get("area")
+    yield from _mend_segmentation(entry, height, width, name)
+    if not annotation_rules.is_box(box, height, width):
+        entry["bbox"] = None
+    if not annotation_rules.is_area(area):
+        entry["area"] = None
 
 
 def _mend_segmentation(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import orjson
 
-from bcnet.data.coco import annotation_file
+from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.files import InputError, atomic_output
 
 WRITTEN_AT_ONCE = 10_000  # annotations
@@ -59,7 +59,7 @@ def read(path: Path) -> AnnotationFile:
         by_image[entry.image_id].append(place)
     if elsewhere := by_image.keys() - images.keys():
         entry = next(entry for entry in entries if entry.image_id in elsewhere)
-        problem_of_it = annotation_file.annotation_problem({"image_id": entry.image_id}, images, {})
+        problem_of_it = annotation_rules.annotation_problem({"image_id": entry.image_id}, images, {})
         raise InputError(f"{path}: annotation {entry.id}: {problem_of_it}")
     return AnnotationFile(head, texts, ids, dict(by_image))
 
@@ -92,8 +92,9 @@ def parse(
         raise InputError(f"{path}: an annotation of image {image['id']}: not valid JSON: {error}") from error
     images = {image["id"]: image}
     for annotation in annotations:
-        if problem := annotation_file.annotation_problem(annotation, images, categories):
+        if problem := annotation_rules.annotation_problem(annotation, images, categories):
             raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
+        annotation_rules.fill_annotation(annotation, image)
     return annotations
 
 

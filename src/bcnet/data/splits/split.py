@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from bcnet import layout
-from bcnet.data.coco import annotation_file
+from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.masks.segmentation import NUMBERS
 from bcnet.data.occlusion.convert import MEASURES, check_out, occlusion_table
 from bcnet.data.splits.rules import image_values
@@ -143,7 +143,8 @@ def _amodal(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
             raise InputError(f"{where} has no 'amodal_segmentation', which masks: amodal needs of every annotation")
         amodal = {"segmentation": annotation["amodal_segmentation"], "bbox": annotation.get("amodal_bbox")}
         amodal["visible_segmentation"] = annotation["segmentation"]
-        swapped.append(annotation | amodal | {"area": None})  # None: the mask's, filled in by the check
-        if problem := annotation_file.annotation_problem(swapped[-1], images, categories):
+        swapped.append(annotation | amodal | {"area": None})  # None: the mask's, filled in
+        if problem := annotation_rules.annotation_problem(swapped[-1], images, categories):
             raise InputError(f"{where}: amodal: {problem}")
+        annotation_rules.fill_annotation(swapped[-1], images[annotation["image_id"]])
     return swapped
