@@ -78,6 +78,15 @@ def read_json(path: Path) -> Any:
     """
     with readable(path):
         content = path.read_bytes()
+    return from_json(path, content)
+
+
+def from_json(path: Path, content: bytes) -> Any:
+    """Parse the content of a JSON file.
+
+    Raises:
+        InputError: it is not JSON.
+    """
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -23,6 +23,11 @@ def checkpoints(data: Path = DATA) -> Path:
     return data / "checkpoints"
 
 
+def checked(data: Path = DATA) -> Path:
+    """The folder of the record of checked annotation files."""
+    return data / "checked"
+
+
 @dataclass(frozen=True)
 class DatasetFiles:
     """The files of a dataset below its folder, `data/DATASET`."""

@@ -89,10 +89,8 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     model.module.to(device)
     if split == "val":
         annotations, pictures = files.annotations("val"), files.images("val")
-        images, hashes = (
-            annotation_file.read(annotations)["images"],
-            {"images_sha256": sha256(files.image_hashes("val"))},
-        )
+        images = annotation_file.read_images(annotations)
+        hashes = {"images_sha256": sha256(files.image_hashes("val"))}
     else:
         annotations, pictures = files.test_list, files.images("test")
         images, hashes = test_dev_images(files.folder), {}  # only what is trained and evaluated on has hashes

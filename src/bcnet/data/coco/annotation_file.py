@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bcnet.data.coco.annotation_rules import annotation_problems, fill_annotation
+from bcnet.data.coco.checked import is_checked, note_checked
 from bcnet.data.masks.segmentation import NUMBERS
-from bcnet.files import InputError, read_json, shown
+from bcnet.files import InputError, from_json, read_json, readable, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
 LARGEST_ID = 2**63 - 1  # of the tables' columns
@@ -29,7 +30,7 @@ class Problem(NamedTuple):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read and check an annotation file.
+    """Read an annotation file, and check it if its content was not checked before (`checked`).
 
     What a file may leave out is filled in: `iscrowd` with 0, `bbox` and `area` from the mask. A box without height or
     without width is accepted (train2017 has two), a polygon may reach `TOLERANCE` pixels outside its image.
@@ -40,11 +41,15 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: not JSON, or not COCO's format; names the image, annotation or category and what is wrong with it.
     """
-    data, not_json = parse(path)
-    for problem in problems(data):
-        raise InputError(f"{path}: {problem.line}")
-    if not_json:
-        raise not_json
+    with readable(path):
+        content = path.read_bytes()
+    data, not_json = parse(path, content)
+    if not is_checked(path, content):
+        for problem in problems(data):
+            raise InputError(f"{path}: {problem.line}")
+        if not_json:
+            raise not_json
+        note_checked(path, content)
     fill(data)
     return data
 
@@ -63,17 +68,17 @@ def read_images(path: Path) -> list[dict[str, Any]]:
     return data["images"]
 
 
-def parse(path: Path) -> tuple[Any, InputError | None]:
-    """Content of a file, and why it is not JSON although Python can read it: NaN, Infinity, a byte order mark.
+def parse(path: Path, content: bytes) -> tuple[Any, InputError | None]:
+    """What a file's bytes say, and why they are not JSON although Python can read them: NaN, a byte order mark.
 
     Raises:
-        InputError: the file is missing or unreadable, or Python cannot read it either.
+        InputError: Python cannot read them either.
     """
     try:
-        return read_json(path), None
+        return from_json(path, content), None
     except InputError as error:
-        with suppress(OSError, ValueError, RecursionError):
-            return json.loads(path.read_bytes()), error
+        with suppress(ValueError, RecursionError):
+            return json.loads(content), error
         raise
 
 

@@ -14,7 +14,7 @@ from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.fix import mend
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.files import InputError, shown, write_json
+from bcnet.files import InputError, readable, shown, write_json
 from bcnet.progress import in_threads, progress
 
 SHOWN = 20  # lines of one kind
@@ -38,7 +38,9 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
         raise InputError(f"--fix {out}: expected another file than the one that is checked")
     if pictures and not pictures.is_dir():
         raise InputError(f"--images {pictures}: no such folder")
-    data, not_json = annotation_file.parse(path)
+    with readable(path):
+        content = path.read_bytes()
+    data, not_json = annotation_file.parse(path, content)
     not_json_line = [Problem("file", str(error).removeprefix(f"{path}: "))] if (error := not_json) else []
     if out:
         changes = mend(data, pictures)
