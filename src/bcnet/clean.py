@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from bcnet.files import InputError, sha256
 from bcnet.layout import checkpoints, downloads
-from bcnet.training.unfinished import About, about, present_code
+from bcnet.training.code import code_digest
+from bcnet.training.unfinished import About, about
 
 RECENT = 600  # seconds: what has changed since may be in use
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<suffix>\.[^.]+)?")  # as `files.atomic_output` calls them
@@ -88,7 +89,7 @@ def _finished(told: About | None, changed: float) -> str | None:
 def _useless(told: About | None, changed: float, newest: dict[str, float]) -> str | None:
     if told is None:
         return "of an earlier version, which did not note what it makes"
-    if told.code != present_code():
+    if told.key.get("code") != code_digest(told.modules):
         return f"{told.makes}: the code is another one by now"
     for path, digest in told.inputs.items():
         if Path(path).exists() and sha256(Path(path)) != digest:

@@ -1,6 +1,7 @@
 """`bcnet clean` removes what nobody will go on with, and nothing else."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from bcnet import clean
 from bcnet.cli import main
 from bcnet.layout import DATA, DatasetFiles, checkpoints, downloads
 from bcnet.training import unfinished
-from bcnet.training.unfinished import note_about
+from bcnet.training.unfinished import begin
 
 RUN = DatasetFiles(DATA / "demo").run("bcnet", "0")
 LONG_AGO = time.time() - 3600
@@ -40,8 +41,10 @@ def put(path: Path, text: str, changed: float = LONG_AGO) -> None:
 
 
 def half_trained(name: str, changed: float = LONG_AGO, makes: Path = RUN.model) -> Path:
+    begun = begin(DATA, makes, [RUN.dataset.bilayer("train")], {"name": name}, ["bcnet.training.sampler"])
     folder = checkpoints() / name
-    note_about(folder, makes, [RUN.dataset.bilayer("train")])
+    shutil.rmtree(folder, ignore_errors=True)
+    begun.rename(folder)
     os.utime(folder / unfinished.NAME, (changed, changed))
     put(folder / "00000050.pt", "state", changed)
     return folder

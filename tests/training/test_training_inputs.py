@@ -16,8 +16,10 @@ from bcnet import params
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError, sha256
-from bcnet.training import checkpoint, loop
+from bcnet.params.methods import METHODS
+from bcnet.training import code, loop, unfinished
 from bcnet.training.sampler import batch_indices
+from bcnet.training.unfinished import packages
 from bcnet.weights.imagenet import efficientnet_lite0
 
 FLIPPED = {"flip": 1.0, "short_side": [64]}
@@ -201,45 +203,82 @@ def test_as_many_rois_of_a_picture_as_the_parameters_say(project: Path) -> None:
     assert (heads.batch_size_per_image, heads.positive_fraction) == (16, 0.25)
 
 
-def determined_by(**changes: Any) -> dict[str, Any]:
-    return {"variant": {"layer": "gcn"}, "seed": 0, "threads": 1, **changes}
+def folder_of(data: Path, **changes: Any) -> Path:
+    """The checkpoints of a training of the sampler's code."""
+    key = {"variant": {"layer": "gcn"}, "seed": 0, "threads": 1, **changes}
+    return unfinished.begin(data, data / "model.safetensors", [], key, ["bcnet.training.sampler"])
 
 
-def test_checkpoints_are_named_by_all_that_determines_a_training(tmp_path: Path) -> None:
-    folders = [
-        checkpoint.checkpoint_folder(tmp_path, determined_by(**changes))
-        for changes in ({}, {"variant": {"layer": "fcn"}}, {"seed": 1}, {"threads": 2})
-    ]
-    assert len(set(folders)) == 4
-    assert folders[0] == checkpoint.checkpoint_folder(tmp_path, determined_by())
+def test_checkpoints_are_named_by_all_that_determines_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also by versions and code. A line says what has changed where there are others of the same model."""
+    first = folder_of(tmp_path)
+    assert capsys.readouterr().err == ""
+    assert folder_of(tmp_path) == first
+    assert capsys.readouterr().err == ""
+    other_layer, other_run = {"variant": {"layer": "fcn"}}, {"seed": 1, "threads": 2}
+    for changes, named in ((other_layer, "variant.layer"), (other_run, "seed, threads")):
+        assert folder_of(tmp_path, **changes) != first
+        assert f"what {first} has of it does not fit: {named} changed\n" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished, "packages", lambda: {**packages(), "torch": "0"})
+        assert folder_of(tmp_path) != first
+        assert "does not fit: packages.torch changed" in capsys.readouterr().err
+    monkeypatch.setattr(unfinished, "code_digest", lambda modules: "other code")
+    assert folder_of(tmp_path) != first
+    assert "does not fit: code changed" in capsys.readouterr().err
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A package of some modules in folders."""
-    for name in ("params/a.py", "models/b.py", "training/c.py", "data/d.py", "report/e.py"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(f"# {name}\n")
-    return tmp_path
+def test_versions_of_all_that_computes_are_known() -> None:
+    assert set(packages()) == {"torch", "torchvision", "numpy", "pillow", "timm", "detectron2"}
 
 
-@pytest.mark.parametrize("name", ["params/a.py", "models/b.py", "training/c.py", "data/d.py"])
-def test_other_code_makes_other_checkpoints(package: Path, name: str) -> None:
-    before = checkpoint.code_digest(package)
-    (package / name).write_text("pass\n")
-    assert checkpoint.code_digest(package) != before
+SOURCE = """
+'''About the module.'''
+
+def half(x):
+    '''About the function.'''
+    if x < 0:
+        raise ValueError(f"{x}: expected more")  # a comment
+    return x / 2
+"""
 
 
-def test_the_code_of_the_report_makes_no_other_checkpoints(package: Path) -> None:
-    before = checkpoint.code_digest(package)
-    (package / "report/e.py").write_text("pass\n")
-    assert checkpoint.code_digest(package) == before
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("About the module.", "Of the module.", True),
+        ("About the function.", "Of the function.", True),
+        ("expected more", "too little", True),
+        ("  # a comment", "", True),
+        ("x / 2", "(x / 2)", True),
+        ("x / 2", "x / 3", False),
+        ("x < 0", "x <= 0", False),
+    ],
+)
+def test_code_counts_by_what_it_computes(old: str, new: str, same: bool) -> None:
+    assert old in SOURCE
+    assert (code.bare(SOURCE) == code.bare(SOURCE.replace(old, new))) is same
 
 
-def test_checkpoints_are_named_by_the_code_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = checkpoint.checkpoint_folder(tmp_path, determined_by())
-    monkeypatch.setattr(checkpoint, "code_digest", lambda package: "other code")
-    assert checkpoint.checkpoint_folder(tmp_path, determined_by()) != before
+def test_the_code_of_a_training_is_what_its_modules_import() -> None:
+    """Directly or not, in the rooms that compute; of methods its own."""
+    package = Path(code.__file__).parents[1]
+    files = {str(path.relative_to(package)) for path in code.modules(["bcnet.training.loop", METHODS["bcnet"].module])}
+    assert files >= {
+        "methods/bcnet.py",
+        "models/fcos_targets.py",
+        "models/roi_detectors.py",
+        "models/losses.py",
+        "training/sampler.py",
+        "training/schedule.py",
+        "data/masks/segmentation.py",
+        "data/coco/images.py",
+    }
+    others = {"methods/pointrend.py", "methods/mask_rcnn.py", "data/sources/kins.py", "data/coco/check.py", "files.py"}
+    assert not files & others
+    assert not [path for path in files if path.startswith(("report", "evaluation", "drawing"))]
 
 
 def test_a_training_hands_over_all_that_determines_it(
@@ -247,11 +286,13 @@ def test_a_training_hands_over_all_that_determines_it(
 ) -> None:
     handed: dict[str, Any] = {}
 
-    def folder(data: Path, determined_by: dict[str, Any]) -> Path:
-        handed.update(determined_by)
+    def begin(data: Path, makes: Path, inputs: Any, key: dict[str, Any], modules: list[str], tell: bool) -> Path:
+        handed.update(key)
+        assert modules == ["bcnet.training.loop", "bcnet.methods.mask_rcnn"]
+        (tmp_path / "checkpoints").mkdir()
         return tmp_path / "checkpoints"
 
-    monkeypatch.setattr(loop, "checkpoint_folder", folder)
+    monkeypatch.setattr(loop, "begin", begin)
     watch(monkeypatch, project, "mask-rcnn", schedule=SHORT)
     files = {
         "annotations": "bilayer/train.json",

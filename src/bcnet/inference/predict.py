@@ -22,8 +22,7 @@ from bcnet.models.device import pick_device
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.progress import note, progress
-from bcnet.training.checkpoint import checkpoint_folder
-from bcnet.training.unfinished import note_about
+from bcnet.training.unfinished import begin
 from bcnet.weights.model_file import ModelFile, load_model
 
 CHUNK = 100  # pictures whose predictions are stored together: a killed run loses no more
@@ -115,9 +114,9 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
         return results(model, picture, image["id"])
 
-    done = checkpoint_folder(data, {**provenance, "device": device.type, "predict.py": sha256(Path(__file__))})
     out = run.predictions(split)
-    note_about(done, out, [weights, annotations])
+    code = [__name__, METHODS[model.variant.method].module]
+    done = begin(data, out, [weights, annotations], {**provenance, "device": device.type}, code)
     on = speed.device_name(device)
     times = in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, on, out)
     write_json(layout.provenance(out), provenance, indent=True)

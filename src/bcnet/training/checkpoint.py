@@ -1,7 +1,5 @@
-"""Checkpoints: named by what determines the training, written atomically, the newest valid one used."""
+"""Checkpoints: written atomically, the newest valid one used."""
 
-import hashlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,23 +8,9 @@ from typing import Any
 
 import torch
 
-from bcnet import layout
 from bcnet.files import atomic_output
 
 KEPT = 2  # the newest, and one more in case the disk spoilt it
-
-
-def checkpoint_folder(data: Path, determined_by: dict[str, Any]) -> Path:
-    """The folder named by a hash over everything that determines the training, the code included."""
-    text = json.dumps({**determined_by, "code": code_digest(Path(__file__).parents[1])}, sort_keys=True)
-    return layout.checkpoints(data) / hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code_digest(package: Path) -> str:
-    """SHA-256 of the code that a training runs: that of parameters, models, training and data."""
-    folders = [package / part for part in ("params", "models", "training", "data")]
-    sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:

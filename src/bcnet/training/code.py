@@ -1,30 +1,29 @@
-"""The code that a training runs, as a hash: of what computes, not of what is said about it."""
+"""The code that a training or a prediction runs, as a hash: of what computes, not of what is said about it."""
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from bcnet.params.methods import METHODS
-
-COMPUTES = ("training", "models", "methods", "data")  # rooms of the package; the others read, write and report
+COMPUTES = ("training", "models", "methods", "data", "inference", "weights")  # rooms of the package
 
 
-def code_digest(method: str) -> str:
-    """SHA-256 of the code that trains a method: modules that the training loop and the method's own module import.
+def code_digest(first: Sequence[str]) -> str:
+    """SHA-256 of the code of modules and of all that they import in the rooms that compute.
 
-    Comments, docstrings, messages of errors and the layout of lines do not count, nor do other methods' modules.
+    Comments, docstrings, messages of errors and the layout of lines do not count.
 
     Args:
-        method: a key of `METHODS`.
+        first: names of modules, such as the training loop and a method's module.
     """
     digest = hashlib.sha256()
-    for path in modules(["bcnet.training.loop", METHODS[method].module]):
+    for path in modules(first):
         digest.update(bare(path.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()
 
 
-def modules(first: list[str]) -> list[Path]:
+def modules(first: Sequence[str]) -> list[Path]:
     """The files of those modules and of all that they import, directly or not, in the rooms of `COMPUTES`, sorted."""
     files: dict[str, Path] = {}
     waiting = list(first)
@@ -58,12 +57,12 @@ def bare(source: str) -> str:
 
 
 class _Bare(ast.NodeTransformer):
-    def visit_Expr(self, node: ast.Expr) -> ast.AST:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """A text that stands alone is a docstring."""
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """What is raised is an end, whatever it says."""
         return ast.copy_location(ast.Raise(exc=None, cause=None), node)

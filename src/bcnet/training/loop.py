@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -24,14 +25,15 @@ from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.device import pick_device
 from bcnet.models.processes import mean_over_processes
-from bcnet.models.segmenter import Spec
+from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params import Params
+from bcnet.params.methods import METHODS
 from bcnet.params.models import Predict, Schedule
-from bcnet.training.checkpoint import checkpoint_folder, newest_checkpoint, save_checkpoint
+from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
-from bcnet.training.unfinished import note_about
+from bcnet.training.unfinished import begin
 from bcnet.weights.model_file import save_model
 
 LOG_EVERY = 20  # iterations
@@ -56,7 +58,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     rank, world, device = join_processes()
     if schedule.batch % world:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
-    annotations, weights = files.bilayer(params.train_on), files.weights(name)
+    annotations, weights, out = files.bilayer(params.train_on), files.weights(name), files.run(name, str(seed))
+    hashes = files.image_hashes(params.train_on)
     determined_by = {
         "train_on": params.train_on,
         # without what is not said, so that reading it back checks it alike; a label changes nothing
@@ -65,14 +68,14 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
         "annotations_sha256": sha256(annotations),
-        "images_sha256": sha256(files.image_hashes(params.train_on)),
+        "images_sha256": sha256(hashes),
         "weights_sha256": sha256(weights),
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }
-    machine = {"processes": world, "threads": torch.get_num_threads(), "device": device.type}
-    checkpoints = checkpoint_folder(data, {**determined_by, **machine})
-    order = BACKBONES[variant.backbone].channel_order
-    images = files.images(params.train_on)
+    key = {**determined_by, "processes": world, "threads": torch.get_num_threads(), "device": device.type}
+    code = [__name__, METHODS[variant.method].module]
+    checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
+    order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
     torch.manual_seed(seed)
@@ -82,45 +85,24 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     load_backbone(model, weights)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)  # a tenth faster there
-    optimizer = make_optimizer(model, schedule)
-    scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and schedule.amp)
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scaler": scaler}
-    log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}}  # window: sums of the losses since the last line
+    training = Training(name, schedule, model, rank)
     if state := newest_checkpoint(checkpoints, device):
-        for key, part in parts.items():
-            part.load_state_dict(state[key])
-        log = state["log"]
-        say(rank, f"{name}: going on from iteration {log['iteration']}")
-    runner = DistributedDataParallel(model) if world > 1 else model
+        training.load_state_dict(state)
+        say(rank, f"{name}: going on from iteration {training.iteration}")
 
-    out = files.run(name, str(seed))
-    if rank == 0:
-        note_about(checkpoints, out.model, [annotations, files.image_hashes(params.train_on), weights])
-    start, end = log["iteration"], schedule.iterations
-    keys = BatchKeys(seed, start, end, schedule.batch, len(pictures), rank, world)
+    keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
-    since = time.monotonic()
-    for batch in DataLoader(pictures, batch_sampler=keys, num_workers=workers, collate_fn=list):
-        torch.manual_seed((seed << 40) + (log["iteration"] << 8) + rank)
-        losses = step(runner, batch, optimizer, scaler, schedule, log["iteration"])
-        log["window"] = {key: log["window"].get(key, 0.0) + loss.detach() for key, loss in losses.items()}
-        log["iteration"] += 1
-        if log["iteration"] % LOG_EVERY == 0 or log["iteration"] == end:
-            line = log_line(log, optimizer)
-            if not math.isfinite(line["loss"]):
-                raise InputError(f"{name}: loss is {line['loss']} at iteration {log['iteration']}: try a lower lr")
-            log["lines"].append(json.dumps(line))
-            log["window"] = {}
-            pace = (time.monotonic() - since) / (log["iteration"] - start)
-            left = tqdm.format_interval(pace * (end - log["iteration"]))
-            say(rank, f"{name}: {pretty(line, end)}  {pace:.3f} s/iteration  {left} left")
-        if rank == 0 and (log["iteration"] % schedule.checkpoint_every == 0 or log["iteration"] == end):
-            state = {"log": log, **{key: part.state_dict() for key, part in parts.items()}}
-            save_checkpoint(checkpoints, log["iteration"], state)
+    batches = DataLoader(pictures, batch_sampler=keys, num_workers=workers, collate_fn=list)
+    runner = DistributedDataParallel(model) if world > 1 else model
+    for batch in batches:
+        torch.manual_seed((seed << 40) + (training.iteration << 8) + rank)
+        training.learn(runner, batch)
+        if rank == 0 and training.is_to_be_kept():
+            save_checkpoint(checkpoints, training.iteration, training.state_dict())
 
     if rank == 0:
         with atomic_output(out.training_log) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in log["lines"]))
+            temporary.write_text("".join(f"{line}\n" for line in training.log["lines"]))
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
@@ -129,8 +111,76 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             "provenance": {"name": name, "dataset": params.dataset, **determined_by},
         }
         save_model(out.model, model.state_dict(), description)
+        shutil.rmtree(checkpoints)  # nothing goes on from them
     if world > 1:
         torch.distributed.destroy_process_group()
+
+
+class Training:
+    """A training of which some iterations are done.
+
+    Args:
+        name: of the variant, for messages.
+        schedule: how it is trained.
+        model: on its device, in training mode.
+        rank: of this process.
+    """
+
+    def __init__(self, name: str, schedule: Schedule, model: Segmenter, rank: int) -> None:
+        self.name, self.schedule, self.rank = name, schedule, rank
+        self.optimizer = make_optimizer(model, schedule)
+        on_gpu = next(model.parameters()).device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=on_gpu and schedule.amp)
+        self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "scaler": self.scaler}
+        # window: sums of the losses since the last line
+        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}}
+        self.begun: tuple[int, float] | None = None  # iteration and time of this process's first one
+
+    @property
+    def iteration(self) -> int:
+        """How many are done."""
+        return self.log["iteration"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training depends on."""
+        return {"log": self.log, **{name: part.state_dict() for name, part in self.parts.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.log = state["log"]
+
+    def is_to_be_kept(self) -> bool:
+        """Whether a checkpoint is due."""
+        return self.iteration % self.schedule.checkpoint_every == 0 or self.iteration == self.schedule.iterations
+
+    def learn(self, runner: nn.Module, batch: list[dict[str, Any]]) -> None:
+        """One iteration, and its line in the log where one is due.
+
+        Args:
+            runner: the model, or what averages its gradients over processes.
+            batch: this process's part.
+
+        Raises:
+            InputError: the loss is no number any more.
+        """
+        self.begun = self.begun or (self.iteration, time.monotonic())
+        losses = step(runner, batch, self.optimizer, self.scaler, self.schedule, self.iteration)
+        window, end = self.log["window"], self.schedule.iterations
+        self.log["window"] = {key: window.get(key, 0.0) + loss.detach() for key, loss in losses.items()}
+        self.log["iteration"] += 1
+        if self.iteration % LOG_EVERY and self.iteration != end:
+            return
+        line = log_line(self.log, self.optimizer)
+        if not math.isfinite(line["loss"]):
+            raise InputError(f"{self.name}: loss is {line['loss']} at iteration {self.iteration}: try a lower lr")
+        self.log["lines"].append(json.dumps(line))
+        self.log["window"] = {}
+        start, since = self.begun
+        pace = (time.monotonic() - since) / (self.iteration - start)
+        left = tqdm.format_interval(pace * (end - self.iteration))
+        say(self.rank, f"{self.name}: {pretty(line, end)}  {pace:.3f} s/iteration  {left} left")
 
 
 def join_processes() -> tuple[int, int, torch.device]:

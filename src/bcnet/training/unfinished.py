@@ -1,39 +1,93 @@
-"""What unfinished work says of itself, so that `bcnet clean` can tell whether it will ever go on."""
+"""Unfinished work: folders of checkpoints and of predictions so far, named by all that determines the result."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from bcnet import layout
 from bcnet.files import InputError, read_json, sha256, write_json
-from bcnet.training.checkpoint import code_digest
+from bcnet.training.code import code_digest
 
 NAME = "about.json"
+COMPUTE = ("torch", "torchvision", "numpy", "pillow", "timm")  # packages whose versions determine numbers
+DETECTRON2 = ("detectron2", "sal-detectron2")  # it comes under either name
 
 
 @dataclass(frozen=True)
 class About:
-    """A note in the folder of a training's checkpoints, or of what is predicted so far.
+    """A note in the folder of unfinished work.
 
     Attributes:
         makes: the file that the work ends with.
         inputs: SHA-256 by path of the files that it reads.
-        code: `code_digest` of what runs it.
+        key: all that determines the result: parameters, inputs, versions, and under `code` the hash of the code.
+        modules: whose code that is.
     """
 
     makes: str
     inputs: Mapping[str, str]
-    code: str
+    key: Mapping[str, Any]
+    modules: Sequence[str]
 
 
-def present_code() -> str:
-    """The digest of this program's code."""
-    return code_digest(Path(__file__).parents[1])
+def begin(
+    data: Path,
+    makes: Path,
+    inputs: Sequence[Path],
+    key: Mapping[str, Any],
+    modules: Sequence[str],
+    tell: bool = True,
+) -> Path:
+    """The folder of a piece of work, with its note; the work goes on from what lies there.
+
+    Where there is nothing, but work on the same file lies in other folders, a line on stderr says what has changed.
+
+    Args:
+        data: the folder of all datasets.
+        makes: the file that the work ends with.
+        inputs: files that it reads.
+        key: all that determines the result but versions and code: parameters, hashes of inputs, the machine.
+        modules: the code that computes, with all that it imports.
+        tell: say what has changed.
+    """
+    whole = {**key, "packages": packages(), "code": code_digest(modules)}
+    name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+    folder = layout.checkpoints(data) / name
+    if tell and not folder.exists():
+        for other in sorted(layout.checkpoints(data).glob(f"*/{NAME}")):
+            note = about(other.parent)
+            if note and note.makes == str(makes):
+                changes = ", ".join(differences(note.key, whole)) or "its note"
+                print(f"{makes}: what {other.parent} has of it does not fit: {changes} changed", file=sys.stderr)
+    note = About(str(makes), {str(path): sha256(path) for path in inputs}, whole, list(modules))
+    write_json(folder / NAME, asdict(note), keep_equal=True)
+    return folder
 
 
-def note_about(folder: Path, makes: Path, inputs: list[Path]) -> None:
-    """Put the note into a folder of unfinished work."""
-    told = About(str(makes), {str(path): sha256(path) for path in inputs}, present_code())
-    write_json(folder / NAME, asdict(told), keep_equal=True)
+def packages() -> dict[str, str]:
+    """Versions of the packages that compute."""
+    versions = {name: version(name) for name in COMPUTE}
+    for name in DETECTRON2:
+        try:
+            versions["detectron2"] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The keys whose values differ, those of nested mappings by their path with dots."""
+    for key in sorted({**before, **now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{above}{key}.")
+        elif old != new:
+            yield above + key
 
 
 def about(folder: Path) -> About | None:
