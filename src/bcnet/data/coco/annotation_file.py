@@ -6,7 +6,7 @@ Specification: https://cocodataset.org/#format-data.
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,10 +93,10 @@ def problems(data: Any) -> Iterator[Problem]:
         return
     images: dict[int, Any] = {}
     yield from section("image", data["images"], images, image_problems)
-    images = {key: image if has_size(image) else None for key, image in images.items()}
+    sized = with_size(images)
     categories: dict[int, Any] = {}
     yield from section("category", data["categories"], categories, category_problems)
-    yield from section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, images, categories))
+    yield from section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, sized, categories))
 
 
 def missing_sections(data: Any) -> list[str]:
@@ -130,6 +130,11 @@ def section(
 def by_id(entries: list) -> dict[int, dict]:
     """The entries of a section, checked or not, that have a right id."""
     return {entry["id"]: entry for entry in entries if isinstance(entry, dict) and is_id(entry.get("id"))}
+
+
+def with_size(images: Mapping[int, Any]) -> dict[int, dict | None]:
+    """Images by id, None in the place of one without a right size."""
+    return {key: image if has_size(image) else None for key, image in images.items()}
 
 
 def is_id(value: Any) -> bool:

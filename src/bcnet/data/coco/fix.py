@@ -86,14 +86,8 @@ def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Proble
 
 
 def _mend_annotations(data: dict) -> Iterator[Problem]:
-    images = {
-        key: image if annotation_file.has_size(image) else None
-        for key, image in annotation_file.by_id(data["images"]).items()
-    }
-    categories = annotation_file.by_id(data["categories"])
-    named = [_whole(entry.get("id")) for entry in data["annotations"] if isinstance(entry, dict)]
-    taken = {number for number in named if annotation_file.is_id(number)}
-    free = (number for number in count(1) if number not in taken)
+    images = annotation_file.with_size(annotation_file.by_id(data["images"]))
+    categories, free = annotation_file.by_id(data["categories"]), _free_ids(data["annotations"])
     kept: dict[int, dict] = {}
     for place, entry in enumerate(data["annotations"]):
         if not isinstance(entry, dict):
@@ -111,15 +105,19 @@ def _mend_annotations(data: dict) -> Iterator[Problem]:
             continue
         if image:
             annotation_rules.fill_annotation(entry, image)
-        yield from (
-            Problem(name, f"{name}: {key}: {shown(value)} -> {shown(entry[key])}")
-            for key, value in old.items()
-            if entry.get(key) is not value
-        )
+        for key in [key for key, value in old.items() if entry.get(key) is not value]:
+            yield Problem(name, f"{name}: {key}: {shown(old[key])} -> {shown(entry[key])}")
         if not annotation_file.is_id(entry.get("id")) or entry["id"] in kept:
             yield from _put(entry, "id", next(free), name)
         kept[entry["id"]] = entry
     data["annotations"] = list(kept.values())
+
+
+def _free_ids(entries: list[Any]) -> Iterator[int]:
+    """The ids from 1 on that no entry has, or will have once it is mended."""
+    named = [_whole(entry.get("id")) for entry in entries if isinstance(entry, dict)]
+    taken = {number for number in named if annotation_file.is_id(number)}
+    return (number for number in count(1) if number not in taken)
 
 
 def _mend_values(entry: dict, name: str) -> Iterator[Problem]:

@@ -110,17 +110,20 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
         return f"score: {score!r:.60}: expected a finite number"
     if iou_type == "segm":
         image = images[entry["image_id"]]
-        size, shape = (image["height"], image["width"]), entry.get("segmentation")
-        if not _is_plain_mask(shape, size) and (wrong := segmentation_problem(shape, *size)):
-            return wrong
-        occluder = entry.get("occluder")
-        if occluder is None or _is_plain_mask(occluder, size):
-            return None
-        return f"occluder: {wrong}" if (wrong := segmentation_problem(occluder, *size)) else None
+        return _mask_problem(entry, (image["height"], image["width"]))
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
     return None
+
+
+def _mask_problem(entry: dict[str, Any], size: tuple[int, int]) -> str | None:
+    shape, occluder = entry.get("segmentation"), entry.get("occluder")
+    if not _is_plain_mask(shape, size) and (wrong := segmentation_problem(shape, *size)):
+        return wrong
+    if occluder is None or _is_plain_mask(occluder, size):
+        return None
+    return f"occluder: {wrong}" if (wrong := segmentation_problem(occluder, *size)) else None
 
 
 def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:

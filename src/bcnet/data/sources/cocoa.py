@@ -62,20 +62,25 @@ def read(path: Path) -> dict[str, Any]:
         depth = depth_of[image_id]
         levels = sorted({depth[region["order"]] for region in things}) if depth is not None else []
         for region in things:
-            where = f"{path}: image {image_id}: region {region['order']}"
-            amodal = mask_of(region.get("segmentation"), images[image_id], f"{where}: segmentation")
-            seen = region.get("visible_mask")
-            visible = amodal if seen is None else mask_of(seen, images[image_id], f"{where}: visible_mask")
-            if not coco_mask.area(amodal):
+            shape = _shape(region, images[image_id], f"{path}: image {image_id}: region {region['order']}")
+            if shape is None:
                 empty += 1
                 continue
             ids = {"id": len(annotations) + 1, "image_id": image_id, "category_id": OBJECT["id"]}
             level = {} if depth is None else {"depth": levels.index(depth[region["order"]])}
-            annotations.append({**ids, "name": region.get("name"), **shape_keys(amodal, visible), **level})
+            annotations.append({**ids, "name": region.get("name"), **shape, **level})
     say_left_out(path, empty, "regions without a pixel are left out")
     cycles = sum(depth is None for depth in depth_of.values())
     say_left_out(path, cycles, "images get no depth: their depth_constraint forms a cycle")
     return {"images": [images[one] for one in regions_of], "annotations": annotations, "categories": [OBJECT]}
+
+
+def _shape(region: dict[str, Any], image: dict[str, Any], where: str) -> dict[str, Any] | None:
+    """The keys of an annotation that say its shape; None for a region without a pixel."""
+    amodal = mask_of(region.get("segmentation"), image, f"{where}: segmentation")
+    seen = region.get("visible_mask")
+    visible = amodal if seen is None else mask_of(seen, image, f"{where}: visible_mask")
+    return shape_keys(amodal, visible) if coco_mask.area(amodal) else None
 
 
 def _regions(entry: dict[str, Any], where: str) -> list[dict[str, Any]]:

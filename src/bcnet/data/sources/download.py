@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import requests
 from filelock import FileLock
@@ -105,6 +106,9 @@ class _Part:
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
+    def is_longer_than(self, size: int | None) -> bool:
+        return size is not None and self.size > size
+
     def version(self, url: str) -> str:
         """The version of the file at `url` that this is a part of, "" if it is unknown or from elsewhere."""
         lines = self.source.read_text(encoding="utf-8").split("\n") if self.source.exists() else []
@@ -188,45 +192,61 @@ def _reason(error: BaseException) -> str:
 def _receive(url: str, file: RemoteFile, part: _Part, bar: tqdm, stop: Event) -> None:
     """Ask once for what `part` lacks; return when all is there."""
     version = part.version(url)
-    if (file.md5 is None and not version) or (file.size is not None and part.size > file.size):
+    if (file.md5 is None and not version) or part.is_longer_than(file.size):
         part.discard()
     have = part.size
     if have and have == file.size:
         return
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with requests.get(url, headers=_headers(have, version), stream=True, timeout=TIMEOUT) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
             if file.md5 and md5_of(part.path) == file.md5:
                 return  # all was there
             part.discard()
             raise requests.ConnectionError(f"HTTP 416 for the bytes from {have} on")
-        if response.status_code in BUSY:
-            raise requests.HTTPError(f"HTTP {response.status_code} {response.reason}", response=response)
-        if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
-            raise _RefusedError(f"HTTP {response.status_code} {response.reason}")
-        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-        if response.status_code == requests.codes.partial_content:
-            size: int | None = _size_of_the_whole(response, have)
+        body = _body(response, part, have, version)
+        total = file.size if body.size is None else body.size
+        if file.size not in (None, total):
+            raise _RefusedError(f"a file of {total} bytes, expected {file.size}")
+        if not body.start:  # bytes of one version must never lie beside the name of another, not even after a kill
+            part.discard()
+        part.source.write_text(f"{url}\n{body.version}", encoding="utf-8")
+        _write(response, part, body.start, total, bar, stop)
+    if total is not None and part.size < total:
+        raise requests.ConnectionError(f"ended after {part.size} of {total} bytes")
+
+
+def _headers(have: int, version: str) -> dict[str, str]:
+    """Those that ask for the bytes from `have` on, of that version if one is known."""
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
+    return headers
+
+
+class _Body(NamedTuple):
+    """What a response brings of a file."""
+
+    start: int  # where its first byte belongs
+    size: int | None  # of the whole file in bytes, None: unknown
+    version: str  # the server's name for it, "" for none
+
+
+def _body(response: requests.Response, part: _Part, have: int, version: str) -> _Body:
+    """What a response brings to a request for the bytes from `have` on, of that version if one is known."""
+    if response.status_code in BUSY:
+        raise requests.HTTPError(f"HTTP {response.status_code} {response.reason}", response=response)
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    match response.status_code:
+        case requests.codes.partial_content:
+            size = _size_of_the_whole(response, have)
             same = not version or _version(response) in (version, "")  # with If-Range, a server may leave it out
             if size is None or encoded or not same:
                 part.discard()
                 raise requests.ConnectionError(f"no continuation from byte {have} on")
-            version = _version(response) or version
-        else:  # all of it: the server cannot resume, or has another version now
-            have = 0
-            size = None if encoded else response.raw.length_remaining
-            version = "" if encoded else _version(response)
-        if size is not None and file.size not in (None, size):
-            raise _RefusedError(f"a file of {size} bytes, expected {file.size}")
-        total = file.size if size is None else size
-        if not have:  # bytes of one version must never lie beside the name of another, not even after a kill
-            part.discard()
-        part.source.write_text(f"{url}\n{version}", encoding="utf-8")
-        _write(response, part, have, total, bar, stop)
-    if total is not None and part.size < total:
-        raise requests.ConnectionError(f"ended after {part.size} of {total} bytes")
+            return _Body(have, size, _version(response) or version)
+        case requests.codes.ok:  # all of it: the server cannot resume, or has another version now
+            return _Body(0, None, "") if encoded else _Body(0, response.raw.length_remaining, _version(response))
+    raise _RefusedError(f"HTTP {response.status_code} {response.reason}")
 
 
 def _size_of_the_whole(response: requests.Response, have: int) -> int | None:

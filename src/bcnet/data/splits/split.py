@@ -47,15 +47,10 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
             annotation for annotation in data["annotations"] if not annotation_file.hidden(annotation)
         ]
     images = {image["id"] for image in data["images"]}
+    chosen = _chosen(data, images, rule)
     about: dict[str, Any] = {"name": name, **rule.model_dump(include={"rule", "threshold", "same_category", "masks"})}
     if rule.file is not None:
-        chosen = listed_images(rule.file, images)
         about |= {"file": rule.file.name, "file_sha256": sha256(rule.file)}
-    elif rule.threshold is not None:
-        values = image_values(data, rule.rule, rule.same_category)
-        chosen = {image for image, value in values.items() if value >= rule.threshold}
-    else:
-        chosen = images
     if not chosen:
         raise InputError(
             f"{annotations}: split {name!r} ({rule.rule} {rule.threshold}) selects none of {len(images)} images"
@@ -68,6 +63,16 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     with atomic_output(layout.occlusion_table(out)) as temporary:
         pq.write_table(occlusion_table(data["annotations"]), temporary)
         write_json(out, data)
+
+
+def _chosen(data: dict[str, Any], images: set[int], rule: Split) -> set[int]:
+    """The ids of the images that the rule selects, of all `images`."""
+    if rule.file is not None:
+        return listed_images(rule.file, images)
+    if rule.threshold is None:
+        return images
+    values = image_values(data, rule.rule, rule.same_category)
+    return {image for image, value in values.items() if value >= rule.threshold}
 
 
 def read_converted(path: Path) -> dict[str, Any]:

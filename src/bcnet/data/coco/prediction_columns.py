@@ -1,0 +1,175 @@
+"""Predictions as columns, made of a part of a file and checked.
+
+Of a part that is as the COCO API writes it only the columns are looked at; any other is looked at entry by entry.
+"""
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from bcnet.data.coco.annotation_file import LARGEST_ID
+from bcnet.data.coco.prediction_format import IouType, Predictions, problem
+from bcnet.data.masks.rle_text import are_masks
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.files import InputError
+
+
+class Known(NamedTuple):
+    """What predictions may be of: entries of images by id, ids of categories and of images that are left out."""
+
+    images: Mapping[int, dict[str, Any]]
+    categories: Set[int]
+    left_out: Set[int]
+
+    def pixels(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) int64: of images."""
+        images, place = np.unique(ids, return_inverse=True)
+        pixels = [self.images[i]["height"] * self.images[i]["width"] for i in images.tolist()]
+        return np.array(pixels, np.int64)[place]
+
+
+Texts = tuple[np.ndarray, np.ndarray]  # strings of masks, (bytes,) uint8, one after the other, and where each ends
+Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)]
+
+
+class _Rle(msgspec.Struct, gc=False):
+    size: tuple[int, int]
+    counts: str
+
+
+class _Mask(msgspec.Struct, gc=False):
+    image_id: Id
+    category_id: Id
+    score: float
+    segmentation: _Rle
+    occluder: _Rle | None = None
+    id: int | str | None = None
+
+
+class _Box(msgspec.Struct, gc=False):
+    image_id: Id
+    category_id: Id
+    score: float
+    bbox: tuple[float, float, float, float]
+    id: int | str | None = None
+
+
+def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictions, int] | None:
+    """The predictions of a block and how many entries it has; None if one is wrong or not as the COCO API writes it."""
+    decoded = _decoded(block, iou_type)
+    if decoded is None:
+        return None
+    count, entries = len(decoded), decoded
+    if known.left_out:
+        entries = [each for each in decoded if each.image_id not in known.left_out]
+    # (a column at a time: tuples of all columns would keep the garbage collector busy)
+    image_ids = [each.image_id for each in entries]
+    category_ids = [each.category_id for each in entries]
+    image, category = np.array(image_ids, np.int64), np.array(category_ids, np.int64)
+    score = np.array([each.score for each in entries], np.float64)
+    sound = known.images.keys() >= set(image_ids) and known.categories >= set(category_ids)
+    if not sound or not np.isfinite(score).all():
+        return None
+    ids = tuple(each.id for each in entries if each.id is not None)
+    none: Texts = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
+    if iou_type == "bbox":
+        boxes = _plain_boxes(entries)
+        return None if boxes is None else (Predictions("bbox", image, category, score, *none, boxes, *none, ids), count)
+    masks = _plain_masks(entries, image_ids, known)
+    if masks is None:
+        return None
+    shapes, occluders = masks
+    return Predictions("segm", image, category, score, *shapes, np.zeros((len(image), 4)), *occluders, ids), count
+
+
+def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
+    try:
+        entries: list[Any] = msgspec.json.decode(block, type=list[_Mask] if iou_type == "segm" else list[_Box])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return entries
+
+
+def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:
+    """(N, 4) float64; None if one is no box."""
+    boxes = np.array([each.bbox for each in entries], np.float64).reshape(-1, 4)
+    return boxes if np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all() else None
+
+
+def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple[Texts, Texts] | None:
+    """The texts of the masks and of the occluders' masks, whose own texts only are looked at; None: one is wrong.
+
+    Args:
+        entries: predictions.
+        images: of each the id of its image.
+    """
+    sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(images)}
+    shapes = _joined([each.segmentation for each in entries], images, sizes)
+    having = [place for place, each in enumerate(entries) if each.occluder is not None]
+    of_images = [images[place] for place in having]
+    in_front = _joined([each.occluder for each in entries if each.occluder is not None], of_images, sizes)
+    pixels = known.pixels(np.array(of_images, np.int64))
+    if shapes is None or in_front is None or not are_masks(*in_front, pixels):
+        return None
+    lengths = np.zeros(len(entries), np.int64)
+    lengths[having] = np.diff(in_front[1], prepend=0)
+    return shapes, (in_front[0], lengths.cumsum())
+
+
+def _joined(masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int, int]]) -> Texts | None:
+    """The strings of masks as bytes and where each ends; None if one is not ASCII or not of its image's size."""
+    if [mask.size for mask in masks] != [sizes[i] for i in images]:
+        return None
+    counts = [mask.counts for mask in masks]
+    texts = np.frombuffer("".join(counts).encode(), np.uint8)
+    ends = np.cumsum(list(map(len, counts)), dtype=np.int64)
+    return (texts, ends) if len(texts) == ends.max(initial=0) else None
+
+
+def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: IouType) -> tuple[Predictions, int]:
+    """As `plain`, in any form of the format, one by one.
+
+    Args:
+        path: the file, for errors.
+        entries: a part of it.
+        place: of the first of these in the file.
+
+    Raises:
+        InputError: one is wrong; names it by its place.
+    """
+    sound: list[dict[str, Any]] = []
+    for index, entry in enumerate(entries, place):
+        if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in known.left_out:
+            continue
+        if wrong := problem(entry, known.images, known.categories, iou_type):
+            raise InputError(f"{path}: prediction at place {index}: {wrong}")
+        sound.append(entry)
+
+    def column(key: str, kind: type) -> np.ndarray:
+        return np.array([entry[key] for entry in sound], kind)
+
+    sizes = [(image["height"], image["width"]) for image in (known.images[each["image_id"]] for each in sound)]
+    masks = iou_type == "segm"
+    texts, ends = _texts([each["segmentation"] if masks else None for each in sound], sizes)
+    occluder_texts, occluder_ends = _texts([each.get("occluder") if masks else None for each in sound], sizes)
+    return Predictions(
+        iou_type,
+        column("image_id", np.int64),
+        column("category_id", np.int64),
+        column("score", np.float64),
+        texts,
+        ends,
+        np.zeros((len(sound), 4)) if masks else column("bbox", np.float64).reshape(-1, 4),
+        occluder_texts,
+        occluder_ends,
+        tuple(str(each["id"]) for each in sound if each.get("id") is not None),
+    ), len(entries)
+
+
+def _texts(masks: list[Any], sizes: list[tuple[int, int]]) -> Texts:
+    """The strings of checked masks in any form, empty for None."""
+    texts = ["" if mask is None else to_rle(mask, *size)["counts"] for mask, size in zip(masks, sizes, strict=True)]
+    return np.frombuffer("".join(texts).encode(), np.uint8), np.cumsum([len(text) for text in texts], dtype=np.int64)
