@@ -180,9 +180,9 @@ def test_an_unmatched_prediction_and_a_crowd_are_marked():
 def test_a_band_is_drawn_around_a_line_with_spread_in_its_colour():
     """From 40 - 5 to 40 + 5 percent of the chart's height; without spread there is none."""
     look = figures.look(1)
-    plain = figures.chart("plain", [figures.Line([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
+    plain = figures.chart("plain", [figures.Curve([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
     banded = figures.chart(
-        "banded", [figures.Line([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
+        "banded", [figures.Curve([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
     )
     band = rf'y="([\d.]+)" style="fill: {look.colour}; fill-opacity'
     assert not re.search(band, plain)

@@ -18,7 +18,8 @@ from bcnet.files import InputError, read_json
 from bcnet.report.figures import rois
 from bcnet.report.figures.contrasts import drawn, most_different, window
 from bcnet.report.figures.pictures import read_predictions
-from bcnet.report.page.sections import contrasts as contrasts_section
+from bcnet.report.page.context import Context
+from bcnet.report.page.sections.contrasts import Contrasts, contrasts
 from bcnet.report.tables.rows import methods
 
 LEVELS = 0.05  # of IoU, in the tables of the made run
@@ -45,10 +46,9 @@ def copied(run, tmp_path) -> Path:
     return tmp_path / "run"
 
 
-def section(root: Path, **changes) -> tuple[contrasts_section.Contrasts | None, list[str]]:
-    params, missing = run_parameters(**changes), []
-    found = contrasts_section.section(params, methods(params), root / "data/demo", root / "reports/demo", missing)
-    return found, missing
+def section(root: Path, **changes) -> tuple[Contrasts | None, list[str]]:
+    context = Context(run_parameters(**changes), root / "data/demo", root / "reports/demo")
+    return contrasts(context), context.missing
 
 
 def slowly(ious: np.ndarray, most: int) -> list[int]:

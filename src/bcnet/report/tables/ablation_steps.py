@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from bcnet.params import Params
 from bcnet.params.models import Variant
-from bcnet.report.tables.rows import Method, methods
+from bcnet.report.tables.rows import Method, flattened, methods
 
 MASK_RCNN = {"structure": "single", "depth": 4, "layer": "fcn", "class_agnostic": False, "target.contour": False}
 SWITCH = ["switch", "before", "after"]  # columns of a table of steps
@@ -44,8 +44,8 @@ def steps(params: Params) -> list[Step]:
 
 def settings(params: Params, variant: Variant) -> dict[str, Any]:
     """All that determines how a variant is trained, by key of params.yaml; what it has no use for as by default."""
-    flat = _flat(variant.model_dump(mode="json", exclude={"label", "schedule"}))
-    default = _flat(Variant(detector="faster_rcnn", backbone="resnet50", mask_head="bcnet").model_dump(mode="json"))
+    flat = flattened(variant.model_dump(mode="json", exclude={"label", "schedule"}))
+    default = flattened(Variant(detector="faster_rcnn", backbone="resnet50", mask_head="bcnet").model_dump(mode="json"))
     if variant.mask_head == "mask_rcnn":
         flat |= {**MASK_RCNN, "mask_head": "bcnet", "class_agnostic": bool(variant.class_agnostic)}
     elif variant.class_agnostic is None:
@@ -56,14 +56,6 @@ def settings(params: Params, variant: Variant) -> dict[str, Any]:
         unused.append("contour_loss")
     schedule = params.schedule.model_dump(mode="json") | variant.schedule
     return flat | {key: default[key] for key in unused} | {f"schedule.{key}": each for key, each in schedule.items()}
-
-
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Values of nested sections, by their path with dots."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return flat
 
 
 def _text(value: Any) -> str:

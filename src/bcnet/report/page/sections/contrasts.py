@@ -1,6 +1,6 @@
 """The page's section about single objects: those on which methods differ most, with what each method makes of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from pycocotools import mask as coco_mask
 
-from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.drawing.figures import data_uri
@@ -18,13 +17,14 @@ from bcnet.files import InputError
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import rois
-from bcnet.report.figures.contrasts import OBJECTS, SHOWN, drawn, most_different, window
+from bcnet.report.figures.contrasts import OBJECTS, RULE, SHOWN, drawn, most_different, window
 from bcnet.report.figures.pictures import read_predictions
+from bcnet.report.page.context import Context
 from bcnet.report.tables.measured import is_there, read_table_of
 from bcnet.report.tables.rows import Method, bcnets, evaluate_command
 
 SIDE = 240  # of a shown part of a picture, pixels
-COLUMNS = ["annotation_id", "box_cover", "iou", "score", "failure"]
+OBJECT_COLUMNS = ["annotation_id", "box_cover", "iou", "score", "failure"]
 
 
 @dataclass(frozen=True)
@@ -64,117 +64,122 @@ class Contrasts:
     methods: tuple[Method, ...]
     chosen: tuple[int, int]
     objects: tuple[Contrast, ...]
+    rule: str = RULE
 
 
-def section(
-    params: Params, methods: Sequence[Method], data: Path, reports: Path, missing: list[str]
-) -> Contrasts | None:
+def contrasts(context: Context) -> Contrasts | None:
     """The objects of val on which the first runs of any two methods differ most; None for fewer than two methods.
 
     A method takes part when its masks of val were evaluated and its predictions are there.
 
-    Args:
-        params: the run.
-        methods: of the run.
-        data, reports: the folders of its dataset.
-        missing: gets a line for each table or picture that is missing.
-
     Raises:
         InputError: tables of objects do not fit together or to val.
     """
-    split = data / "splits" / "val.json"
-    found = {}
-    for method in methods:
-        file = _table(reports, method)
-        metrics = file.with_suffix(".json")  # where they are missing, the page says so elsewhere
-        command = evaluate_command(metrics, method, params.dataset)
-        if _predicted(data, method).exists() and metrics.exists() and is_there(file, command, missing):
-            table = read_table_of(file, COLUMNS, command).to_pandas()
-            if not table["failure"].isna().any():  # else the predictions are boxes
-                found[method] = table
-    if len(found) < 2 or not split.exists():
+    tables = _object_tables(context)
+    if len(tables) < 2 or not context.val_file.exists():
         return None
-    able, tables = list(found), list(found.values())
-    for method, table in zip(able, tables, strict=True):
-        if not table["annotation_id"].equals(tables[0]["annotation_id"]):
-            first = _table(reports, able[0])
-            raise InputError(f"{_table(reports, method)}: other objects than those of {first}: `bcnet evaluate` both")
-    chosen = _chosen(params, able)
-    ious = np.stack([table["iou"].to_numpy() for table in tables])
-    rows = sorted(most_different(ious, OBJECTS), key=lambda row: -abs(ious[chosen[0], row] - ious[chosen[1], row]))
-    truth = annotation_file.read(split)
-    annotations = {each["id"]: each for each in truth["annotations"]}
-    if strange := set(tables[0]["annotation_id"]) - set(annotations):
-        raise InputError(
-            f"{_table(reports, able[0])}: annotation_id {min(strange)}: not in {split}: `bcnet evaluate` it"
-        )
-    images = {image["id"]: image for image in truth["images"]}
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    mine = [annotations[tables[0]["annotation_id"][row]] for row in rows]
-    paths = [_paths(_predicted(data, method), mine, images) for method in progress(able, "contrasts", len(able))]
-    maps = _maps(params, data, [(images[each["image_id"]], each) for each in mine[:SHOWN]])
-    objects = []
-    for place, (row, annotation) in enumerate(zip(rows, mine, strict=True)):
+    _check_objects(tables, context)
+    methods = tuple(tables)
+    chosen = _chosen(context.params, methods)
+    ious = np.stack([table["iou"].to_numpy() for table in tables.values()])
+    contrast = np.abs(ious[chosen[0]] - ious[chosen[1]])
+    rows = sorted(most_different(ious, OBJECTS), key=lambda row: -contrast[row])
+    shown = [place < SHOWN and contrast[row] > 0 for place, row in enumerate(rows)]
+    return Contrasts(methods, chosen, tuple(_objects(tables, rows, shown, context)))
+
+
+def _object_tables(context: Context) -> dict[Method, pd.DataFrame]:
+    """The tables of objects of the methods that take part."""
+    tables = {}
+    for method in context.looks:
+        file = _table(context, method)
+        metrics = file.with_suffix(".json")  # where they are missing, the page says so elsewhere
+        command = evaluate_command(metrics, method, context.params.dataset)
+        if not context.predictions(method).exists() or not metrics.exists():
+            continue
+        if is_there(file, command, context.missing):
+            table = read_table_of(file, OBJECT_COLUMNS, command).to_pandas()
+            if not table["failure"].isna().any():  # else the predictions are boxes
+                tables[method] = table
+    return tables
+
+
+def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> None:
+    """All tables are of the same objects, those of val."""
+    first, *_ = tables
+    expected = tables[first]["annotation_id"]
+    for method, table in tables.items():
+        if not table["annotation_id"].equals(expected):
+            path = _table(context, method)
+            raise InputError(f"{path}: other objects than those of {_table(context, first)}: `bcnet evaluate` both")
+    if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
+        path = _table(context, first)
+        raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: `bcnet evaluate` it")
+
+
+def _objects(
+    tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], shown: Sequence[bool], context: Context
+) -> Iterator[Contrast]:
+    """The objects of these rows of the tables whose pictures are there, the first `SHOWN` with BCNet's maps."""
+    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+    images = {image["id"]: image for image in context.val["images"]}
+    names = {category["id"]: category["name"] for category in context.val["categories"]}
+    first = next(iter(tables.values()))
+    chosen = [annotations[first["annotation_id"][row]] for row in rows]
+    paths = [
+        _paths(context.predictions(method), chosen, images) for method in progress(tables, "contrasts", len(tables))
+    ]
+    maps = _maps(context, [(images[annotation["image_id"]], annotation) for annotation in chosen[:SHOWN]])
+    for place, (row, annotation) in enumerate(zip(rows, chosen, strict=True)):
         image = images[annotation["image_id"]]
         size = image["height"], image["width"]
-        file = data / "images" / "val" / image["file_name"]
-        if not is_there(file, f"bcnet fetch {params.dataset}", missing):
+        file = context.pictures / image["file_name"]
+        if not is_there(file, f"bcnet fetch {context.params.dataset}", context.missing):
             continue
         part = window(annotation["bbox"], *size)
         left, top, right, bottom = part
-        cover = float(tables[0]["box_cover"][row])
-        drawings = tuple(
-            Drawing(index, *_numbers(table, row), paths[index][place]) for index, table in enumerate(tables)
+        cover = float(first["box_cover"][row])
+        yield Contrast(
+            annotation,
+            names[annotation["category_id"]],
+            image["file_name"],
+            cover,
+            _bin(cover, context.params.evaluate.cover_bins),
+            data_uri(read_image(file, size)[top:bottom, left:right], SIDE),
+            right - left,
+            bottom - top,
+            drawn(annotation["segmentation"], *size, part),
+            drawn(annotation["occluder"], *size, part) if annotation.get("occluder") else "",
+            tuple(
+                Drawing(index, *_numbers(table, row), paths[index][place])
+                for index, table in enumerate(tables.values())
+            ),
+            maps.get(place, {}),
+            bool(shown[place]),
         )
-        objects.append(
-            Contrast(
-                annotation,
-                names[annotation["category_id"]],
-                image["file_name"],
-                cover,
-                _bin(cover, params.evaluate.cover_bins),
-                data_uri(read_image(file, size)[top:bottom, left:right], SIDE),
-                right - left,
-                bottom - top,
-                drawn(annotation["segmentation"], *size, part),
-                drawn(annotation["occluder"], *size, part) if annotation.get("occluder") else "",
-                drawings,
-                maps.get(place, {}),
-                place < SHOWN and bool(ious[chosen[0], row] != ious[chosen[1], row]),
-            )
-        )
-    return Contrasts(tuple(able), chosen, tuple(objects))
 
 
-def _chosen(params: Params, able: Sequence[Method]) -> tuple[int, int]:
+def _chosen(params: Params, methods: Sequence[Method]) -> tuple[int, int]:
     """The first baseline and the first BCNet that is none, where there are such; else the first and the second."""
-    names = [method.name for method in able]
-    one = next((names.index(name) for name in params.tables.compare_to or () if name in names), 0)
-    others = (names.index(name) for name in bcnets(params) if name in names and names.index(name) != one)
-    return one, next(others, 0 if one else 1)
+    names = [method.name for method in methods]
+    baseline = next((names.index(name) for name in params.tables.compare_to or () if name in names), 0)
+    others = (names.index(name) for name in bcnets(params) if name in names and names.index(name) != baseline)
+    return baseline, next(others, 0 if baseline else 1)
 
 
-def _maps(
-    params: Params, data: Path, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]
-) -> dict[int, dict[str, str]]:
+def _maps(context: Context, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[int, dict[str, str]]:
     """The first BCNet's maps of these objects, by their place; none without its model."""
-    for name in bcnets(params)[:1]:
-        weights = data / f"models/{name}/{params.seeds[0]}/model.safetensors"
-        there = [
-            place for place, (image, _) in enumerate(objects) if (data / "images/val" / image["file_name"]).exists()
-        ]
+    for name in bcnets(context.params)[:1]:
+        weights = context.model(name, str(context.params.seeds[0]))
+        places = [place for place, (image, _) in enumerate(objects) if (context.pictures / image["file_name"]).exists()]
         if weights.exists():
-            rows = rois.of_objects(weights, data / "images" / "val", [objects[place] for place in there])
-            return dict(zip(there, rows, strict=True))
+            maps = rois.of_objects(weights, context.pictures, [objects[place] for place in places])
+            return dict(zip(places, maps, strict=True))
     return {}
 
 
-def _predicted(data: Path, method: Method) -> Path:
-    return data / "predictions" / method.name / method.runs[0] / "val.json"
-
-
-def _table(reports: Path, method: Method) -> Path:
-    return reports / "metrics" / method.name / method.runs[0] / "val.parquet"
+def _table(context: Context, method: Method) -> Path:
+    return context.metrics(method, method.runs[0], "val").with_suffix(".parquet")
 
 
 def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:

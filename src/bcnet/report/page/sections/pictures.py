@@ -1,88 +1,93 @@
-"""The page's sections of pictures: ground truth and predictions drawn, and the maps of the mask head."""
+"""The page's section of pictures: ground truth and each method's predictions, drawn."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import Look, data_uri
-from bcnet.params import Params
 from bcnet.progress import progress
-from bcnet.report.figures import pictures, rois
+from bcnet.report.figures import pictures
+from bcnet.report.figures.pictures import Panel
+from bcnet.report.page.context import Context
 from bcnet.report.tables.measured import is_there
-from bcnet.report.tables.rows import Method, bcnets, predict_command
+from bcnet.report.tables.rows import Method, predict_command
 
 PICTURES = 8
 LONGEST = 640  # side of a shown picture, pixels
 RULE = pictures.RULE.format(n=PICTURES)
+OF_BOXES = Panel((), "the predictions are boxes, none is drawn")
+Entries = list[dict[str, Any]]  # annotations or predictions
 
 
-def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: list[str]) -> list[dict[str, Any]]:
-    """The pictures shown: each with its data URI and a panel for the ground truth and for each method's first run.
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture as a data URI, its objects' mean `max_box_iou`, and the panels over it, each with title and look."""
 
-    Args:
-        looks: of the run's methods.
-        data: the folder of the run's dataset.
-        dataset: its name.
-        missing: gets a line for each file that is missing.
+    image: dict[str, Any]  # of a COCO file, as the annotations are
+    annotations: Entries
+    overlap: float
+    uri: str
+    panels: list[tuple[str, Look | None, Panel]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures, and by what rule they are chosen."""
+
+    pictures: list[ShownPicture]
+    rule: str = RULE
+
+
+def most_occluded_pictures(context: Context) -> Pictures:
+    """The pictures of `RULE`, each with a panel for the ground truth and for each method's first run.
+
+    Raises:
+        InputError: the annotations, predictions or a picture are none.
     """
-    path = data / "splits" / "val.json"
-    command = f"bcnet split --annotations {data / 'bilayer' / 'val.json'} --rule val --out {path}"
-    if not is_there(path, command, missing):
+    return Pictures(context.once(shown_pictures))
+
+
+def shown_pictures(context: Context) -> list[ShownPicture]:
+    """The pictures of `RULE` that are there."""
+    path = context.val_file
+    command = f"bcnet split --annotations {context.data / 'bilayer' / 'val.json'} --rule val --out {path}"
+    if not is_there(path, command, context.missing):
         return []
-    truth = annotation_file.read(path)
+    truth = context.val
     names = {category["id"]: category["name"] for category in truth["categories"]}
     chosen = pictures.most_occluded(truth["images"], truth["annotations"], PICTURES)
     ids = [image["id"] for image, _ in chosen]
     annotations = pictures.by_image(truth["annotations"], ids)
-    predictions = {
-        method: _drawn(pictures.read_predictions(_predicted(data, method), ids), ids)
-        for method in progress(looks, "predictions", len(looks))
-        if is_there(_predicted(data, method), predict_command(method, dataset), missing)
-    }
+    predictions = _predictions(context, ids)
     shown = []
     for image, overlap in progress(chosen, "pictures"):
         size = image["height"], image["width"]
-        file = data / "images" / "val" / image["file_name"]
-        if not is_there(file, f"bcnet fetch {dataset}", missing):
+        file = context.pictures / image["file_name"]
+        if not is_there(file, f"bcnet fetch {context.params.dataset}", context.missing):
             continue
-        panels: list[tuple[str, Look | None, pictures.Panel]]
-        panels = [("ground truth", None, pictures.truth_panel(annotations[image["id"]], names, size))]
+        own = annotations[image["id"]]
+        panels: list[tuple[str, Look | None, Panel]]
+        panels = [("ground truth", None, pictures.truth_panel(own, names, size))]
         for method, drawn in predictions.items():
-            panel = pictures.Panel((), "the predictions are boxes, none is drawn")
-            if drawn is not None:
-                panel = pictures.method_panel(annotations[image["id"]], drawn[image["id"]], names, size)
-            panels.append((method.label, looks[method], panel))
-        uri = data_uri(read_image(file, size), LONGEST)
-        shown.append(
-            {"image": image, "annotations": annotations[image["id"]], "overlap": overlap, "uri": uri, "panels": panels}
-        )
+            panel = OF_BOXES if drawn is None else pictures.method_panel(own, drawn[image["id"]], names, size)
+            panels.append((method.label, context.looks[method], panel))
+        shown.append(ShownPicture(image, own, overlap, data_uri(read_image(file, size), LONGEST), panels))
     return shown
 
 
-def maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[str]) -> dict[str, Any] | None:
-    """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
-    if not bcnets(params):
-        return None
-    name, seed = bcnets(params)[0], params.seeds[0]
-    weights = data / f"models/{name}/{seed}/model.safetensors"
-    if not is_there(weights, f"bcnet train {name} --seed {seed}", missing) or not shown:
-        return None
-    images = [(each["image"], each["annotations"]) for each in shown]
+def _predictions(context: Context, ids: list[int]) -> Mapping[Method, dict[int, Entries] | None]:
+    """Of each method whose predictions are there those that are drawn, by image; None if they are boxes."""
     return {
-        "label": params.variants[name].label or name,
-        "rois": rois.most_covered(weights, data / "images" / "val", images),
+        method: _drawn(pictures.read_predictions(context.predictions(method), ids), ids)
+        for method in progress(context.looks, "predictions", len(context.looks))
+        if is_there(context.predictions(method), predict_command(method, context.params.dataset), context.missing)
     }
 
 
-def _predicted(data: Path, method: Method) -> Path:
-    """The predictions of a method's first run."""
-    return data / "predictions" / method.name / method.runs[0] / "val.json"
-
-
-def _drawn(predictions: list[dict[str, Any]], ids: list[int]) -> dict[int, list[dict[str, Any]]] | None:
+def _drawn(predictions: Entries, ids: list[int]) -> dict[int, Entries] | None:
     """Of each picture those predictions that are drawn; None if they are boxes."""
     if predictions and "segmentation" not in predictions[0]:
         return None
-    return pictures.by_image([each for each in predictions if each["score"] >= pictures.MIN_SCORE], ids)
+    drawn = [prediction for prediction in predictions if prediction["score"] >= pictures.MIN_SCORE]
+    return pictures.by_image(drawn, ids)

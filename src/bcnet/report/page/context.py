@@ -1,0 +1,76 @@
+"""What every section of the report's page is made from: the run, its files, and the look of its methods."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bcnet.data.coco import annotation_file
+from bcnet.drawing.figures import Look, look
+from bcnet.params import Params
+from bcnet.report.tables.rows import Method, methods
+
+Data = TypeVar("Data")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A run as its report reads it.
+
+    `data` and `reports` are the folders of the run's dataset; `missing` gets a line for each file that a section would
+    have shown and that is not there yet.
+    """
+
+    params: Params
+    data: Path
+    reports: Path
+    missing: list[str] = field(default_factory=list)
+    _shared: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    @cached_property
+    def looks(self) -> dict[Method, Look]:
+        """The run's methods in the order of params.yaml, each with its colour and marker."""
+        return {method: look(index) for index, method in enumerate(methods(self.params))}
+
+    @property
+    def tables(self) -> Path:
+        """The folder of the tables that `bcnet compare` wrote."""
+        return self.reports / "tables"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of the pictures of val."""
+        return self.data / "images" / "val"
+
+    @property
+    def val_file(self) -> Path:
+        """The annotation file of the split val."""
+        return self.data / "splits" / "val.json"
+
+    @cached_property
+    def val(self) -> dict[str, Any]:
+        """The content of `val_file`, checked.
+
+        Raises:
+            InputError: it is no annotation file.
+        """
+        return annotation_file.read(self.val_file)
+
+    def metrics(self, method: Method, run: str, split: str) -> Path:
+        """The metrics of one of a method's runs on a split; the table of objects lies beside them."""
+        return self.reports / "metrics" / method.name / run / f"{split}.json"
+
+    def predictions(self, method: Method) -> Path:
+        """The predictions of a method's first run on val."""
+        return self.data / "predictions" / method.name / method.runs[0] / "val.json"
+
+    def model(self, name: str, run: str) -> Path:
+        """The model file of one of a method's runs."""
+        return self.data / "models" / name / run / "model.safetensors"
+
+    def once(self, function: Callable[["Context"], Data]) -> Data:
+        """What a function gives of this context, computed at the first call: for sections that share it."""
+        if function not in self._shared:
+            self._shared[function] = function(self)
+        return self._shared[function]
