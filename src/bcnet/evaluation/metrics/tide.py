@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from bcnet.evaluation.statistics.resampling import RECALLS
+from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
 FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU: from here on found; up to here nothing is there
 WRONG = ("Cls", "Loc", "Both", "Dupe", "Bkg")  # kinds of wrong detections
@@ -130,11 +130,12 @@ def _average_precision(column: np.ndarray, score: np.ndarray, right: np.ndarray,
     """
     order = np.lexsort((-score, column))  # stable
     starts = np.searchsorted(column[order], np.arange(len(objects) + 1))
-    total = 0.0
+    total, read = 0.0, np.empty(len(RECALLS))
     for number, (first, end) in zip(objects, pairwise(starts), strict=True):
         if number == 0:
             continue
-        hits = np.cumsum(right[order[first:end]])
-        highest = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]  # at this recall or more
-        total += np.append(highest, 0.0)[np.searchsorted(hits / number, RECALLS)].mean()
+        detections = 1 + np.flatnonzero(right[order[first:end]])  # so many until each right one
+        hits = np.arange(1, len(detections) + 1)
+        interpolate(hits, hits / detections, number, RECALLS, read)
+        total += read.mean()
     return float(total / len(objects))

@@ -11,8 +11,8 @@ from numba import njit
 from bcnet.evaluation.matching.arrays import coco_order, rank
 from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import flag
+from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
-RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
 PRECISION = {  # metric -> area of objects, IoU thresholds
     "AP": ("all", IOU_THRESHOLDS),
     "AP50": ("all", IOU_THRESHOLDS[:1]),
@@ -188,7 +188,7 @@ def _precision(
     for category in range(len(starts) - 1):
         longest = max(longest, starts[category + 1] - starts[category])
     right = np.empty((len(bits), longest), np.int64)  # so far, after each detection that is right
-    precision = np.empty((len(bits), longest))
+    precision, read = np.empty((len(bits), longest)), np.empty(len(recalls))
     for draw in range(len(times)):
         for category in range(len(starts) - 1):
             if objects[draw, category] == 0:
@@ -212,26 +212,12 @@ def _precision(
                         precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
                         length[threshold] += 1
             for threshold in range(len(bits)):
-                result[draw, category, threshold] = interpolated(
+                interpolate(
                     right[threshold, : length[threshold]],
                     precision[threshold, : length[threshold]],
                     objects[draw, category],
                     recalls,
+                    read,
                 )
+                result[draw, category, threshold] = read.sum() / len(read)
     return result
-
-
-@njit(cache=True, nogil=True)
-def interpolated(right: np.ndarray, precision: np.ndarray, objects: float, recalls: np.ndarray) -> float:
-    """Mean over `recalls` of the highest precision at this recall or more."""
-    for index in range(len(precision) - 2, -1, -1):
-        precision[index] = max(precision[index], precision[index + 1])
-    total = 0.0
-    index = 0
-    for recall in recalls:
-        while index < len(right) and right[index] / objects < recall:
-            index += 1
-        if index == len(right):
-            break
-        total += precision[index]
-    return total / len(recalls)
