@@ -83,7 +83,7 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         note(f"bcnet evaluate: {predictions}: {remark}")
     became = outcomes(detections, objects, sizes, found.iou_type)
     detection_rows = detection_table(ids, detections, became, found.iou_type)
-    table = object_table(content["annotations"], _separated(content), objects, became, found.iou_type)
+    table = object_table(content["annotations"], _separated(content), detections, objects, became, found.iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[found.iou_type]}
     masks = found.iou_type == "segm"

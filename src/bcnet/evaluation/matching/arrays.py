@@ -19,13 +19,14 @@ CHUNK = 64  # images that a thread takes at once
 class Detections(NamedTuple):
     """The predictions that are evaluated, by image, category, falling score, place in the file.
 
-    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
-    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
-    boxes, zeros in one of masks.
+    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `place_in_image`: (D,) int64, among
+    the file's predictions of the image, from 0; `category`, `score`: (D,); `texts`: compressed RLE of all predictions,
+    those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of boxes, zeros in one of masks.
     """
 
     ends: np.ndarray
     place: np.ndarray
+    place_in_image: np.ndarray
     category: np.ndarray
     score: np.ndarray
     texts: np.ndarray
@@ -75,6 +76,7 @@ def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
     return Detections(
         ends=np.searchsorted(predictions.image[order], images, side="right"),
         place=order,
+        place_in_image=_place_in_image(predictions.image)[order],
         category=predictions.category[order],
         score=predictions.score[order],
         texts=predictions.texts,
@@ -136,6 +138,14 @@ def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
     first = np.ones(len(image), bool)
     first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
     return index - np.maximum.accumulate(np.where(first, index, 0))
+
+
+def _place_in_image(image: np.ndarray) -> np.ndarray:
+    """How many of the same image come before each."""
+    order = np.argsort(image, kind="stable")
+    place = np.empty(len(image), np.int64)
+    place[order] = rank(image[order], np.zeros(len(image), np.int64))
+    return place
 
 
 def coco_order(

@@ -1,15 +1,18 @@
 """What every section of the report's page is made from: the run, its files, and the look of its methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from bcnet.data.coco import annotation_file
 from bcnet.drawing.figures import Look, look
 from bcnet.params import Params
-from bcnet.report.tables.rows import Method, methods
+from bcnet.report.tables.measured import is_there, read_table_of
+from bcnet.report.tables.rows import Method, evaluate_command, methods
 
 Data = TypeVar("Data")
 
@@ -60,6 +63,25 @@ class Context:
     def metrics(self, method: Method, run: str, split: str) -> Path:
         """The metrics of one of a method's runs on a split; the table of objects lies beside them."""
         return self.reports / "metrics" / method.name / run / f"{split}.json"
+
+    def object_file(self, method: Method) -> Path:
+        """The table of objects that `bcnet evaluate` wrote of a method's first run on val."""
+        return self.metrics(method, method.runs[0], "val").with_suffix(".parquet")
+
+    def objects(self, method: Method, columns: Sequence[str]) -> pd.DataFrame | None:
+        """Columns of that table, a row an object; None where it is missing.
+
+        `missing` gets a line about it, unless the metrics beside it are missing as well: these have one already.
+
+        Raises:
+            InputError: it is none, or lacks a column; the line names the command that makes it.
+        """
+        file = self.object_file(method)
+        metrics = file.with_suffix(".json")
+        command = evaluate_command(metrics, method, self.params.dataset)
+        if not metrics.exists() or not is_there(file, command, self.missing):
+            return None
+        return read_table_of(file, columns, command).to_pandas()
 
     def predictions(self, method: Method) -> Path:
         """The predictions of a method's first run on val."""

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pycocotools import mask as coco_mask
 
 from bcnet.data.coco.images import read_image
-from bcnet.data.masks.segmentation import to_rle
 from bcnet.drawing.figures import data_uri
 from bcnet.evaluation.metrics.failures import NAMES
 from bcnet.files import InputError
@@ -18,13 +16,13 @@ from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import rois
 from bcnet.report.figures.contrasts import OBJECTS, RULE, SHOWN, drawn, most_different, window
-from bcnet.report.figures.pictures import read_predictions
+from bcnet.report.figures.predictions import predictions_of
 from bcnet.report.page.context import Context
-from bcnet.report.tables.measured import is_there, read_table_of
-from bcnet.report.tables.rows import Method, bcnets, evaluate_command
+from bcnet.report.tables.measured import is_there
+from bcnet.report.tables.rows import Method, bcnets
 
 SIDE = 240  # of a shown part of a picture, pixels
-OBJECT_COLUMNS = ["annotation_id", "box_cover", "iou", "score", "failure"]
+OBJECT_COLUMNS = ["annotation_id", "box_cover", "iou", "score", "best_detection", "failure"]
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,11 @@ def _object_tables(context: Context) -> dict[Method, pd.DataFrame]:
     """The tables of objects of the methods that take part."""
     tables = {}
     for method in context.looks:
-        file = _table(context, method)
-        metrics = file.with_suffix(".json")  # where they are missing, the page says so elsewhere
-        command = evaluate_command(metrics, method, context.params.dataset)
-        if not context.predictions(method).exists() or not metrics.exists():
+        if not context.predictions(method).exists():
             continue
-        if is_there(file, command, context.missing):
-            table = read_table_of(file, OBJECT_COLUMNS, command).to_pandas()
-            if not table["failure"].isna().any():  # else the predictions are boxes
-                tables[method] = table
+        table = context.objects(method, OBJECT_COLUMNS)
+        if table is not None and not table["failure"].isna().any():  # else the predictions are boxes
+            tables[method] = table
     return tables
 
 
@@ -110,10 +104,10 @@ def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> N
     expected = tables[first]["annotation_id"]
     for method, table in tables.items():
         if not table["annotation_id"].equals(expected):
-            path = _table(context, method)
-            raise InputError(f"{path}: other objects than those of {_table(context, first)}: `bcnet evaluate` both")
+            path = context.object_file(method)
+            raise InputError(f"{path}: other objects than those of {context.object_file(first)}: `bcnet evaluate` both")
     if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
-        path = _table(context, first)
+        path = context.object_file(first)
         raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: `bcnet evaluate` it")
 
 
@@ -127,7 +121,8 @@ def _objects(
     first = next(iter(tables.values()))
     chosen = [annotations[first["annotation_id"][row]] for row in rows]
     paths = [
-        _paths(context.predictions(method), chosen, images) for method in progress(tables, "contrasts", len(tables))
+        _paths(context.predictions(method), table, dict(zip(rows, chosen, strict=True)), images)
+        for method, table in progress(tables.items(), "contrasts", len(tables))
     ]
     maps = _maps(context, [(images[annotation["image_id"]], annotation) for annotation in chosen[:SHOWN]])
     for place, (row, annotation) in enumerate(zip(rows, chosen, strict=True)):
@@ -178,10 +173,6 @@ def _maps(context: Context, objects: Sequence[tuple[dict[str, Any], dict[str, An
     return {}
 
 
-def _table(context: Context, method: Method) -> Path:
-    return context.metrics(method, method.runs[0], "val").with_suffix(".parquet")
-
-
 def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:
     """A method's best IoU with an object, that mask's score, and how the object fares."""
     score = table["score"][row]
@@ -194,20 +185,21 @@ def _bin(cover: float, edges: Sequence[float]) -> str:
 
 
 def _paths(
-    predictions: Path, objects: Sequence[Mapping[str, Any]], images: Mapping[int, Mapping[str, Any]]
+    predictions: Path, table: pd.DataFrame, objects: Mapping[int, Mapping[str, Any]], images: Mapping[int, Mapping]
 ) -> list[str]:
-    """For each object the mask of its category that overlaps it most, as a path in its window; empty for none."""
-    wanted = {(each["image_id"], each["category_id"]) for each in objects}
-    found: dict[tuple[int, int], list[Any]] = {key: [] for key in wanted}
-    for prediction in read_predictions(predictions, {image_id for image_id, _ in wanted}):
-        if (key := (prediction["image_id"], prediction["category_id"])) in wanted:
-            found[key].append(prediction["segmentation"])
+    """For each object the mask of its category that overlaps it most, as a path in its window; empty for none.
+
+    Args:
+        predictions: a method's.
+        table: of objects, which says where among these the mask is.
+        objects: annotations, by their row of `table`.
+        images: by id.
+    """
+    read = predictions_of(predictions, {annotation["image_id"] for annotation in objects.values()})
     paths = []
-    for each in objects:
-        image = images[each["image_id"]]
+    for row, annotation in objects.items():
+        image, place = images[annotation["image_id"]], table["best_detection"][row]
         size = image["height"], image["width"]
-        masks = [to_rle(mask, *size) for mask in found[each["image_id"], each["category_id"]]]
-        ious = np.ravel(coco_mask.iou(masks, [to_rle(each["segmentation"], *size)], [0])) if masks else np.zeros(1)
-        best = int(np.argmax(ious))
-        paths.append(drawn(masks[best], *size, window(each["bbox"], *size)) if ious[best] > 0 else "")
+        mask = None if pd.isna(place) else read.at(image["id"], int(place))["segmentation"]
+        paths.append(drawn(mask, *size, window(annotation["bbox"], *size)) if mask is not None else "")
     return paths

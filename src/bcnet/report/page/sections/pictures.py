@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import Look, data_uri
+from bcnet.files import InputError
 from bcnet.progress import progress
 from bcnet.report.figures import pictures
 from bcnet.report.figures.pictures import Panel
+from bcnet.report.figures.predictions import Predictions, by_image, predictions_of
 from bcnet.report.page.context import Context
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
@@ -58,8 +62,8 @@ def shown_pictures(context: Context) -> list[ShownPicture]:
     names = {category["id"]: category["name"] for category in truth["categories"]}
     chosen = pictures.most_occluded(truth["images"], truth["annotations"], PICTURES)
     ids = [image["id"] for image, _ in chosen]
-    annotations = pictures.by_image(truth["annotations"], ids)
-    predictions = _predictions(context, ids)
+    annotations = by_image(truth["annotations"], ids)
+    predictions = _predictions(context, annotations)
     shown = []
     for image, overlap in progress(chosen, "pictures"):
         size = image["height"], image["width"]
@@ -69,25 +73,57 @@ def shown_pictures(context: Context) -> list[ShownPicture]:
         own = annotations[image["id"]]
         panels: list[tuple[str, Look | None, Panel]]
         panels = [("ground truth", None, pictures.truth_panel(own, names, size))]
-        for method, drawn in predictions.items():
-            panel = OF_BOXES if drawn is None else pictures.method_panel(own, drawn[image["id"]], names, size)
+        for method, evaluated in predictions.items():
+            panel = OF_BOXES
+            if not evaluated.predictions.are_boxes:
+                entries = evaluated.predictions.by_image[image["id"]]
+                panel = pictures.method_panel(own, entries, evaluated.detections, names, size)
             panels.append((method.label, context.looks[method], panel))
         shown.append(ShownPicture(image, own, overlap, data_uri(read_image(file, size), LONGEST), panels))
     return shown
 
 
-def _predictions(context: Context, ids: list[int]) -> Mapping[Method, dict[int, Entries] | None]:
-    """Of each method whose predictions are there those that are drawn, by image; None if they are boxes."""
-    return {
-        method: _drawn(pictures.read_predictions(context.predictions(method), ids), ids)
-        for method in progress(context.looks, "predictions", len(context.looks))
-        if is_there(context.predictions(method), predict_command(method, context.params.dataset), context.missing)
-    }
+class _Evaluated(NamedTuple):
+    """A method's predictions of the pictures, and by annotation id the place of that which is given to it at IoU .5."""
+
+    predictions: Predictions
+    detections: dict[int, int]
 
 
-def _drawn(predictions: Entries, ids: list[int]) -> dict[int, Entries] | None:
-    """Of each picture those predictions that are drawn; None if they are boxes."""
-    if predictions and "segmentation" not in predictions[0]:
-        return None
-    drawn = [prediction for prediction in predictions if prediction["score"] >= pictures.MIN_SCORE]
-    return pictures.by_image(drawn, ids)
+def _predictions(context: Context, annotations: Mapping[int, Entries]) -> dict[Method, _Evaluated]:
+    """The predictions of these pictures, of the methods whose predictions are there and were evaluated."""
+    found = {}
+    for method in progress(context.looks, "predictions", len(context.looks)):
+        file = context.predictions(method)
+        if not is_there(file, predict_command(method, context.params.dataset), context.missing):
+            continue
+        objects = context.objects(method, ["annotation_id", "image_id", "detection"])
+        if objects is None:
+            continue
+        predictions = predictions_of(file, annotations)
+        found[method] = _Evaluated(predictions, _detections(objects, annotations, predictions, context, method))
+    return found
+
+
+def _detections(
+    objects: pd.DataFrame,
+    annotations: Mapping[int, Entries],
+    predictions: Predictions,
+    context: Context,
+    method: Method,
+) -> dict[int, int]:
+    """By annotation id the place of its detection, if the table is of these annotations and predictions."""
+    own = objects[objects["image_id"].isin(list(annotations))]
+    drawn = {entry["id"] for entries in annotations.values() for entry in entries if not entry["iscrowd"]}
+    if strange := drawn ^ set(own["annotation_id"].tolist()):
+        raise InputError(
+            f"{context.object_file(method)}: other objects than in {context.val_file}, the first is annotation"
+            f" {min(strange)}: `bcnet evaluate` it"
+        )
+    given = own[own["detection"].notna()].astype({"detection": int})
+    columns = (given[name].tolist() for name in ("annotation_id", "image_id", "detection"))
+    detections = {}
+    for annotation_id, image_id, place in zip(*columns, strict=True):
+        predictions.at(image_id, place)
+        detections[annotation_id] = place
+    return detections
