@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bcnet.data.coco import annotation_file, prediction_file, prediction_format
+from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import detections_of, objects_of
 from bcnet.evaluation.matching.detection_table import detection_table
-from bcnet.evaluation.matching.object_table import OCCLUSION, object_table
+from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import KINDS, outcomes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
@@ -25,7 +26,7 @@ from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
-from bcnet.params.results import BINNED, Evaluate
+from bcnet.params.results import Evaluate
 from bcnet.progress import note, progress
 
 
@@ -152,16 +153,7 @@ def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
     """Whether the annotations have `occlusion`: all of them, or none."""
     if not any("occlusion" in annotation for annotation in annotations):
         return False
-    for annotation in annotations:
-        occlusion = annotation.get("occlusion")
-        where = f"{path}: annotation {annotation['id']}: occlusion"
-        if not isinstance(occlusion, dict) or not occlusion.keys() >= OCCLUSION.keys():
-            raise InputError(
-                f"{where}: expected {', '.join(OCCLUSION)} (`bcnet convert` gives them to every annotation)"
-            )
-        for measure in BINNED:
-            if type(share := occlusion[measure]) not in (int, float) or not 0 <= share <= 1:
-                raise InputError(f"{where}.{measure}: {share!r}: expected 0 to 1")
+    check_converted(path, annotations)
     return True
 
 
