@@ -110,7 +110,7 @@ def test_best_overlaps_of_detections_are_those_of_the_coco_api(seed):
                 if (each["category_id"] == mine["category_id"]) == same
             }
             best = max(rivals.values(), default=0)
-            if same or best >= overlap.LEAST:
+            if same or best >= overlap.CROSS_CATEGORY_MIN_IOU:
                 assert iou == best
                 assert (which == -1) == (best == 0)
                 if best:

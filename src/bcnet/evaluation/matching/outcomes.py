@@ -128,25 +128,43 @@ def _of_images(
             ious = by_boundary = by_box
             result.area[d0:d1] = boxes[:, 2] * boxes[:, 3]
         _best(d0, g0, ious, category, object_category, crowd, detections.score, result)
-        start = 0
-        for d in range(1, d1 - d0 + 1):
-            if d < d1 - d0 and category[d] == category[start]:
-                continue
-            same = np.flatnonzero(object_category == category[start])
-            a, b = d0 + start, d0 + d
-            for kind in range(len(result.matched)):
-                part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, same]
-                area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
-                matched, ignored, given = match_by_area(part, crowd[same], objects.area[g0:g1][same], area)
-                result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
-                if kind == 0:
-                    _pairs(a, g0, same, given, crowd, result)
-            start = d
+        _match(d0, g0, ious, by_box, by_boundary, boxes, category, object_category, crowd, objects.area[g0:g1], result)
         if masks:
             solid = np.flatnonzero(~crowd)
             fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
             result.failure[g0:g1][solid] = fates
             _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
+
+
+@njit(cache=True, nogil=True)
+def _match(
+    d0: int,
+    g0: int,
+    ious: np.ndarray,
+    by_box: np.ndarray,
+    by_boundary: np.ndarray,
+    boxes: np.ndarray,
+    category: np.ndarray,
+    object_category: np.ndarray,
+    crowd: np.ndarray,
+    object_area: np.ndarray,
+    result: Outcomes,
+) -> None:
+    """COCO's matching of an image, category by category, by each of the overlaps (D, G)."""
+    start = 0
+    for d in range(1, len(category) + 1):
+        if d < len(category) and category[d] == category[start]:
+            continue
+        same = np.flatnonzero(object_category == category[start])
+        a, b = d0 + start, d0 + d
+        for kind in range(len(result.matched)):
+            part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, same]
+            area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
+            matched, ignored, given = match_by_area(part, crowd[same], object_area[same], area)
+            result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
+            if kind == 0:
+                _pairs(a, g0, same, given, crowd, result)
+        start = d
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,9 @@ from numba import njit
 
 from bcnet.data.masks.pixel_runs import area, decode, shared_area
 
-LEAST = 0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
+CROSS_CATEGORY_MIN_IOU = (
+    0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
+)
 DILATION = 0.02  # width of a boundary, of the image's diagonal
 
 
@@ -84,7 +86,7 @@ def mask_iou(
 ) -> np.ndarray:
     """(D, G) float64: IoU of pairs of masks, given the boxes around them and our areas, (D,) float64.
 
-    That of a pair that is not `same` (D, G), of one category, may be 0 where it is below LEAST: nothing asks for it.
+    That of a pair that is not `same` (D, G), of one category, may be 0 where it is below CROSS_CATEGORY_MIN_IOU: nothing asks for it.
     """
     shared = np.zeros(same.shape, np.int64)
     their_areas = areas(theirs, their_ends)
@@ -96,7 +98,7 @@ def mask_iou(
             height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
             if width <= 0 or height <= 0:
                 continue
-            if same[d, g] or width * height >= LEAST * max(our_areas[d], their_areas[g]):
+            if same[d, g] or width * height >= CROSS_CATEGORY_MIN_IOU * max(our_areas[d], their_areas[g]):
                 shared[d, g] = shared_area(mine, mask_at(theirs, their_ends, g))
     return iou_of(shared, our_areas, their_areas, crowd)
 

@@ -17,7 +17,7 @@ from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
 from bcnet.files import InputError
 
 MIN_PIXELS = 20  # of an invisible part: fewer are where two annotated outlines meet
-LEAST = 0.5  # IoU of amodal masks from which a detection is one of the object
+MIN_IOU = 0.5  # IoU of amodal masks from which a detection is one of the object
 THRESHOLDS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of IOU_THRESHOLDS
 
 
@@ -43,10 +43,10 @@ def invisible(
     With A an object's amodal mask, V its visible one and d a detection's mask, the IoU is that of (d minus V) and (A
     minus V): what d shows beyond what is seen. COCO's matching goes by it, with these rules:
 
-    - It is 0 where d and A have an IoU below `LEAST`: the detection is of something else. Without this an occluder's
+    - It is 0 where d and A have an IoU below `MIN_IOU`: the detection is of something else. Without this an occluder's
       own detection would be right about what it hides: A minus V may be the occluder's very shape.
     - Objects whose A minus V has fewer than `MIN_PIXELS` pixels, and crowds, are ignored: a detection that reaches
-      `LEAST` with one, by amodal masks, is left out, whatever it draws, if no other object takes it. Each takes one
+      `MIN_IOU` with one, by amodal masks, is left out, whatever it draws, if no other object takes it. Each takes one
       detection (a crowd any number); a second one is false, as in COCO.
     - All other detections are false: those of nothing, and those of an object whose invisible part they miss.
 
@@ -120,7 +120,7 @@ def _of_images(
         same = detections.category[d0:d1].reshape(-1, 1) == objects.category[g0:g1].reshape(1, -1)
         our_areas = areas(ours, our_ends).astype(np.float64)
         ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
-        of_object = same & (ious >= LEAST)
+        of_object = same & (ious >= MIN_IOU)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)
         counted = ~crowd & (pixels >= MIN_PIXELS)
         # above 1, every threshold: an object without an invisible part takes a detection at all of them

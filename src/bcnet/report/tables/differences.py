@@ -11,7 +11,7 @@ from bcnet.evaluation.matching import detection_table
 from bcnet.evaluation.metrics import occlusion_bins
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics, object_numbers
 from bcnet.evaluation.statistics.resampling import resampled, resampled_means, run_of
-from bcnet.evaluation.statistics.significance import difference, draw_images
+from bcnet.evaluation.statistics.significance import Difference, difference, draw_images
 from bcnet.files import InputError
 from bcnet.params import Params
 from bcnet.params.results import BINNED
@@ -54,7 +54,7 @@ def differences(params: Params, found: Found, pairs: Iterable[Pair]) -> dict[tup
     for split in params.splits:
         missing = {method: _missing(params, method, found[method, split]) for method in methods}
         numbers = _resampled(params, {m: found[m, split] for m in methods if not missing[m]}, split)
-        rows |= {(split, pair): _rows(params, split, pair, numbers, found, missing) for pair in pairs}
+        rows |= {(split, pair): _rows_of_pair(params, split, pair, numbers, found, missing) for pair in pairs}
     return rows
 
 
@@ -128,7 +128,7 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
     return numbers | resampled_means(run, times, object_numbers(objects, params.evaluate.bins()))
 
 
-def _rows(
+def _rows_of_pair(
     params: Params,
     split: str,
     pair: Pair,
@@ -139,43 +139,48 @@ def _rows(
     """The rows of a baseline and another method."""
     baseline, method = pair
     of_both = found[method, split], found[baseline, split]
-    lacking = " and ".join(missing[each] for each in (method, baseline) if missing[each])
-    origins = {each.origin for each in pair}
-    seeds = max(len(each.runs) for each in pair) if "measured here" in origins and not lacking else None
+    lacking = " and ".join(missing[member] for member in (method, baseline) if missing[member])
+    origins = {member.origin for member in pair}
+    seeds = max(len(member.runs) for member in pair) if "measured here" in origins and not lacking else None
+    about: Row = {
+        "origin": method.origin,
+        "label": method.label,
+        "baseline_origin": baseline.origin,
+        "baseline": baseline.label,
+        "split": split,
+        **dict.fromkeys(NUMBERS),
+        "seeds": seeds,
+        "provenance": orjson.dumps([run["provenance"] for measured in of_both for run in measured.runs]).decode(),
+    }
     rows = []
     for metric in _metrics(params):
-        row: Row = {
-            "origin": method.origin,
-            "label": method.label,
-            "baseline_origin": baseline.origin,
-            "baseline": baseline.label,
-            "split": split,
-            **dict(zip(KEYS[-len(metric) :], metric, strict=True)),
-            **dict.fromkeys(NUMBERS),
-            "seeds": seeds,
-            "provenance": orjson.dumps([run["provenance"] for each in of_both for run in each.runs]).decode(),
-        }
+        row = about | dict(zip(KEYS[-len(metric) :], metric, strict=True))
         if lacking:
-            rows.append(row | {"why": why(row, NUMBERS, dict.fromkeys(NUMBERS, lacking))})
-            continue
-        tested = difference(numbers[method][metric], numbers[baseline][metric])
-        if tested:
-            shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
-            row |= {key: 100 * share for key, share in shares.items() if share is not None}
-            row |= {"p": tested.p, "draws": tested.draws}
-        reasons = dict.fromkeys(NUMBERS, _undefined(metric, of_both))
-        reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
-        reasons |= {"std": "one run"} if tested else {}
+            reasons = dict.fromkeys(NUMBERS, lacking)
+        else:
+            tested = difference(numbers[method][metric], numbers[baseline][metric])
+            row |= _cells(tested)
+            reasons = dict.fromkeys(NUMBERS, _undefined(metric, of_both)) | ({"std": "one run"} if tested else {})
+            reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
+
+
+def _cells(tested: Difference | None) -> Row:
+    """The numbers of a difference, in percent; none where it is undefined."""
+    if tested is None:
+        return {}
+    shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
+    row: Row = {key: 100 * share for key, share in shares.items() if share is not None}
+    return row | {"p": tested.p, "draws": tested.draws}
 
 
 def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
     """Why a metric of two methods is undefined."""
     name = metric.metric
-    if any(each.boxes for each in of_both) and name != "box_AP":
+    if any(measured.boxes for measured in of_both) and name != "box_AP":
         return BOXES
-    if (metric.measure or name in ("found_occluded", "leak")) and not all(each.converted for each in of_both):
+    if (metric.measure or name in ("found_occluded", "leak")) and not all(measured.converted for measured in of_both):
         return NOT_CONVERTED
     if name == "leak":
         return "no object that has an occluder is found"
