@@ -220,7 +220,9 @@ def test_an_entry_must_be_an_object(run):
 def test_occlusion_of_some_annotations_only_is_refused(run):
     truth, predictions = made(0)
     del truth["annotations"][1]["occlusion"]
-    with pytest.raises(InputError, match=r"truth.json: annotation 8 has no 'occlusion' with box_cover, .*bcnet convert"):
+    with pytest.raises(
+        InputError, match=r"truth.json: annotation 8 has no 'occlusion' with box_cover, .*bcnet convert"
+    ):
         run(truth, predictions)
     truth["annotations"][1]["occlusion"] = {**truth["annotations"][0]["occlusion"], "box_cover": 1.5}
     with pytest.raises(InputError, match=r"annotation 8: occlusion.box_cover: 1.5: expected 0 to 1"):

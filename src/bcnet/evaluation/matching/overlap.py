@@ -86,7 +86,8 @@ def mask_iou(
 ) -> np.ndarray:
     """(D, G) float64: IoU of pairs of masks, given the boxes around them and our areas, (D,) float64.
 
-    That of a pair that is not `same` (D, G), of one category, may be 0 where it is below CROSS_CATEGORY_MIN_IOU: nothing asks for it.
+    Pairs that are not `same` (D, G), of different categories, whose IoU is below `CROSS_CATEGORY_MIN_IOU` may be
+    reported as 0: only TIDE reads them, from .1 up.
     """
     shared = np.zeros(same.shape, np.int64)
     their_areas = areas(theirs, their_ends)

@@ -2,17 +2,39 @@
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from bcnet.evaluation.metrics.definitions import DEFINITIONS, IOU, RULES, Definition
 from bcnet.report.page.context import Context
+from bcnet.report.page.formula import mathml
 from bcnet.report.page.sections.occlusion import has_amodal
 
 
 @dataclass(frozen=True)
-class Definitions:
-    """Whether the numbers of invisible parts and order are among those explained."""
+class Entry:
+    """A definition as markup: its name, a line for each two numbers of several, and its text around its formula."""
 
-    amodal: bool
+    label: str
+    name: Markup
+    text: Markup
+    formula: Markup | None
+    after: Markup
 
 
-def definitions(context: Context) -> Definitions:
-    """The meaning of the numbers that are on the page."""
-    return Definitions(context.once(has_amodal))
+def definitions(context: Context) -> list[Entry]:
+    """The meaning of the numbers that are on the page, what all go by first."""
+    amodal = context.once(has_amodal)
+    shown = [_entry(definition) for definition in DEFINITIONS if amodal or not definition.amodal]
+    return [Entry("IoU", Markup(), Markup(RULES), mathml(IOU), Markup()), *shown]
+
+
+def _entry(definition: Definition) -> Entry:
+    formula = mathml(definition.formula) if definition.formula else None
+    return Entry(definition.name, _name(definition.name), Markup(definition.text), formula, Markup(definition.after))
+
+
+def _name(name: str) -> Markup:
+    """A long list of names in lines."""
+    return (
+        Markup(name.replace(", ", ",<br>").replace("both,<br>", "both, ")) if name.startswith("wrong") else Markup(name)
+    )
