@@ -82,9 +82,9 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     remarks = prediction_format.remarks(predicted, len(content["images"]))
     for remark in remarks:
         note(f"bcnet evaluate: {predictions}: {remark}")
-    became = outcomes(detections, objects, sizes, predicted.iou_type)
-    detection_rows = detection_table(ids, detections, became, predicted.iou_type)
-    table = object_table(content["annotations"], _separated(content), detections, objects, became, predicted.iou_type)
+    outcome = outcomes(detections, objects, sizes, predicted.iou_type)
+    detection_rows = detection_table(ids, detections, outcome, predicted.iou_type)
+    table = object_table(content["annotations"], _separated(content), detections, objects, outcome, predicted.iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[predicted.iou_type]}
     masks = predicted.iou_type == "segm"
@@ -101,11 +101,11 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
             "remarks": remarks,
         },
         **_of_kinds(runs),
-        "recall": by_occlusion(table, settings.bins(), detections, objects, became) if converted else None,
+        "recall": by_occlusion(table, settings.bins(), detections, objects, outcome) if converted else None,
         **(_of_masks(table, converted) if masks else {"failures": None, "leak": None}),
-        "amodal": {"invisible": invisible(content, detections, objects, became, sizes)} if masks and amodal else None,
-        "order": order(content, predicted, detections, objects, became, sizes) if ordered else None,
-        **errors(detections, objects, became),
+        "amodal": {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and amodal else None,
+        "order": order(content, predicted, detections, objects, outcome, sizes) if ordered else None,
+        **errors(detections, objects, outcome),
         "intervals": intervals(runs, table, settings.bins(), settings.draws),
         "categories": _of_categories(content["categories"], table, runs),
     }

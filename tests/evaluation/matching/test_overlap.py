@@ -128,6 +128,6 @@ def test_box_iou_is_the_coco_apis():
         (len(predictions), 4)
     )
     crowd = np.arange(len(around)) % 3 == 0
-    found, expected = overlap.box_iou(around, around, crowd), coco_mask.iou(around, around, crowd.astype(np.uint8))
+    found, expected = overlap.coco_box_iou(around, around, crowd), coco_mask.iou(around, around, crowd.astype(np.uint8))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
     assert len(run_lengths(predictions[0]["segmentation"]["counts"])) > 1

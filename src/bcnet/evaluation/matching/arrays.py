@@ -90,7 +90,7 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
     """The annotations of a file (from `coco.read`), of images with these rising ids."""
     annotations = content["annotations"]
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    image = np.array([each["image_id"] for each in annotations], np.int64)
+    image = np.array([annotation["image_id"] for annotation in annotations], np.int64)
     order = np.argsort(image, kind="stable")
     shapes = [annotations[place]["segmentation"] for place in order]
     of_shape = np.array([sizes[i] for i in image[order].tolist()], np.int64).reshape(-1, 2)
@@ -99,14 +99,14 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
         for shape, size in zip(shapes, of_shape.tolist(), strict=True)
     ]
     polygons = [shape if isinstance(shape, list) else [] for shape in shapes]
-    lengths = [len(polygon) for each in polygons for polygon in each]
+    lengths = [len(polygon) for of_object in polygons for polygon in of_object]
     points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
-    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
+    last_polygon = np.cumsum([len(of_object) for of_object in polygons], dtype=np.int64)
     runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
-    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
+    occluders = [occluder["counts"] if (occluder := annotation.get("occluder")) else "" for annotation in annotations]
 
     def column(key: str, dtype: type) -> np.ndarray:
-        return np.array([each[key] for each in annotations], dtype)[order]
+        return np.array([annotation[key] for annotation in annotations], dtype)[order]
 
     return Objects(
         ends=np.searchsorted(image[order], images, side="right"),

@@ -16,8 +16,8 @@ from bcnet.evaluation.matching.overlap import (
     areas,
     boundary_iou,
     boundary_widths,
-    box_iou,
     boxes_around,
+    coco_box_iou,
     decode_all,
     mask_at,
     mask_iou,
@@ -115,7 +115,7 @@ def _of_images(
         their_ends = objects.run_ends[g0:g1] - before
         theirs = objects.runs[before : objects.run_ends[g1 - 1] if g1 else 0]
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
-        by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
+        by_box = coco_box_iou(boxes, objects.boxes[g0:g1], crowd)
         if masks:
             their_boxes = boxes_around(theirs, their_ends, height)
             same = category.reshape(-1, 1) == object_category.reshape(1, -1)

@@ -65,8 +65,8 @@ def invisible(
     heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(first: int, last: int) -> None:
-        found = outcomes.detection[:, 0]
-        _of_images(first, last, heights, detections, objects, found, amodal, visible, given, hides, iou)
+        detection_of = outcomes.detection[:, 0]
+        _of_images(first, last, heights, detections, objects, detection_of, amodal, visible, given, hides, iou)
 
     by_image(of_images, len(sizes), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
@@ -96,7 +96,7 @@ def _of_images(
     heights: np.ndarray,
     detections: Detections,
     objects: Objects,
-    found: np.ndarray,
+    detection_of: np.ndarray,
     amodal: Masks,
     visible: Masks,
     given: np.ndarray,
@@ -106,7 +106,7 @@ def _of_images(
     """Fill in `given` (D, 10), `hides` (G,) and `iou` (G,) for the images `first` to `last`, exclusive.
 
     Args:
-        found: (G,) the detection of each object by amodal masks, -1: none.
+        detection_of: (G,) the detection of each object by amodal masks, -1: none.
     """
     for image in range(first, last):
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
@@ -132,8 +132,8 @@ def _of_images(
                     given[d0 + d, t] = np.int32(g0 + taken[d, t] if counted[taken[d, t]] else CROWD)
         for g in range(g1 - g0):
             hides[g0 + g] = counted[g]
-            if found[g0 + g] >= 0:
-                iou[g0 + g] = parts[found[g0 + g] - d0, g]
+            if detection_of[g0 + g] >= 0:
+                iou[g0 + g] = parts[detection_of[g0 + g] - d0, g]
 
 
 @njit(cache=True, nogil=True)

@@ -63,13 +63,13 @@ def tide(
         objects but with detections count in the means, with AP 0, and 100 detections of an image are kept.
     """
     right = object >= 0
-    found = np.zeros(len(object_category), bool)
-    found[object[right]] = True
+    is_found = np.zeros(len(object_category), bool)
+    is_found[object[right]] = True
     kind = _kinds(right | ignored, same_iou, other_iou)
     target = np.select([kind == LOC, kind == CLS], [same_object, other_object], -1)
-    target[np.isin(target, np.flatnonzero(found))] = -1
+    target[np.isin(target, np.flatnonzero(is_found))] = -1
     best = _best(target, score)
-    not_found = ~(found | crowd)
+    not_found = ~(is_found | crowd)
     missed = not_found.copy()
     missed[target[best]] = False
     count = {name: int(np.sum(kind == place)) for place, name in enumerate(WRONG)} | {"Miss": int(missed.sum())}
@@ -89,7 +89,7 @@ def tide(
         objects = np.bincount(object_column[~(lost | crowd)], minlength=len(categories))
         return _average_precision(columns, score[kept], (right | made_right)[kept], objects)
 
-    no_detection, no_object = np.zeros(len(score), bool), np.zeros(len(found), bool)
+    no_detection, no_object = np.zeros(len(score), bool), np.zeros(len(is_found), bool)
     base = ap50(no_detection, no_detection, no_object)
     after = {name: ap50((kind == place) & ~best, (kind == place) & best, no_object) for place, name in enumerate(WRONG)}
     after["Miss"] = ap50(no_detection, no_detection, missed)

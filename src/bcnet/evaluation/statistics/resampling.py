@@ -119,9 +119,9 @@ def resampled_means(run: Run, times: np.ndarray, numbers: Mapping[Key, np.ndarra
     Returns:
         For each (N,) float64; NaN: about no object.
     """
-    about = [~np.isnan(each) for each in numbers.values()]
-    values = [np.nan_to_num(each) for each in numbers.values()]
-    by_image = [np.bincount(run.object_image, each, len(run.images)) for each in (*values, *about)]
+    about = [~np.isnan(of_metric) for of_metric in numbers.values()]
+    values = [np.nan_to_num(of_metric) for of_metric in numbers.values()]
+    by_image = [np.bincount(run.object_image, of_metric, len(run.images)) for of_metric in (*values, *about)]
     sums = times.astype(np.float64) @ np.column_stack(by_image)
     return dict(zip(numbers, _share(sums[:, : len(values)], sums[:, len(values) :]).T, strict=True))
 
@@ -154,8 +154,8 @@ def _mean(by_category: np.ndarray) -> np.ndarray:
 def _average_recall(run: Run, weights: np.ndarray, area: str, detections: int) -> np.ndarray:
     """(N,) mean over categories and thresholds, with so many detections of an image and category."""
     counted = np.where(run.rank < detections, np.bitwise_count(run.matched[area]), 0)
-    found = weights @ _by_category(run, run.image, run.category, counted)
-    return _mean(_share(found, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
+    right = weights @ _by_category(run, run.image, run.category, counted)
+    return _mean(_share(right, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
 
 
 def average_precision(run: Run, times: np.ndarray, area: str) -> np.ndarray:

@@ -55,9 +55,9 @@ def most_covered(
         InputError: the model or a picture is missing or corrupt, or an annotation is not converted.
     """
     model = load_model(weights)
-    every = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
-    every.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
-    return [(roi, _row(roi, model.variant.masks)) for roi in every[:OBJECTS]]
+    rois = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
+    rois.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
+    return [(roi, _row(roi, model.variant.masks)) for roi in rois[:OBJECTS]]
 
 
 def of_objects(

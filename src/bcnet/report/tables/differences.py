@@ -17,7 +17,7 @@ from bcnet.params import Params
 from bcnet.params.results import BINNED
 from bcnet.progress import in_threads
 from bcnet.report.tables.comparison import BOXES
-from bcnet.report.tables.measured import Found, Measured, missing_line, read_table_of
+from bcnet.report.tables.measured import Measured, Measurements, missing_line, read_table_of
 from bcnet.report.tables.occlusion import NOT_CONVERTED
 from bcnet.report.tables.rows import Method, Row, evaluate_command, methods, why
 
@@ -31,7 +31,7 @@ Numbers = dict[Metric, np.ndarray]
 Pair = tuple[Method, Method]  # a baseline, and another method
 
 
-def differences(params: Params, found: Found, pairs: Iterable[Pair]) -> dict[tuple[str, Pair], list[Row]]:
+def differences(params: Params, measurements: Measurements, pairs: Iterable[Pair]) -> dict[tuple[str, Pair], list[Row]]:
     """The rows of each pair on each split: one for each metric that has an interval.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
@@ -39,7 +39,7 @@ def differences(params: Params, found: Found, pairs: Iterable[Pair]) -> dict[tup
 
     Args:
         params: whose `tables` names metrics and the number of draws.
-        found: the run's metrics.
+        measurements: the run's metrics.
         pairs: of the run's methods.
 
     Returns:
@@ -49,12 +49,12 @@ def differences(params: Params, found: Found, pairs: Iterable[Pair]) -> dict[tup
     Raises:
         InputError: two methods were evaluated on different pictures, or a table of an evaluation is none.
     """
-    methods, pairs = list(dict.fromkeys(method for method, _ in found)), list(pairs)
+    methods, pairs = list(dict.fromkeys(method for method, _ in measurements)), list(pairs)
     rows: dict[tuple[str, Pair], list[Row]] = {}
     for split in params.splits:
-        missing = {method: _missing(params, method, found[method, split]) for method in methods}
-        numbers = _resampled(params, {m: found[m, split] for m in methods if not missing[m]}, split)
-        rows |= {(split, pair): _rows_of_pair(params, split, pair, numbers, found, missing) for pair in pairs}
+        missing = {method: _missing(params, method, measurements[method, split]) for method in methods}
+        numbers = _resampled(params, {m: measurements[m, split] for m in methods if not missing[m]}, split)
+        rows |= {(split, pair): _rows_of_pair(params, split, pair, numbers, measurements, missing) for pair in pairs}
     return rows
 
 
@@ -66,20 +66,20 @@ def baselines(params: Params) -> list[Pair]:
     return [(baseline, method) for baseline in named for method in all_methods if method != baseline]
 
 
-def _missing(params: Params, method: Method, measured: Measured) -> str:
+def _missing(params: Params, method: Method, measurement: Measured) -> str:
     """What is missing of the metrics of a method on a split and the tables beside them; nothing: an empty string."""
-    if measured.missing:
-        return measured.missing
-    tables = {path.with_suffix(suffix): path for path in measured.paths for suffix in TABLES}
+    if measurement.missing:
+        return measurement.missing
+    tables = {path.with_suffix(suffix): path for path in measurement.paths for suffix in TABLES}
     return missing_line({table: path for table, path in tables.items() if not table.exists()}, method, params.dataset)
 
 
-def _resampled(params: Params, there: Mapping[Method, Measured], split: str) -> dict[Method, Numbers]:
+def _resampled(params: Params, measurements: Mapping[Method, Measured], split: str) -> dict[Method, Numbers]:
     """Of each method each metric, (runs, 1 + draws), on the same draws of the split's pictures."""
     runs = {
         path: (method, metrics["provenance"])
-        for method, measured in there.items()
-        for path, metrics in zip(measured.paths, measured.runs, strict=True)
+        for method, measurement in measurements.items()
+        for path, metrics in zip(measurement.paths, measurement.runs, strict=True)
     }
     if not runs:
         return {}
@@ -93,9 +93,11 @@ def _resampled(params: Params, there: Mapping[Method, Measured], split: str) -> 
     times = draw_images(expected["images"], params.tables.draws)
     numbers = in_threads(partial(_numbers, params, times, runs), list(runs), f"draws of {split}")
     by_method: dict[Method, list[Numbers]] = {}
-    for (method, _), found in zip(runs.values(), numbers, strict=True):
-        by_method.setdefault(method, []).append(found)
-    return {method: {key: np.stack([each[key] for each in own]) for key in own[0]} for method, own in by_method.items()}
+    for (method, _), of_run in zip(runs.values(), numbers, strict=True):
+        by_method.setdefault(method, []).append(of_run)
+    return {
+        method: {key: np.stack([of_run[key] for of_run in own]) for key in own[0]} for method, own in by_method.items()
+    }
 
 
 def _metrics(params: Params) -> list[Metric]:
@@ -116,14 +118,14 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
         tables.append(read_table_of(table, columns, command))
         if tables[-1].num_rows != provenance[count]:
             raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")
-    shots, objects = tables
+    detections, objects = tables
     numbers = dict.fromkeys(_metrics(params), np.full(len(times), np.nan))
     for name, kind in OTHER_AP.items():
         if not boxes or kind == "bbox":
-            numbers[Metric(name)] = resampled(run_of(shots, objects, kind), times, ("AP",))["AP"]
+            numbers[Metric(name)] = resampled(run_of(detections, objects, kind), times, ("AP",))["AP"]
     if boxes:
         return numbers
-    run = run_of(shots, objects)
+    run = run_of(detections, objects)
     numbers |= {Metric(name): drawn for name, drawn in resampled(run, times, params.tables.metrics).items()}
     return numbers | resampled_means(run, times, object_numbers(objects, params.evaluate.bins()))
 
@@ -133,12 +135,12 @@ def _rows_of_pair(
     split: str,
     pair: Pair,
     numbers: dict[Method, Numbers],
-    found: Found,
+    measurements: Measurements,
     missing: Mapping[Method, str],
 ) -> list[Row]:
     """The rows of a baseline and another method."""
     baseline, method = pair
-    of_both = found[method, split], found[baseline, split]
+    of_both = measurements[method, split], measurements[baseline, split]
     lacking = " and ".join(missing[member] for member in (method, baseline) if missing[member])
     origins = {member.origin for member in pair}
     seeds = max(len(member.runs) for member in pair) if "measured here" in origins and not lacking else None
@@ -150,7 +152,7 @@ def _rows_of_pair(
         "split": split,
         **dict.fromkeys(NUMBERS),
         "seeds": seeds,
-        "provenance": orjson.dumps([run["provenance"] for measured in of_both for run in measured.runs]).decode(),
+        "provenance": orjson.dumps([run["provenance"] for measurement in of_both for run in measurement.runs]).decode(),
     }
     rows = []
     for metric in _metrics(params):
@@ -178,9 +180,11 @@ def _cells(tested: Difference | None) -> Row:
 def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
     """Why a metric of two methods is undefined."""
     name = metric.metric
-    if any(measured.boxes for measured in of_both) and name != "box_AP":
+    if any(measurement.boxes for measurement in of_both) and name != "box_AP":
         return BOXES
-    if (metric.measure or name in ("found_occluded", "leak")) and not all(measured.converted for measured in of_both):
+    if (metric.measure or name in ("found_occluded", "leak")) and not all(
+        measurement.converted for measurement in of_both
+    ):
         return NOT_CONVERTED
     if name == "leak":
         return "no object that has an occluder is found"

@@ -1,5 +1,6 @@
 """The page's section about what its numbers mean."""
 
+import textwrap
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -9,10 +10,12 @@ from bcnet.report.page.context import Context
 from bcnet.report.page.formula import mathml
 from bcnet.report.page.sections.occlusion import has_amodal
 
+NAME = 17  # letters in a line of a name
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A definition as markup: its name, a line for each two numbers of several, and its text around its formula."""
+    """A definition as markup: its name, of several numbers in lines, and its text around its formula."""
 
     label: str
     name: Markup
@@ -35,6 +38,4 @@ def _entry(definition: Definition) -> Entry:
 
 def _name(name: str) -> Markup:
     """A long list of names in lines."""
-    return (
-        Markup(name.replace(", ", ",<br>").replace("both,<br>", "both, ")) if name.startswith("wrong") else Markup(name)
-    )
+    return Markup("<br>").join(textwrap.wrap(name, NAME))
