@@ -150,13 +150,15 @@ def tables(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> 
     """What `evaluate` writes beside the metrics: of detections, of objects."""
     detections, objects, became = evaluated(truth, predictions, iou_type)
     ids = np.array(sorted(image["id"] for image in truth["images"]))
-    return detection_table(ids, detections, became, iou_type), object_rows(truth, objects, became, iou_type)
+    return detection_table(ids, detections, became, iou_type), object_rows(truth, detections, objects, became, iou_type)
 
 
-def object_rows(truth: dict, objects: Objects, became: Outcomes, iou_type: IouType = "segm") -> pa.Table:
+def object_rows(
+    truth: dict, detections: Detections, objects: Objects, became: Outcomes, iou_type: IouType = "segm"
+) -> pa.Table:
     """The table of objects; separated are those that say so."""
     separated = [each.get("separated", False) for each in truth["annotations"]]
-    return object_table(truth["annotations"], separated, objects, became, iou_type)
+    return object_table(truth["annotations"], separated, detections, objects, became, iou_type)
 
 
 def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kind: str | None = None) -> Run:
@@ -165,14 +167,19 @@ def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kin
 
 
 def write_tables(
-    metrics: Path, images: int, levels: list[int], covers: list[float], iou_type: IouType = "segm"
+    metrics: Path,
+    images: int,
+    levels: list[int],
+    covers: list[float],
+    iou_type: IouType = "segm",
+    matched: bool = True,
 ) -> None:
     """The tables beside made metrics: objects in turn on the images, each found at its first so many IoU thresholds.
 
     There is nothing else, so that AP and recall of objects of one level are a tenth of it; by boxes at twice as many
     thresholds, by boundaries at half as many. All objects are medium. A covered one has an occluder of its category, on
     which a tenth of its mask is for each level that it is not found at; every fifth is separated; below level 6 it is
-    badly localised.
+    badly localised. The nth object of an image overlaps its nth prediction most, which is given to it if `matched`.
     """
     place, level, cover = np.arange(len(levels)) % images, np.array(levels), np.array(covers)
     known, occluded, masks = ~np.isnan(cover), cover > 0, iou_type == "segm"
@@ -187,6 +194,8 @@ def write_tables(
     objects |= {name: pa.array(occluded, mask=~known) for name in ("same_category", "n_occluders")}
     objects["n_occluders"] = objects["n_occluders"].cast(pa.int64())
     objects |= {name: level > step for step, name in enumerate(MATCHED)}
+    objects["best_detection"] = np.arange(len(level)) // images
+    objects["detection"] = pa.array(objects["best_detection"], mask=np.full(len(level), not matched))
     objects["failure"] = pa.array(np.where(level > 5, 0, 2), pa.uint8(), mask=np.full(len(level), not masks))
     objects["leak"] = pa.array((10 - level) / 10, mask=~(occluded & masks & (level > 0)))
     objects["separated"] = np.arange(len(level)) % 5 == 0

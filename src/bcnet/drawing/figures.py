@@ -55,7 +55,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One line of a chart: `x` and `y` of equal length (y NaN: no point), its method's look, and a style of DASHES.
 
     `spread`: half the height of the band around each point, of the same length, or empty: no band.
@@ -106,7 +106,7 @@ def look(index: int) -> Look:
 
 def chart(
     name: str,
-    lines: Sequence[Line],
+    lines: Sequence[Curve],
     x: str,
     y: str,
     size: tuple[float, float],

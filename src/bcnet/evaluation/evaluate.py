@@ -14,9 +14,10 @@ import pyarrow.parquet
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file, prediction_format
+from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import detections_of, objects_of
 from bcnet.evaluation.matching.detection_table import detection_table
-from bcnet.evaluation.matching.object_table import OCCLUSION, object_table
+from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import KINDS, outcomes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
@@ -26,7 +27,7 @@ from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
-from bcnet.params.results import BINNED, Evaluate
+from bcnet.params.results import Evaluate
 from bcnet.progress import note, progress
 
 
@@ -72,22 +73,22 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     amodal = is_amodal(annotations, content["annotations"])
     split = _split_of(annotations, content)
     images = sorted(content["images"], key=lambda image: image["id"])
-    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
-    with ThreadPoolExecutor(1) as other:
-        of_truth = other.submit(objects_of, content, ids)  # most of it compiled: beside the reading
-        found = prediction_file.read(predictions, content, set(split.get("other_images", ())))
-    detections, objects = detections_of(found, ids), of_truth.result()
-    ordered = len(found.occluder_texts) > 0 and has_order(annotations, content["annotations"])
+    ids, sizes = np.array([image["id"] for image in images]), [(image["height"], image["width"]) for image in images]
+    with ThreadPoolExecutor(1) as beside:
+        objects_beside = beside.submit(objects_of, content, ids)  # most of it compiled: beside the reading
+        predicted = prediction_file.read(predictions, content, set(split.get("other_images", ())))
+    detections, objects = detections_of(predicted, ids), objects_beside.result()
+    ordered = len(predicted.occluder_texts) > 0 and has_order(annotations, content["annotations"])
     provenance = _provenance_of(predictions)
-    remarks = prediction_format.remarks(found, len(content["images"]))
+    remarks = prediction_format.remarks(predicted, len(content["images"]))
     for remark in remarks:
         note(f"bcnet evaluate: {predictions}: {remark}")
-    became = outcomes(detections, objects, sizes, found.iou_type)
-    detection_rows = detection_table(ids, detections, became, found.iou_type)
-    table = object_table(content["annotations"], _separated(content), objects, became, found.iou_type)
+    outcome = outcomes(detections, objects, sizes, predicted.iou_type)
+    detection_rows = detection_table(ids, detections, outcome, predicted.iou_type)
+    table = object_table(content["annotations"], _separated(content), detections, objects, outcome, predicted.iou_type)
     table = table.append_column("masks", pa.repeat(split.get("masks", "visible"), table.num_rows))
-    runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[found.iou_type]}
-    masks = found.iou_type == "segm"
+    runs = {kind: run_of(detection_rows, table, kind) for kind in KINDS[predicted.iou_type]}
+    masks = predicted.iou_type == "segm"
     metrics = {
         "provenance": {
             **provenance,
@@ -96,29 +97,43 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
             "predictions_sha256": sha256(predictions),
             "images": len(images),
             "objects": table.num_rows,
-            "iou_type": found.iou_type,
-            "predictions": len(found),
+            "iou_type": predicted.iou_type,
+            "predictions": len(predicted),
             "remarks": remarks,
         },
-        **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
-        "recall": by_occlusion(table, settings.bins(), detections, objects, became) if converted else None,
-        "failures": failure_shares(table) if masks else None,
-        "leak": leak_rate(table) if masks and converted else None,
-        "amodal": {"invisible": invisible(content, detections, objects, became, sizes)} if masks and amodal else None,
-        "order": order(content, found, detections, objects, became, sizes) if ordered else None,
-        **errors(detections, objects, became),
+        **_of_kinds(runs),
+        "recall": by_occlusion(table, settings.bins(), detections, objects, outcome) if converted else None,
+        **(_of_masks(table, converted) if masks else {"failures": None, "leak": None}),
+        "amodal": {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and amodal else None,
+        "order": order(content, predicted, detections, objects, outcome, sizes) if ordered else None,
+        **errors(detections, objects, outcome),
         "intervals": intervals(runs, table, settings.bins(), settings.draws),
         "categories": _of_categories(content["categories"], table, runs),
     }
+    _write(out, metrics, table, detection_rows)
+    return summary(metrics)
+
+
+def _of_kinds(runs: Mapping[str, Run]) -> dict[str, dict[str, float | None]]:
+    """COCO's numbers of masks, boxes and boundaries; None for each that nothing was matched by."""
+    return {kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]}
+
+
+def _of_masks(table: pa.Table, converted: bool) -> dict[str, Any]:
+    """What is known of masks only: how objects fare, and, of converted ones, leak."""
+    return {"failures": failure_shares(table), "leak": leak_rate(table) if converted else None}
+
+
+def _write(out: Path, metrics: Mapping[str, Any], objects: pa.Table, detections: pa.Table) -> None:
+    """All three files, or none of them."""
     with (
         atomic_output(out) as json_file,
         atomic_output(layout.object_table(out)) as table_file,
         atomic_output(layout.detection_table(out)) as detections_file,
     ):
-        pyarrow.parquet.write_table(table, table_file)
-        pyarrow.parquet.write_table(detection_rows, detections_file)
+        pyarrow.parquet.write_table(objects, table_file)
+        pyarrow.parquet.write_table(detections, detections_file)
         write_json(json_file, metrics, indent=True)
-    return summary(metrics)
 
 
 def _separated(content: dict[str, Any]) -> list[bool]:
@@ -153,16 +168,7 @@ def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
     """Whether the annotations have `occlusion`: all of them, or none."""
     if not any("occlusion" in annotation for annotation in annotations):
         return False
-    for annotation in annotations:
-        occlusion = annotation.get("occlusion")
-        where = f"{path}: annotation {annotation['id']}: occlusion"
-        if not isinstance(occlusion, dict) or not occlusion.keys() >= OCCLUSION.keys():
-            raise InputError(
-                f"{where}: expected {', '.join(OCCLUSION)} (`bcnet convert` gives them to every annotation)"
-            )
-        for measure in BINNED:
-            if type(share := occlusion[measure]) not in (int, float) or not 0 <= share <= 1:
-                raise InputError(f"{where}.{measure}: {share!r}: expected 0 to 1")
+    check_converted(path, annotations)
     return True
 
 

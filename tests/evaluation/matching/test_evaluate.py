@@ -69,8 +69,8 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     assert sum(each["objects"] for each in bins) == len(solid)
     table = pq.read_table(tmp_path / "out.parquet")
     matched = [f"matched_{threshold}" for threshold in range(50, 100, 5)]
-    first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score"]
-    assert table.column_names == [*first, *matched, "failure", "leak", "separated", "masks"]
+    first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score", "best_detection"]
+    assert table.column_names == [*first, *matched, "detection", "failure", "leak", "separated", "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
     assert set(table["masks"].to_pylist()) == {"visible"}
     detections = pq.read_table(tmp_path / "out.detections.parquet")
@@ -220,7 +220,9 @@ def test_an_entry_must_be_an_object(run):
 def test_occlusion_of_some_annotations_only_is_refused(run):
     truth, predictions = made(0)
     del truth["annotations"][1]["occlusion"]
-    with pytest.raises(InputError, match=r"truth.json: annotation 8: occlusion: expected box_cover, .*bcnet convert"):
+    with pytest.raises(
+        InputError, match=r"truth.json: annotation 8 has no 'occlusion' with box_cover, .*bcnet convert"
+    ):
         run(truth, predictions)
     truth["annotations"][1]["occlusion"] = {**truth["annotations"][0]["occlusion"], "box_cover": 1.5}
     with pytest.raises(InputError, match=r"annotation 8: occlusion.box_cover: 1.5: expected 0 to 1"):

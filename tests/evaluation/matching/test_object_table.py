@@ -22,16 +22,16 @@ def overlap(one: tuple, other: tuple) -> float:
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 
 
-def matched_slowly(objects: list[tuple], detections: list[tuple], threshold: float) -> set[int]:
-    """Places of the matched objects: best-scored first, each prediction takes the free object that it overlaps most."""
-    taken: set[int] = set()
-    for box, category, _ in sorted(detections, key=lambda each: -each[2]):
+def matched_slowly(objects: list[tuple], detections: list[tuple], threshold: float) -> dict[int, int]:
+    """By place of an object that of its detection: best-scored first, each takes the free one that it overlaps most."""
+    taken: dict[int, int] = {}
+    for number, (box, category, _) in sorted(enumerate(detections), key=lambda each: -each[1][2]):
         best, chosen = threshold, None
         for place, (theirs, kind, crowd) in enumerate(objects):
             if kind == category and not crowd and place not in taken and overlap(box, theirs) >= best:
                 best, chosen = overlap(box, theirs), place
         if chosen is not None:
-            taken.add(chosen)
+            taken[chosen] = number
     return taken
 
 
@@ -74,6 +74,8 @@ def test_matching_is_the_obvious_one(objects, detections, iou_type):
     for name, threshold in zip(MATCHED, np.linspace(0.5, 0.95, 10), strict=True):
         expected = matched_slowly(objects, detections, threshold)
         assert table[name].to_pylist() == [place in expected for place in solid], name
+        if threshold == 0.5:
+            assert table["detection"].to_pylist() == [expected.get(place) for place in solid]
 
 
 @settings(max_examples=100)
@@ -84,6 +86,26 @@ def test_iou_and_score_are_of_the_prediction_that_overlaps_most(objects, detecti
         rivals = [(overlap(box, theirs), score) for theirs, kind, score in detections if kind == category]
         iou, score = max(rivals, default=(0, None))
         assert (row["iou"], row["score"]) == (pytest.approx(iou), score if iou > 0 else None)
+        best = row["best_detection"]
+        assert (best is None) == (iou == 0)
+        if best is not None:
+            assert overlap(box, detections[best][0]) == pytest.approx(iou)
+            assert detections[best][1:] == (category, score)
+
+
+def test_a_detection_is_counted_among_the_predictions_of_its_image():
+    """In the order of the file, whose images may lie between each other's, whatever their scores and categories."""
+    box, elsewhere, category = (0, 0, 5, 5), (6, 6, 4, 4), CATEGORIES[0]
+    truth, predictions = files([(box, category, False)], [(elsewhere, CATEGORIES[1], 0.9), (box, category, 0.2)])
+    truth["images"].append({**truth["images"][0], "id": 7})
+    truth["annotations"].append({**truth["annotations"][0], "id": 101, "image_id": 7})
+    of_other = [{**each, "image_id": 7} for each in predictions]
+    table = table_of(truth, [of_other[0], predictions[0], of_other[1], {**of_other[1], "score": 0.8}, predictions[1]])
+    assert table["detection"].to_pylist() == [1, 2]
+    assert table["best_detection"].to_pylist() == [1, 2]
+    assert (
+        table_of(truth, [])["detection"].to_pylist() == table_of(truth, [])["best_detection"].to_pylist() == [None] * 2
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -110,7 +110,7 @@ def test_best_overlaps_of_detections_are_those_of_the_coco_api(seed):
                 if (each["category_id"] == mine["category_id"]) == same
             }
             best = max(rivals.values(), default=0)
-            if same or best >= overlap.LEAST:
+            if same or best >= overlap.CROSS_CATEGORY_MIN_IOU:
                 assert iou == best
                 assert (which == -1) == (best == 0)
                 if best:
@@ -128,6 +128,6 @@ def test_box_iou_is_the_coco_apis():
         (len(predictions), 4)
     )
     crowd = np.arange(len(around)) % 3 == 0
-    found, expected = overlap.box_iou(around, around, crowd), coco_mask.iou(around, around, crowd.astype(np.uint8))
+    found, expected = overlap.coco_box_iou(around, around, crowd), coco_mask.iou(around, around, crowd.astype(np.uint8))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
     assert len(run_lengths(predictions[0]["segmentation"]["counts"])) > 1

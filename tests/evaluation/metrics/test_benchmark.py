@@ -151,7 +151,7 @@ def test_bins_and_groups_by_plain_counting(seed):
             "mask_cover": float(random.choice([0, 0.02, 0.5])),
         }
     detections, objects, became = evaluated(truth, predictions)
-    table = object_rows(truth, objects, became)
+    table = object_rows(truth, detections, objects, became)
     bins = {"box_cover": EDGES, "mask_cover": (0.0, 0.02, 1.0), "max_box_iou": (0.0, 1.0)}
     numbers = benchmark.by_occlusion(table, bins, detections, objects, became)
     rows = table.to_pylist()

@@ -1,13 +1,9 @@
-"""Figures and pictures of the report: outlines, matching, and the rule that chooses what is shown."""
+"""Figures and pictures of the report: outlines, and the rule that chooses what is shown."""
 
-import copy
 import re
 
 import numpy as np
 import pytest
-from pycocotools import mask as mask_utils
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from report_factory import SIZE, disc
 from scipy import ndimage
 
@@ -106,38 +102,6 @@ def test_an_empty_mask_has_an_empty_outline():
     assert figures.outline(np.zeros((4, 5), bool)) == figures.Outline("", -0.5, -0.5, 0.0)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_matching_is_that_of_coco(seed):
-    """Against pycocotools' own matching at IoU 0.5, on a few boxes of two categories."""
-    random = np.random.default_rng(seed)
-    truth, found = COCO(), []
-
-    def rectangle() -> dict:
-        mask = np.zeros((20, 20), np.uint8)
-        x, y, w, h = random.integers((0, 0, 8, 8), (6, 6, 14, 14))
-        mask[y : y + h, x : x + w] = 1
-        return encode(mask)
-
-    objects = [{"id": 1 + i, "image_id": 1, "category_id": int(random.integers(1, 3))} for i in range(4)]
-    objects = [{**each, "segmentation": rectangle(), "iscrowd": 0, "area": 100} for each in objects]
-    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
-    truth.dataset = {"images": [{"id": 1, "width": 20, "height": 20}], "annotations": objects, "categories": categories}
-    truth.dataset["info"] = {}
-    truth.createIndex()
-    for score in random.permutation(6):
-        found.append({"image_id": 1, "category_id": int(random.integers(1, 3)), "score": float(score)})
-        found[-1]["segmentation"] = rectangle()
-    evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(found)), "segm")
-    evaluation.evaluate()
-    expected: dict[int, int | None] = {}
-    for image in evaluation.evalImgs:
-        if image and image["aRng"] == [0, 1e10]:
-            for detection, match in zip(image["dtIds"], image["dtMatches"][0], strict=True):
-                expected[detection - 1] = int(match) - 1 if match else None
-    ious = mask_utils.iou([f["segmentation"] for f in found], [o["segmentation"] for o in objects], [0] * 4)
-    assert pictures.matches(objects, found, ious) == [expected[i] for i in range(6)]
-
-
 def test_the_pictures_shown_are_those_of_the_rule():
     """Three objects or more first, then the mean overlap, then the id; crowds and empty pictures do not count."""
     overlaps = {1: [0.9, 0.9], 2: [0.2, 0.2, 0.5], 3: [0.3, 0.3, 0.3], 4: [], 5: [0.8, 0.1, 0.0]}
@@ -154,13 +118,14 @@ def test_the_pictures_shown_are_those_of_the_rule():
 
 
 def test_an_unmatched_prediction_and_a_crowd_are_marked():
-    """The largest mask is drawn first; an object keeps its colour from panel to panel."""
+    """The largest mask is drawn first, none of a low score; an object keeps its colour from panel to panel."""
     ground = [
-        {"category_id": 1, "segmentation": encode(disc(30, 30, 6)), "iscrowd": 0},
-        {"category_id": 1, "segmentation": encode(disc(34, 34, 12)), "iscrowd": 0},
-        {"category_id": 1, "segmentation": encode(disc(70, 70, 12)), "iscrowd": 1},
+        {"id": 7, "category_id": 1, "segmentation": encode(disc(30, 30, 6)), "iscrowd": 0},
+        {"id": 5, "category_id": 1, "segmentation": encode(disc(34, 34, 12)), "iscrowd": 0},
+        {"id": 6, "category_id": 1, "segmentation": encode(disc(70, 70, 12)), "iscrowd": 1},
     ]
     predictions = [
+        {"category_id": 1, "score": 0.4, "segmentation": encode(disc(34, 34, 12))},
         {"category_id": 1, "score": 0.9, "segmentation": encode(disc(31, 30, 6))},
         {"category_id": 1, "score": 0.6, "segmentation": encode(disc(70, 70, 12))},
     ]
@@ -170,19 +135,19 @@ def test_an_unmatched_prediction_and_a_crowd_are_marked():
     assert [(shape.label, shape.matched) for shape in truth.shapes] == labels
     assert [shape.outline.radius > 10 for shape in truth.shapes] == [True, True, False]
     assert truth.caption == "2 objects"
-    panel = pictures.method_panel(ground, predictions, names, size)
+    panel = pictures.method_panel(ground, predictions, {5: 0, 7: 1}, names, size)
     assert [(shape.label, shape.matched) for shape in panel.shapes] == [("disc 0.60", False), ("disc 0.90", True)]
     assert panel.shapes[1].colour == truth.shapes[2].colour != truth.shapes[1].colour
     assert panel.caption == "1 of 2 objects found, 1 unmatched"
-    assert pictures.method_panel([], [], names, size).caption == "0 of 0 objects found"
+    assert pictures.method_panel([], [], {}, names, size).caption == "0 of 0 objects found"
 
 
 def test_a_band_is_drawn_around_a_line_with_spread_in_its_colour():
     """From 40 - 5 to 40 + 5 percent of the chart's height; without spread there is none."""
     look = figures.look(1)
-    plain = figures.chart("plain", [figures.Line([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
+    plain = figures.chart("plain", [figures.Curve([0, 1], [40, 40], look)], "x", "y", (4, 3), ["a", "b"], top=100)
     banded = figures.chart(
-        "banded", [figures.Line([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
+        "banded", [figures.Curve([0, 1], [40, 40], look, spread=[5, 10])], "x", "y", (4, 3), ["a", "b"], top=100
     )
     band = rf'y="([\d.]+)" style="fill: {look.colour}; fill-opacity'
     assert not re.search(band, plain)

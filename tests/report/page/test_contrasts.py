@@ -17,8 +17,9 @@ from bcnet.data.masks.segmentation import encode
 from bcnet.files import InputError, read_json
 from bcnet.report.figures import rois
 from bcnet.report.figures.contrasts import drawn, most_different, window
-from bcnet.report.figures.pictures import read_predictions
-from bcnet.report.page.sections import contrasts as contrasts_section
+from bcnet.report.figures.predictions import predictions_of, read_predictions
+from bcnet.report.page.context import Context
+from bcnet.report.page.sections.contrasts import Contrasts, contrasts
 from bcnet.report.tables.rows import methods
 
 LEVELS = 0.05  # of IoU, in the tables of the made run
@@ -45,10 +46,9 @@ def copied(run, tmp_path) -> Path:
     return tmp_path / "run"
 
 
-def section(root: Path, **changes) -> tuple[contrasts_section.Contrasts | None, list[str]]:
-    params, missing = run_parameters(**changes), []
-    found = contrasts_section.section(params, methods(params), root / "data/demo", root / "reports/demo", missing)
-    return found, missing
+def section(root: Path, **changes) -> tuple[Contrasts | None, list[str]]:
+    context = Context(run_parameters(**changes), root / "data/demo", root / "reports/demo")
+    return contrasts(context), context.missing
 
 
 def slowly(ious: np.ndarray, most: int) -> list[int]:
@@ -200,3 +200,17 @@ def test_predictions_of_some_pictures_are_read_as_they_are_written(run, tmp_path
     (tmp_path / "none.json").write_text('{"image_id": 1}', encoding="utf-8")
     with pytest.raises(InputError, match=r"none\.json: expected COCO's result format"):
         read_predictions(tmp_path / "none.json", {1})
+
+
+def test_predictions_that_were_not_evaluated_are_named(copied):
+    path = copied / "data/demo/predictions/bcnet/0/val.json"
+    entries = [each for each in read_json(path) if each["image_id"] == 10]
+    path.write_text(json.dumps(entries[:2]), encoding="utf-8")
+    predictions = predictions_of(path, [10])
+    assert predictions.at(10, 1) == entries[1]
+    with pytest.raises(
+        InputError, match=r"val\.json: 2 predictions of image 10, expected more than 2: .*bcnet evaluate"
+    ):
+        predictions.at(10, 2)
+    with pytest.raises(InputError, match=re.escape(f"{path}: ")):
+        section(copied)

@@ -6,13 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from page_factory import Page, section
 from report_factory import HASH, SCRIPT, run_parameters
 
 import bcnet.report
 from bcnet.files import InputError
+from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
+from bcnet.report.page.sections.pictures import shown_pictures
 from bcnet.report.tables import compare
 
 TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "ablations", "published")
@@ -218,3 +221,20 @@ def test_tables_of_another_run_are_refused(copied):
             copied / "data",
             copied / "reports",
         )
+
+
+def test_pictures_show_what_was_evaluated(copied):
+    """A method without a table of objects has no panel; one whose table is of other objects is refused."""
+    table = copied / "reports/demo/metrics/zoo/imported/val.parquet"
+    other = pd.read_parquet(table)
+    table.unlink()
+    (line,) = report(run_parameters(), copied / "data", copied / "reports")
+    assert line.startswith(f"{table}: missing, `bcnet evaluate --annotations ")
+    assert "The zoo's: " not in section((copied / "reports/demo/index.html").read_text(encoding="utf-8"), "pictures")
+    other["annotation_id"] += 1
+    other.to_parquet(table)
+    context = Context(run_parameters(), copied / "data/demo", copied / "reports/demo")
+    with pytest.raises(
+        InputError, match=re.escape(f"{table}: other objects than in {copied}/data/demo/splits/val.json")
+    ):
+        shown_pictures(context)

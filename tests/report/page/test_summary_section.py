@@ -8,14 +8,12 @@ import pytest
 from page_factory import Page, section
 from report_factory import SCRIPT, run_parameters
 
-from bcnet.drawing.figures import look
+from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
-from bcnet.report.page.sections import summary as summary_section
-from bcnet.report.page.sections.summary import Difference
+from bcnet.report.page.sections.summary import StatedDifference, summary
 from bcnet.report.tables import compare
 from bcnet.report.tables.ablation_steps import SWITCH
 from bcnet.report.tables.differences import KEYS, NUMBERS
-from bcnet.report.tables.rows import methods
 
 BASE = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet"}
 MINUS = "\N{MINUS SIGN}"
@@ -110,7 +108,7 @@ def test_one_method_is_not_the_most_of_any(copied):
 
 
 def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:
-    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "tables" / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -122,6 +120,7 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         variants={name: {**BASE, "label": name.upper()} for name in "abcde"}, imported={}, predictions={}
     )
     whose = [{"origin": "measured here", "label": name, "split": "val"} for name in "ABCDE"]
+    (tmp_path / "tables").mkdir()
     values = ["40.00", "41.00", "", "43.50", "38.00"]
     comparison = [each | {"objects": "9", "AP": value} for each, value in zip(whose, values, strict=True)]
     written(tmp_path, "comparison", ["origin", "label", "split", "objects", "AP", "why"], comparison)
@@ -155,15 +154,14 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("D", "0.40", "-1.00", "1.10", switch="structure", before="x", after="y", **last),
     ]
     written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "why"], steps)
-    looks = {method: look(place) for place, method in enumerate(methods(params))}
-    found = summary_section.section(params, tmp_path, looks)
+    found = summary(Context(params, tmp_path / "data", tmp_path))
     whole, occluded = found.findings
     assert (whole.what, whole.best, whole.value, whole.methods) == ("AP of all 9 objects", "D", "43.50", 4)
     assert whole.against == {
         "A": (
-            Difference("D", "A", "+3.50 (+0.01 to +7.00)", 3.5, 1),
-            Difference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
-            Difference("B", "A", "+1.00 (0.00 to +2.00)", 1.0, 0),
+            StatedDifference("D", "A", "+3.50 (+0.01 to +7.00)", 3.5, 1),
+            StatedDifference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
+            StatedDifference("B", "A", "+1.00 (0.00 to +2.00)", 1.0, 0),
         )
     }
     assert occluded.what == "AR of the 4 most occluded objects (box_cover 0.5 to 1.0)"

@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, annotation_rules
-from bcnet.data.masks.segmentation import NUMBERS
-from bcnet.data.occlusion.convert import MEASURES, check_out, occlusion_table
+from bcnet.data.occlusion.convert import check_out, occlusion_table
+from bcnet.data.occlusion.converted import check_converted
 from bcnet.data.splits.rules import image_values
 from bcnet.files import InputError, atomic_output, read_json, readable, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
-SHARES = (*COVERS, "max_box_iou")
 
 
 def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
@@ -82,16 +81,7 @@ def read_converted(path: Path) -> dict[str, Any]:
         InputError: as `coco.read`, or an annotation has no `occlusion`.
     """
     data = annotation_file.read(path)
-    for annotation in data["annotations"]:
-        occlusion = annotation.get("occlusion")
-        where = f"{path}: annotation {annotation['id']}"
-        if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURES):
-            raise InputError(f"{where} has no 'occlusion' with {', '.join(MEASURES)}: run `bcnet convert` first")
-        for key, value in occlusion.items():
-            if key in SHARES and (type(value) not in NUMBERS or not 0 <= value <= 1):
-                raise InputError(f"{where}: occlusion.{key}: {shown(value)}: expected 0 to 1")
-        if not annotation_file.is_id(occlusion["n_occluders"]) or type(occlusion["same_category"]) is not bool:
-            raise InputError(f"{where}: occlusion: expected n_occluders a whole number, same_category true or false")
+    check_converted(path, data["annotations"])
     return data
 
 

@@ -19,13 +19,14 @@ CHUNK = 64  # images that a thread takes at once
 class Detections(NamedTuple):
     """The predictions that are evaluated, by image, category, falling score, place in the file.
 
-    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `category`, `score`: (D,); `texts`:
-    compressed RLE of all predictions, those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of
-    boxes, zeros in one of masks.
+    `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `place_in_image`: (D,) int64, among
+    the file's predictions of the image, from 0; `category`, `score`: (D,); `texts`: compressed RLE of all predictions,
+    those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of boxes, zeros in one of masks.
     """
 
     ends: np.ndarray
     place: np.ndarray
+    place_in_image: np.ndarray
     category: np.ndarray
     score: np.ndarray
     texts: np.ndarray
@@ -75,6 +76,7 @@ def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
     return Detections(
         ends=np.searchsorted(predictions.image[order], images, side="right"),
         place=order,
+        place_in_image=_place_in_image(predictions.image)[order],
         category=predictions.category[order],
         score=predictions.score[order],
         texts=predictions.texts,
@@ -88,7 +90,7 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
     """The annotations of a file (from `coco.read`), of images with these rising ids."""
     annotations = content["annotations"]
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    image = np.array([each["image_id"] for each in annotations], np.int64)
+    image = np.array([annotation["image_id"] for annotation in annotations], np.int64)
     order = np.argsort(image, kind="stable")
     shapes = [annotations[place]["segmentation"] for place in order]
     of_shape = np.array([sizes[i] for i in image[order].tolist()], np.int64).reshape(-1, 2)
@@ -97,14 +99,14 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
         for shape, size in zip(shapes, of_shape.tolist(), strict=True)
     ]
     polygons = [shape if isinstance(shape, list) else [] for shape in shapes]
-    lengths = [len(polygon) for each in polygons for polygon in each]
+    lengths = [len(polygon) for of_object in polygons for polygon in of_object]
     points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
-    last_polygon = np.cumsum([len(each) for each in polygons], dtype=np.int64)
+    last_polygon = np.cumsum([len(of_object) for of_object in polygons], dtype=np.int64)
     runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
-    occluders = [occluder["counts"] if (occluder := each.get("occluder")) else "" for each in annotations]
+    occluders = [occluder["counts"] if (occluder := annotation.get("occluder")) else "" for annotation in annotations]
 
     def column(key: str, dtype: type) -> np.ndarray:
-        return np.array([each[key] for each in annotations], dtype)[order]
+        return np.array([annotation[key] for annotation in annotations], dtype)[order]
 
     return Objects(
         ends=np.searchsorted(image[order], images, side="right"),
@@ -136,6 +138,14 @@ def rank(image: np.ndarray, category: np.ndarray) -> np.ndarray:
     first = np.ones(len(image), bool)
     first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
     return index - np.maximum.accumulate(np.where(first, index, 0))
+
+
+def _place_in_image(image: np.ndarray) -> np.ndarray:
+    """How many of the same image come before each."""
+    order = np.argsort(image, kind="stable")
+    place = np.empty(len(image), np.int64)
+    place[order] = rank(image[order], np.zeros(len(image), np.int64))
+    return place
 
 
 def coco_order(

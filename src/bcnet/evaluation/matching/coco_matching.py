@@ -55,6 +55,25 @@ def match(ious: np.ndarray, crowd: np.ndarray, ignored: np.ndarray) -> np.ndarra
     return given
 
 
+def match_at_half(ious: np.ndarray, category: np.ndarray, score: np.ndarray, object_category: np.ndarray) -> np.ndarray:
+    """Which object of an image each of its detections is given at IoU .5, where there is no crowd.
+
+    Args:
+        ious: (D, G) float64, in any order.
+        category, score: (D,), of detections.
+        object_category: (G,)
+
+    Returns:
+        (D,) int32, the place of the object, -1: none; as of `match`.
+    """
+    same = category[:, None] == object_category
+    order = np.argsort(-score, kind="stable")
+    none = np.zeros(len(object_category), np.bool_)
+    given = np.full(len(score), -1, np.int32)
+    given[order] = match(np.where(same, ious, 0.0)[order], none, none)[:, 0]
+    return given
+
+
 @njit(cache=True, nogil=True)
 def match_by_area(
     ious: np.ndarray, crowd: np.ndarray, object_area: np.ndarray, detection_area: np.ndarray

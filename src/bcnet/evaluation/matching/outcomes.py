@@ -16,8 +16,8 @@ from bcnet.evaluation.matching.overlap import (
     areas,
     boundary_iou,
     boundary_widths,
-    box_iou,
     boxes_around,
+    coco_box_iou,
     decode_all,
     mask_at,
     mask_iou,
@@ -36,9 +36,10 @@ class Outcomes(NamedTuple):
     `matching.match_by_area`; `object`: (D, 10) int32, the object that it is given at each IoU threshold, -1: none, -2:
     a crowd; `same_iou`, `same_object`: the highest IoU with an object of its category that is no crowd, and which,
     -1: none; `other_iou`, `other_object`: with one of another category.
-    Of objects: `detection`: (G, 10) int32, to which it is given, -1: none; `iou`, `score`: the highest IoU with a
-    detection of its category, and that one's score, 0 and NaN if none overlaps it; of masks only `failure`: (G,) uint8,
-    as of `failures.failures`; `leak`: (G,) float64, as of `leak.leak`, NaN for one without occluder or not found at .5.
+    Of objects: `detection`: (G, 10) int32, which it is given at each IoU threshold, -1: none; `best`, `iou`, `score`:
+    the detection of its category that overlaps it most, given to it or not, their IoU and its score, -1, 0 and NaN if
+    none overlaps it; of masks only `failure`: (G,) uint8, as of `failures.failures`; `leak`: (G,) float64, as of
+    `leak.leak`, NaN for one without occluder or not found at .5.
     """
 
     area: np.ndarray
@@ -50,6 +51,7 @@ class Outcomes(NamedTuple):
     other_iou: np.ndarray
     other_object: np.ndarray
     detection: np.ndarray
+    best: np.ndarray
     iou: np.ndarray
     score: np.ndarray
     failure: np.ndarray
@@ -74,6 +76,7 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         other_iou=np.zeros(count),
         other_object=np.full(count, -1, np.int32),
         detection=np.full((len(objects.place), len(IOU_THRESHOLDS)), -1, np.int32),
+        best=np.full(len(objects.place), -1, np.int32),
         iou=np.zeros(len(objects.place)),
         score=np.full(len(objects.place), np.nan),
         failure=np.zeros(len(objects.place), np.uint8),
@@ -112,7 +115,7 @@ def _of_images(
         their_ends = objects.run_ends[g0:g1] - before
         theirs = objects.runs[before : objects.run_ends[g1 - 1] if g1 else 0]
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
-        by_box = box_iou(boxes, objects.boxes[g0:g1], crowd)
+        by_box = coco_box_iou(boxes, objects.boxes[g0:g1], crowd)
         if masks:
             their_boxes = boxes_around(theirs, their_ends, height)
             same = category.reshape(-1, 1) == object_category.reshape(1, -1)
@@ -125,25 +128,43 @@ def _of_images(
             ious = by_boundary = by_box
             result.area[d0:d1] = boxes[:, 2] * boxes[:, 3]
         _best(d0, g0, ious, category, object_category, crowd, detections.score, result)
-        start = 0
-        for d in range(1, d1 - d0 + 1):
-            if d < d1 - d0 and category[d] == category[start]:
-                continue
-            mine = np.flatnonzero(object_category == category[start])
-            a, b = d0 + start, d0 + d
-            for kind in range(len(result.matched)):
-                part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, mine]
-                area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
-                matched, ignored, given = match_by_area(part, crowd[mine], objects.area[g0:g1][mine], area)
-                result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
-                if kind == 0:
-                    _pairs(a, g0, mine, given, crowd, result)
-            start = d
+        _match(d0, g0, ious, by_box, by_boundary, boxes, category, object_category, crowd, objects.area[g0:g1], result)
         if masks:
             solid = np.flatnonzero(~crowd)
-            found = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
-            result.failure[g0:g1][solid] = found
+            fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
+            result.failure[g0:g1][solid] = fates
             _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
+
+
+@njit(cache=True, nogil=True)
+def _match(
+    d0: int,
+    g0: int,
+    ious: np.ndarray,
+    by_box: np.ndarray,
+    by_boundary: np.ndarray,
+    boxes: np.ndarray,
+    category: np.ndarray,
+    object_category: np.ndarray,
+    crowd: np.ndarray,
+    object_area: np.ndarray,
+    result: Outcomes,
+) -> None:
+    """COCO's matching of an image, category by category, by each of the overlaps (D, G)."""
+    start = 0
+    for d in range(1, len(category) + 1):
+        if d < len(category) and category[d] == category[start]:
+            continue
+        same = np.flatnonzero(object_category == category[start])
+        a, b = d0 + start, d0 + d
+        for kind in range(len(result.matched)):
+            part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, same]
+            area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
+            matched, ignored, given = match_by_area(part, crowd[same], object_area[same], area)
+            result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
+            if kind == 0:
+                _pairs(a, g0, same, given, crowd, result)
+        start = d
 
 
 @njit(cache=True, nogil=True)
@@ -168,13 +189,13 @@ def _leaks(
 
 
 @njit(cache=True, nogil=True)
-def _pairs(a: int, g0: int, mine: np.ndarray, given: np.ndarray, crowd: np.ndarray, result: Outcomes) -> None:
-    """Note which detection was given which object."""
+def _pairs(a: int, g0: int, same: np.ndarray, given: np.ndarray, crowd: np.ndarray, result: Outcomes) -> None:
+    """Note which detection was given which object of the same category."""
     for d in range(len(given)):
         for t in range(given.shape[1]):
             if given[d, t] < 0:
                 continue
-            g = mine[given[d, t]]
+            g = same[given[d, t]]
             result.object[a + d, t] = np.int32(CROWD) if crowd[g] else np.int32(g0 + g)
             if not crowd[g]:
                 result.detection[g0 + g, t] = a + d
@@ -203,4 +224,5 @@ def _best(
             if ious[d, g] > result.same_iou[d0 + d]:
                 result.same_iou[d0 + d], result.same_object[d0 + d] = ious[d, g], g0 + g
             if ious[d, g] > result.iou[g0 + g]:
+                result.best[g0 + g] = d0 + d
                 result.iou[g0 + g], result.score[g0 + g] = ious[d, g], score[d0 + d]

@@ -11,7 +11,9 @@ from numba import njit
 
 from bcnet.data.masks.pixel_runs import area, decode, shared_area
 
-LEAST = 0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
+CROSS_CATEGORY_MIN_IOU = (
+    0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
+)
 DILATION = 0.02  # width of a boundary, of the image's diagonal
 
 
@@ -21,9 +23,9 @@ def decode_all(texts: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tupl
     runs, ends = np.empty((stops - starts).sum() + len(starts), np.int64), np.empty(len(starts), np.int64)
     count = 0
     for place in range(len(starts)):
-        found = decode(texts[starts[place] : stops[place]])
-        runs[count : count + len(found)] = found
-        count += len(found)
+        mask = decode(texts[starts[place] : stops[place]])
+        runs[count : count + len(mask)] = mask
+        count += len(mask)
         ends[place] = count
     return runs[:count], ends
 
@@ -62,12 +64,12 @@ def boxes_around(runs: np.ndarray, ends: np.ndarray, height: int) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def areas(runs: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """(N,) int64: pixels of each mask."""
-    found = np.zeros(len(ends), np.int64)
+    pixels = np.zeros(len(ends), np.int64)
     start = 0
     for place, end in enumerate(ends):
-        found[place] = area(runs[start:end])
+        pixels[place] = area(runs[start:end])
         start = end
-    return found
+    return pixels
 
 
 @njit(cache=True, nogil=True)
@@ -84,20 +86,21 @@ def mask_iou(
 ) -> np.ndarray:
     """(D, G) float64: IoU of pairs of masks, given the boxes around them and our areas, (D,) float64.
 
-    That of a pair that is not `same` (D, G), of one category, may be 0 where it is below LEAST: nothing asks for it.
+    Pairs that are not `same` (D, G), of different categories, whose IoU is below `CROSS_CATEGORY_MIN_IOU` may be
+    reported as 0: only TIDE reads them, from .1 up.
     """
     shared = np.zeros(same.shape, np.int64)
     their_areas = areas(theirs, their_ends)
     for d in range(len(our_ends)):
-        mine, a = mask_at(ours, our_ends, d), our_boxes[d]
+        mask, a = mask_at(ours, our_ends, d), our_boxes[d]
         for g in range(len(their_ends)):
             b = their_boxes[g]
             width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
             height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
             if width <= 0 or height <= 0:
                 continue
-            if same[d, g] or width * height >= LEAST * max(our_areas[d], their_areas[g]):
-                shared[d, g] = shared_area(mine, mask_at(theirs, their_ends, g))
+            if same[d, g] or width * height >= CROSS_CATEGORY_MIN_IOU * max(our_areas[d], their_areas[g]):
+                shared[d, g] = shared_area(mask, mask_at(theirs, their_ends, g))
     return iou_of(shared, our_areas, their_areas, crowd)
 
 
@@ -116,8 +119,12 @@ def iou_of(shared: np.ndarray, ours: np.ndarray, theirs: np.ndarray, crowd: np.n
 
 
 @njit(cache=True, nogil=True)
-def box_iou(ours: np.ndarray, theirs: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """(D, G) float64: IoU of boxes (D, 4) and (G, 4), float64 x, y, width, height."""
+def coco_box_iou(ours: np.ndarray, theirs: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+    """(D, G) float64: IoU of boxes (D, 4) and (G, 4), float64 x, y, width, height; with a crowd as of `iou_of`.
+
+    That of `data.occlusion.geometry`, by which occluders are chosen, is another: it knows no crowds, and may count the
+    pixels at both ends as the released converter does.
+    """
     shared = np.zeros((len(ours), len(theirs)))
     for d in range(len(ours)):
         for g in range(len(theirs)):

@@ -11,6 +11,7 @@ from bcnet.evaluation.matching.object_table import MATCHED
 from bcnet.evaluation.matching.outcomes import CROWD, Outcomes
 from bcnet.evaluation.metrics import failures
 from bcnet.evaluation.metrics.calibration import calibration
+from bcnet.evaluation.metrics.coco_ap import defined
 from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
 from bcnet.evaluation.metrics.occlusion_bins import bins_of
 from bcnet.evaluation.metrics.tide import tide
@@ -58,7 +59,7 @@ def _by_bin(
             "AR75": shares[MATCHED.index("matched_75")],
         }
         row |= {form: values[index] for form, values in zip(("AP", "APn"), precision, strict=True)}
-        rows.append({**name, "objects": len(inside), **{key: _defined(value) for key, value in row.items()}})
+        rows.append({**name, "objects": len(inside), **{key: defined(value) for key, value in row.items()}})
     return rows
 
 
@@ -99,7 +100,7 @@ def failure_shares(table: pa.Table) -> Numbers:
 def leak_rate(table: pa.Table) -> Numbers:
     """Mean `leak` of the matched objects that have an occluder, 0 to 1, and how many there are."""
     leaks = table["leak"].drop_null().to_numpy()
-    return {"objects": len(leaks), "rate": _defined(leaks.mean()) if len(leaks) else None}
+    return {"objects": len(leaks), "rate": defined(leaks.mean()) if len(leaks) else None}
 
 
 def errors(detections: Detections, objects: Objects, outcomes: Outcomes) -> Numbers:
@@ -120,7 +121,3 @@ def errors(detections: Detections, objects: Objects, outcomes: Outcomes) -> Numb
         ),
         "calibration": calibration(detections.score, given >= 0, given == CROWD),
     }
-
-
-def _defined(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)

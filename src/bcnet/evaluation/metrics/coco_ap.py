@@ -16,7 +16,7 @@ def coco_numbers(run: Run) -> dict[str, float | None]:
     Source: cocoapi, cocoeval.py, `accumulate` and `summarize`.
     """
     numbers = resampled(run, _once(run), NAMES)
-    return {name: _defined(numbers[name][0]) for name in NAMES}
+    return {name: defined(numbers[name][0]) for name in NAMES}
 
 
 def category_numbers(run: Run) -> list[dict[str, float | None]]:
@@ -24,7 +24,7 @@ def category_numbers(run: Run) -> list[dict[str, float | None]]:
     by_area = {area: average_precision(run, _once(run), area)[0] for area in AREAS}
     return [
         {
-            name: _defined(by_area[area][place, np.isin(IOU_THRESHOLDS, thresholds)].mean())
+            name: defined(by_area[area][place, np.isin(IOU_THRESHOLDS, thresholds)].mean())
             for name, (area, thresholds) in PRECISION.items()
         }
         for place in range(by_area["all"].shape[0])
@@ -36,5 +36,6 @@ def _once(run: Run) -> np.ndarray:
     return np.ones((1, len(run.images)), np.uint16)
 
 
-def _defined(value: Any) -> float | None:
+def defined(value: Any) -> float | None:
+    """A number as metrics have it: None where it is NaN, undefined."""
     return None if np.isnan(value) else float(value)

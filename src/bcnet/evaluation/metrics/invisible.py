@@ -17,7 +17,7 @@ from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
 from bcnet.files import InputError
 
 MIN_PIXELS = 20  # of an invisible part: fewer are where two annotated outlines meet
-LEAST = 0.5  # IoU of amodal masks from which a detection is one of the object
+MIN_IOU = 0.5  # IoU of amodal masks from which a detection is one of the object
 THRESHOLDS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of IOU_THRESHOLDS
 
 
@@ -43,10 +43,10 @@ def invisible(
     With A an object's amodal mask, V its visible one and d a detection's mask, the IoU is that of (d minus V) and (A
     minus V): what d shows beyond what is seen. COCO's matching goes by it, with these rules:
 
-    - It is 0 where d and A have an IoU below `LEAST`: the detection is of something else. Without this an occluder's
+    - It is 0 where d and A have an IoU below `MIN_IOU`: the detection is of something else. Without this an occluder's
       own detection would be right about what it hides: A minus V may be the occluder's very shape.
     - Objects whose A minus V has fewer than `MIN_PIXELS` pixels, and crowds, are ignored: a detection that reaches
-      `LEAST` with one, by amodal masks, is left out, whatever it draws, if no other object takes it. Each takes one
+      `MIN_IOU` with one, by amodal masks, is left out, whatever it draws, if no other object takes it. Each takes one
       detection (a crowd any number); a second one is false, as in COCO.
     - All other detections are false: those of nothing, and those of an object whose invisible part they miss.
 
@@ -65,8 +65,8 @@ def invisible(
     heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(first: int, last: int) -> None:
-        found = outcomes.detection[:, 0]
-        _of_images(first, last, heights, detections, objects, found, amodal, visible, given, hides, iou)
+        detection_of = outcomes.detection[:, 0]
+        _of_images(first, last, heights, detections, objects, detection_of, amodal, visible, given, hides, iou)
 
     by_image(of_images, len(sizes), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
@@ -96,7 +96,7 @@ def _of_images(
     heights: np.ndarray,
     detections: Detections,
     objects: Objects,
-    found: np.ndarray,
+    detection_of: np.ndarray,
     amodal: Masks,
     visible: Masks,
     given: np.ndarray,
@@ -106,7 +106,7 @@ def _of_images(
     """Fill in `given` (D, 10), `hides` (G,) and `iou` (G,) for the images `first` to `last`, exclusive.
 
     Args:
-        found: (G,) the detection of each object by amodal masks, -1: none.
+        detection_of: (G,) the detection of each object by amodal masks, -1: none.
     """
     for image in range(first, last):
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
@@ -120,7 +120,7 @@ def _of_images(
         same = detections.category[d0:d1].reshape(-1, 1) == objects.category[g0:g1].reshape(1, -1)
         our_areas = areas(ours, our_ends).astype(np.float64)
         ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
-        of_object = same & (ious >= LEAST)
+        of_object = same & (ious >= MIN_IOU)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)
         counted = ~crowd & (pixels >= MIN_PIXELS)
         # above 1, every threshold: an object without an invisible part takes a detection at all of them
@@ -132,8 +132,8 @@ def _of_images(
                     given[d0 + d, t] = np.int32(g0 + taken[d, t] if counted[taken[d, t]] else CROWD)
         for g in range(g1 - g0):
             hides[g0 + g] = counted[g]
-            if found[g0 + g] >= 0:
-                iou[g0 + g] = parts[found[g0 + g] - d0, g]
+            if detection_of[g0 + g] >= 0:
+                iou[g0 + g] = parts[detection_of[g0 + g] - d0, g]
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING
-from bcnet.evaluation.statistics.resampling import RECALLS, interpolated
+from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
 
 def ap_by_bin(
@@ -38,10 +38,10 @@ def ap_by_bin(
     categories = int(object_category.max(initial=-1)) + 1
     total = np.bincount(object_category, minlength=categories)
     inside = object_bin >= 0
-    there = np.zeros((bins, categories), np.int64)
-    np.add.at(there, (object_bin[inside], object_category[inside]), 1)
+    in_bin = np.zeros((bins, categories), np.int64)
+    np.add.at(in_bin, (object_bin[inside], object_category[inside]), 1)
     starts = np.searchsorted(category, np.arange(categories + 1))
-    return _average_precision(object_place, object_bin, starts, there, total, RECALLS)
+    return _average_precision(object_place, object_bin, starts, in_bin, total, RECALLS)
 
 
 @njit(cache=True, nogil=True)
@@ -49,38 +49,39 @@ def _average_precision(
     object_place: np.ndarray,
     object_bin: np.ndarray,
     starts: np.ndarray,
-    there: np.ndarray,
+    in_bin: np.ndarray,
     total: np.ndarray,
     recalls: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AP and APn, each (bins,), of detections of category c from `starts[c]` on, with `there` (bins, C) objects."""
-    bins, categories = there.shape
+    """AP and APn, each (bins,), of detections of category c from `starts[c]` on, with `in_bin` (bins, C) objects."""
+    bins, categories = in_bin.shape
     thresholds = object_place.shape[1]
     sums = np.zeros((2, bins))
     longest = 0
-    for each in range(categories):
-        longest = max(longest, starts[each + 1] - starts[each])
-    right, precision = np.empty(longest, np.int64), np.empty((2, longest))
+    for c in range(categories):
+        longest = max(longest, starts[c + 1] - starts[c])
+    right, precision, read = np.empty(longest, np.int64), np.empty((2, longest)), np.empty(len(recalls))
     for where in range(bins):
         present = 0
-        for each in range(categories):
-            objects = there[where, each]
+        for c in range(categories):
+            objects = in_bin[where, c]
             if objects == 0:
                 continue
             present += 1
             for threshold in range(thresholds):
                 count = wrong = 0
-                for index in range(starts[each], starts[each + 1]):
+                for index in range(starts[c], starts[c + 1]):
                     place = object_place[index, threshold]
                     if place == NOTHING:
                         wrong += 1
                     elif place != CROWD and object_bin[place] == where:
                         right[count] = count + 1
-                        scaled = (count + 1) * total[each] / objects
+                        scaled = (count + 1) * total[c] / objects
                         precision[0, count] = (count + 1) / (count + 1 + wrong)
                         precision[1, count] = scaled / (scaled + wrong)
                         count += 1
                 for form in range(2):
-                    sums[form, where] += interpolated(right[:count], precision[form, :count], objects, recalls)
+                    interpolate(right[:count], precision[form, :count], objects, recalls, read)
+                    sums[form, where] += read.sum() / len(read)
         sums[:, where] /= present * thresholds if present else np.nan
     return sums[0], sums[1]

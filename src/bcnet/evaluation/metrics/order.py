@@ -77,11 +77,11 @@ def order(
     ends, place = predictions.occluder_ends, detections.place
     occluders = Masks(predictions.occluder_texts, starts(ends)[place], ends[place])
     amodal, depths = Masks(*joined(whole, objects.place)), np.array(depth, np.float64)[objects.place]
-    counts, found = np.zeros((len(sizes), 6), np.int64), outcomes.detection[:, 0]
+    counts, detection_of = np.zeros((len(sizes), 6), np.int64), outcomes.detection[:, 0]
     heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(first: int, last: int) -> None:
-        _of_images(first, last, heights, detections, objects.ends, depths, amodal, occluders, found, counts)
+        _of_images(first, last, heights, detections, objects.ends, depths, amodal, occluders, detection_of, counts)
 
     by_image(of_images, len(sizes), "occlusion order")
     total = counts.sum(axis=0).tolist()
@@ -112,23 +112,23 @@ def _of_images(
     depth: np.ndarray,
     amodal: Masks,
     occluders: Masks,
-    found: np.ndarray,
+    detection_of: np.ndarray,
     counts: np.ndarray,
 ) -> None:
     """Fill in `counts` (I, 6) for the images `first` to `last`, exclusive.
 
     Args:
         depth: (G,) float64, NaN where there is none.
-        found: (G,) the detection of each object, -1: none.
+        detection_of: (G,) the detection of each object, -1: none.
     """
     for image in range(first, last):
         g0, g1, height = object_ends[image - 1] if image else 0, object_ends[image], heights[image]
         known = g0 + np.flatnonzero(~np.isnan(depth[g0:g1]))
         whole, whole_ends = decode_all(amodal.texts, amodal.start[known], amodal.stop[known])
-        there = found[known] >= 0
-        mine, place = found[known[there]], np.cumsum(there) - 1
-        masks, ends = decode_all(detections.texts, detections.start[mine], detections.stop[mine])
-        hidden, hidden_ends = decode_all(occluders.texts, occluders.start[mine], occluders.stop[mine])
+        is_found = detection_of[known] >= 0
+        chosen, place = detection_of[known[is_found]], np.cumsum(is_found) - 1
+        masks, ends = decode_all(detections.texts, detections.start[chosen], detections.stop[chosen])
+        hidden, hidden_ends = decode_all(occluders.texts, occluders.start[chosen], occluders.stop[chosen])
         boxes = boxes_around(masks, ends, height).astype(np.int64)
         boxes[:, 2:] += boxes[:, :2]
         for i in range(len(known)):
@@ -138,7 +138,7 @@ def _of_images(
                 if shared_area(mask_at(whole, whole_ends, i), mask_at(whole, whole_ends, j)) < MIN_OVERLAP:
                     continue
                 counts[image, KNOWN] += 1
-                if not there[i] or not there[j]:
+                if not is_found[i] or not is_found[j]:
                     continue
                 counts[image, PAIRS] += 1
                 b, f = place[i], place[j]

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from bcnet.evaluation.statistics.resampling import RECALLS
+from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
 FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU: from here on found; up to here nothing is there
 WRONG = ("Cls", "Loc", "Both", "Dupe", "Bkg")  # kinds of wrong detections
@@ -63,13 +63,13 @@ def tide(
         objects but with detections count in the means, with AP 0, and 100 detections of an image are kept.
     """
     right = object >= 0
-    found = np.zeros(len(object_category), bool)
-    found[object[right]] = True
+    is_found = np.zeros(len(object_category), bool)
+    is_found[object[right]] = True
     kind = _kinds(right | ignored, same_iou, other_iou)
     target = np.select([kind == LOC, kind == CLS], [same_object, other_object], -1)
-    target[np.isin(target, np.flatnonzero(found))] = -1
+    target[np.isin(target, np.flatnonzero(is_found))] = -1
     best = _best(target, score)
-    not_found = ~(found | crowd)
+    not_found = ~(is_found | crowd)
     missed = not_found.copy()
     missed[target[best]] = False
     count = {name: int(np.sum(kind == place)) for place, name in enumerate(WRONG)} | {"Miss": int(missed.sum())}
@@ -89,7 +89,7 @@ def tide(
         objects = np.bincount(object_column[~(lost | crowd)], minlength=len(categories))
         return _average_precision(columns, score[kept], (right | made_right)[kept], objects)
 
-    no_detection, no_object = np.zeros(len(score), bool), np.zeros(len(found), bool)
+    no_detection, no_object = np.zeros(len(score), bool), np.zeros(len(is_found), bool)
     base = ap50(no_detection, no_detection, no_object)
     after = {name: ap50((kind == place) & ~best, (kind == place) & best, no_object) for place, name in enumerate(WRONG)}
     after["Miss"] = ap50(no_detection, no_detection, missed)
@@ -130,11 +130,12 @@ def _average_precision(column: np.ndarray, score: np.ndarray, right: np.ndarray,
     """
     order = np.lexsort((-score, column))  # stable
     starts = np.searchsorted(column[order], np.arange(len(objects) + 1))
-    total = 0.0
+    total, read = 0.0, np.empty(len(RECALLS))
     for number, (first, end) in zip(objects, pairwise(starts), strict=True):
         if number == 0:
             continue
-        hits = np.cumsum(right[order[first:end]])
-        highest = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]  # at this recall or more
-        total += np.append(highest, 0.0)[np.searchsorted(hits / number, RECALLS)].mean()
+        detections = 1 + np.flatnonzero(right[order[first:end]])  # so many until each right one
+        hits = np.arange(1, len(detections) + 1)
+        interpolate(hits, hits / detections, number, RECALLS, read)
+        total += read.mean()
     return float(total / len(objects))

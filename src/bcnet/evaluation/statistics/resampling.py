@@ -11,8 +11,8 @@ from numba import njit
 from bcnet.evaluation.matching.arrays import coco_order, rank
 from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import flag
+from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
-RECALLS = np.linspace(0, 1, 101)  # where COCO reads precision
 PRECISION = {  # metric -> area of objects, IoU thresholds
     "AP": ("all", IOU_THRESHOLDS),
     "AP50": ("all", IOU_THRESHOLDS[:1]),
@@ -119,9 +119,9 @@ def resampled_means(run: Run, times: np.ndarray, numbers: Mapping[Key, np.ndarra
     Returns:
         For each (N,) float64; NaN: about no object.
     """
-    about = [~np.isnan(each) for each in numbers.values()]
-    values = [np.nan_to_num(each) for each in numbers.values()]
-    by_image = [np.bincount(run.object_image, each, len(run.images)) for each in (*values, *about)]
+    about = [~np.isnan(of_metric) for of_metric in numbers.values()]
+    values = [np.nan_to_num(of_metric) for of_metric in numbers.values()]
+    by_image = [np.bincount(run.object_image, of_metric, len(run.images)) for of_metric in (*values, *about)]
     sums = times.astype(np.float64) @ np.column_stack(by_image)
     return dict(zip(numbers, _share(sums[:, : len(values)], sums[:, len(values) :]).T, strict=True))
 
@@ -154,8 +154,8 @@ def _mean(by_category: np.ndarray) -> np.ndarray:
 def _average_recall(run: Run, weights: np.ndarray, area: str, detections: int) -> np.ndarray:
     """(N,) mean over categories and thresholds, with so many detections of an image and category."""
     counted = np.where(run.rank < detections, np.bitwise_count(run.matched[area]), 0)
-    found = weights @ _by_category(run, run.image, run.category, counted)
-    return _mean(_share(found, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
+    right = weights @ _by_category(run, run.image, run.category, counted)
+    return _mean(_share(right, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
 
 
 def average_precision(run: Run, times: np.ndarray, area: str) -> np.ndarray:
@@ -188,7 +188,7 @@ def _precision(
     for category in range(len(starts) - 1):
         longest = max(longest, starts[category + 1] - starts[category])
     right = np.empty((len(bits), longest), np.int64)  # so far, after each detection that is right
-    precision = np.empty((len(bits), longest))
+    precision, read = np.empty((len(bits), longest)), np.empty(len(recalls))
     for draw in range(len(times)):
         for category in range(len(starts) - 1):
             if objects[draw, category] == 0:
@@ -212,26 +212,12 @@ def _precision(
                         precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
                         length[threshold] += 1
             for threshold in range(len(bits)):
-                result[draw, category, threshold] = interpolated(
+                interpolate(
                     right[threshold, : length[threshold]],
                     precision[threshold, : length[threshold]],
                     objects[draw, category],
                     recalls,
+                    read,
                 )
+                result[draw, category, threshold] = read.sum() / len(read)
     return result
-
-
-@njit(cache=True, nogil=True)
-def interpolated(right: np.ndarray, precision: np.ndarray, objects: float, recalls: np.ndarray) -> float:
-    """Mean over `recalls` of the highest precision at this recall or more."""
-    for index in range(len(precision) - 2, -1, -1):
-        precision[index] = max(precision[index], precision[index + 1])
-    total = 0.0
-    index = 0
-    for recall in recalls:
-        while index < len(right) and right[index] / objects < recall:
-            index += 1
-        if index == len(right):
-            break
-        total += precision[index]
-    return total / len(recalls)

@@ -33,15 +33,15 @@ def most_different(ious: np.ndarray, most: int) -> list[int]:
         difference goes first; ties: the earlier pair and the earlier object.
     """
     rounds: list[list[tuple[float, int]]] = []
-    for one, other in combinations(ious, 2):
-        difference = np.abs(one - other)
+    for first, second in combinations(ious, 2):
+        difference = np.abs(first - second)
         order = np.argsort(-difference, kind="stable")[:most]
         for place, index in enumerate(order[difference[order] > 0]):
             if place == len(rounds):
                 rounds.append([])
             rounds[place].append((float(difference[index]), int(index)))
-    taken = (index for each in rounds for _, index in sorted(each, key=lambda entry: -entry[0]))
-    return list(dict.fromkeys(taken))[:most]
+    chosen = (index for each in rounds for _, index in sorted(each, key=lambda entry: -entry[0]))
+    return list(dict.fromkeys(chosen))[:most]
 
 
 def window(bbox: Sequence[float], height: int, width: int) -> Window:

@@ -1,7 +1,7 @@
 """The page's charts as files: each with a title and its methods' legend, which on the page stand beside it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,8 @@ from markupsafe import Markup
 
 from bcnet.drawing.figures import Look, fitted, text_width
 from bcnet.files import atomic_output
-from bcnet.report.page.sections.ablations import Ablations
-from bcnet.report.page.sections.differences import Against
-from bcnet.report.page.sections.occlusion import Occlusion
-from bcnet.report.page.sections.size import SPLIT, Costs
 from bcnet.report.tables.rows import Method
 
-Curves = Sequence[tuple[str, Sequence[Method], Markup]]  # what training_section.section gives
 MARGIN, TITLE, SMALL, SPACING = 12, 12, 9, 1.5  # pixels of the drawing, whose charts have letters of 9; lines' distance
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -32,42 +27,6 @@ class Figure:
     notes: tuple[str, ...] = ()
 
 
-def figures(
-    looks: Mapping[Method, Look],
-    differences: Sequence[Against],
-    occlusion: Occlusion,
-    ablations: Ablations | None,
-    costs: Costs | None,
-    training: Curves,
-    seeds: int,
-) -> Iterator[Figure]:
-    """The charts of the page.
-
-    Args:
-        looks: of the run's methods.
-        differences, occlusion, ablations, costs, training: what the sections have drawn.
-        seeds: how many the run has.
-    """
-    for place, against in enumerate(differences):
-        for chart in against.charts:
-            name, title = f"difference-{chart.split}-{place}", f"Difference to {against.baseline} on {chart.split}"
-            yield Figure(name, title, chart.drawing, chart.methods, ("95 % intervals",))
-    bands = ("bands: one sample standard deviation over seeds",) if seeds > 1 else ()
-    for measure in (*occlusion.measures, occlusion.same):
-        for split, drawing in measure.charts:
-            title = f"Recall by {measure.name} on {split}"
-            yield Figure(f"recall-{measure.name}-{split}", title, drawing, tuple(looks), bands)
-    for chart in ablations.charts if ablations else ():
-        notes = "what one switch changes, with 95 % intervals", "in the look of the second variant"
-        yield Figure(f"ablations-{chart.split}", f"Ablations on {chart.split}", chart.drawing, chart.methods, notes)
-    for each in costs.charts if costs else ():
-        yield Figure(each.name, f"Accuracy on {SPLIT} against {each.caption}", each.drawing, each.methods)
-    dashes = ("seeds differ in dashes, the first is solid",) if seeds > 1 else ()
-    for place, (loss, methods, drawing) in enumerate(training):
-        name, title = (f"training-{loss}", loss) if place else ("training", "sum of the losses")
-        yield Figure(name, f"Training: {title}", drawing, tuple(methods), dashes)
-
-
 def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look], dataset: str) -> str:
     """A figure as a file: SVG that is dark on white, and needs no other file.
 
@@ -77,9 +36,9 @@ def render(environment: Environment, figure: Figure, looks: Mapping[Method, Look
         looks: of the run's methods.
         dataset: for the line below the title, with what a reader should know of it.
     """
-    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure.chart)
-    assert found, "figures._svg keeps the viewBox"
-    width, height = float(found[1]), float(found[2])
+    view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure.chart)
+    assert view, "figures._svg keeps the viewBox"
+    width, height = float(view[1]), float(view[2])
     lines = (dataset, *figure.notes)
     small = (*lines, *(f"{looks[method].symbol} {method.label}" for method in figure.methods))
     longest = max(text_width(figure.title, TITLE, "bold"), *(text_width(line, SMALL) for line in small))

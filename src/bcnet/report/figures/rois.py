@@ -13,10 +13,12 @@ from bcnet.data.masks.segmentation import decode, encode, to_rle
 from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.drawing.figures import COLOURS, data_uri
 from bcnet.drawing.roi_maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
+from bcnet.evaluation.matching.coco_matching import match_at_half
 from bcnet.files import InputError
 from bcnet.inference.detect import Detections, detect
 from bcnet.progress import progress
-from bcnet.report.figures.pictures import MIN_SCORE, Annotations, matches
+from bcnet.report.figures.pictures import MIN_SCORE
+from bcnet.report.figures.predictions import Annotations
 from bcnet.weights.model_file import ModelFile, load_model
 
 OBJECTS = 6
@@ -54,9 +56,9 @@ def most_covered(
         InputError: the model or a picture is missing or corrupt, or an annotation is not converted.
     """
     model = load_model(weights)
-    every = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
-    every.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
-    return [(roi, _row(roi, model.variant.masks)) for roi in every[:OBJECTS]]
+    rois = [roi for image, annotations in progress(shown, "maps") for roi in _found(model, folder, image, annotations)]
+    rois.sort(key=lambda roi: (-roi.cover, roi.annotation["id"]))
+    return [(roi, _row(roi, model.variant.masks)) for roi in rois[:OBJECTS]]
 
 
 def of_objects(
@@ -100,26 +102,29 @@ def of_objects(
 
 
 def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: Annotations) -> Iterator[Roi]:
-    """The objects of a picture that the model finds: same category, IoU of 0.5 or more with the mask it learns."""
+    """The objects of a picture that the model finds: same category, IoU of 0.5 or more with the mask it learns.
+
+    The model has been run anew, and may learn other masks than those that its predictions were evaluated with: so these
+    detections are matched here, and not taken from the table of objects.
+    """
     size = image["height"], image["width"]
     path = folder / image["file_name"]
     picture = read_image(path, size)
     _, mask, occluder = LAYERS[model.variant.masks]
-    objects = [each for each in annotations if not each["iscrowd"]]
-    for each in objects:
-        if missing := sorted({mask, occluder} - set(each)):
-            raise InputError(f"{path}: its annotation {each['id']} has no {missing[0]!r}: run `bcnet convert` first")
+    objects = [entry for entry in annotations if not entry["iscrowd"]]
+    for entry in objects:
+        if missing := sorted({mask, occluder} - set(entry)):
+            raise InputError(f"{path}: its annotation {entry['id']} has no {missing[0]!r}: run `bcnet convert` first")
     detections = detect(model, picture)
     drawn = [index for index, score in enumerate(detections.scores) if score >= MIN_SCORE]
-    predictions = [
-        {"category_id": model.categories[detections.classes[index]]["id"], "score": detections.scores[index]}
-        for index in drawn
-    ]
-    rles = [encode(detections.masks[index]) for index in drawn], [to_rle(each[mask], *size) for each in objects]
+    categories = np.array([model.categories[detections.classes[index]]["id"] for index in drawn], np.int64)
+    scores = np.array([detections.scores[index] for index in drawn], np.float64)
+    rles = [encode(detections.masks[index]) for index in drawn], [to_rle(entry[mask], *size) for entry in objects]
     ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(drawn), len(objects)))
-    for index, match in zip(drawn, matches(objects, predictions, ious), strict=True):
-        if match is not None:
-            yield Roi(image, objects[match], picture, detected(model, detections, index, COLOURS[1]))
+    object_categories = np.array([entry["category_id"] for entry in objects], np.int64)
+    for index, place in zip(drawn, match_at_half(ious, categories, scores, object_categories), strict=True):
+        if place >= 0:
+            yield Roi(image, objects[place], picture, detected(model, detections, index, COLOURS[1]))
 
 
 def _row(roi: Roi, masks: Masks) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bcnet.files import InputError
 from bcnet.report.tables.rows import Method
 
-Row = dict[str, str]  # of a CSV file
+TextRow = dict[str, str]  # of a CSV file
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Grid:
         return list(dict.fromkeys(cell.why for cell in cells if not cell.text))
 
 
-def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) -> list[Row]:
+def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) -> list[TextRow]:
     """The rows of a CSV that `bcnet compare` wrote, values as text, so that the page shows just what the file says.
 
     Args:
@@ -87,13 +87,13 @@ def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) 
     return rows
 
 
-def reasons(row: Row) -> dict[str, str]:
+def reasons(row: TextRow) -> dict[str, str]:
     """Why a row's empty cells are empty, by column, from its `why`: `column, column: reason; column: reason`."""
     parts = [part.partition(": ") for part in row["why"].split("; ") if part]
     return {column: reason for columns, _, reason in parts for column in columns.split(", ")}
 
 
-def cells(row: Row, columns: Iterable[str]) -> tuple[Cell, ...]:
+def cells(row: TextRow, columns: Iterable[str]) -> tuple[Cell, ...]:
     """The cells of these columns, with their spread over seeds."""
     stated = reasons(row)
     return tuple(
@@ -104,7 +104,7 @@ def cells(row: Row, columns: Iterable[str]) -> tuple[Cell, ...]:
     )
 
 
-def rows_of(rows: Iterable[Row], method: Method, split: str, path: Path) -> list[Row]:
+def rows_of(rows: Iterable[TextRow], method: Method, split: str, path: Path) -> list[TextRow]:
     """The rows of a method on a split.
 
     Args:
@@ -113,17 +113,17 @@ def rows_of(rows: Iterable[Row], method: Method, split: str, path: Path) -> list
     Raises:
         InputError: there is none.
     """
-    mine = [row for row in rows if (row["origin"], row["label"], row["split"]) == (method.origin, method.label, split)]
-    if not mine:
+    own = [row for row in rows if (row["origin"], row["label"], row["split"]) == (method.origin, method.label, split)]
+    if not own:
         raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: `bcnet compare` makes them")
-    return mine
+    return own
 
 
-def named(row: Row, cells: tuple[Cell, ...]) -> Line:
+def named(row: TextRow, cells: tuple[Cell, ...]) -> Line:
     """A row that says whose it is."""
     return Line(row["label"], cells, origin="" if row["origin"] == "measured here" else row["origin"])
 
 
-def splits(rows: Iterable[Row]) -> list[str]:
+def splits(rows: Iterable[TextRow]) -> list[str]:
     """The splits of rows, in their order."""
     return list(dict.fromkeys(row["split"] for row in rows))

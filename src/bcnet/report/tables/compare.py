@@ -17,7 +17,7 @@ from bcnet.report.tables import occlusion, published
 from bcnet.report.tables.ablation_steps import SWITCH, steps
 from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
 from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, baselines, differences
-from bcnet.report.tables.measured import Found, measured
+from bcnet.report.tables.measured import Measurements, measured
 from bcnet.report.tables.rows import Row
 
 TEXTS = [*ABOUT, "baseline_origin", "baseline", "published_table", "method", "metric", "measure", "occluder"]
@@ -65,11 +65,11 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
         InputError: no metrics are there; some, or the tables beside them, are none; or those of two runs do not fit.
     """
     files = ReportFiles(reports / params.dataset)
-    found = measured(params, files.folder)
-    tables = _measured_tables(params, found, reports)
-    tables |= _tables_of_pairs(params, found)
+    measurements = measured(params, files.folder)
+    tables = _measured_tables(params, measurements, reports)
+    tables |= _tables_of_pairs(params, measurements)
     tables["published"] = Table(
-        published.published(params, found, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
+        published.published(params, measurements, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
     )
     with ExitStack() as stack:
         for name, table in tables.items():
@@ -77,11 +77,11 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
         long = [row for name, table in tables.items() for row in _long(name, table)]
         parquet = stack.enter_context(atomic_output(files.all_tables))
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
-    _write_scores(files.scores, _scores(params, found, tables))
-    return [each.missing for each in found.values() if each.missing]
+    _write_scores(files.scores, _scores(params, measurements, tables))
+    return [measurement.missing for measurement in measurements.values() if measurement.missing]
 
 
-def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, Table]:
+def _measured_tables(params: Params, measurements: Measurements, reports: Path) -> dict[str, Table]:
     """The tables whose rows are of one method on one split."""
     seeds = len(params.seeds)
     percent = with_spread([*params.tables.metrics, "box_AP"], seeds)
@@ -91,15 +91,15 @@ def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, T
     in_bins = with_spread(occlusion.IN_BINS, seeds)
     of_category = with_spread(occlusion.CATEGORY, seeds)
     rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
-    for (method, split), each in found.items():
-        whose = about(method, split, each, reports)
-        mine = {
-            "comparison": [comparison(method, each, params.tables.metrics, main)],
-            "benchmark": [occlusion.benchmark(each, counted)],
-            "recall": occlusion.recall(each, params.evaluate.bins(), in_bins),
-            "categories": occlusion.categories(each, ["objects", *of_category]),
+    for (method, split), measurement in measurements.items():
+        whose = about(method, split, measurement, reports)
+        rows_of_table = {
+            "comparison": [comparison(method, measurement, params.tables.metrics, main)],
+            "benchmark": [occlusion.benchmark(measurement, counted)],
+            "recall": occlusion.recall(measurement, params.evaluate.bins(), in_bins),
+            "categories": occlusion.categories(measurement, ["objects", *of_category]),
         }
-        for name, added in mine.items():
+        for name, added in rows_of_table.items():
             rows[name] += [whose | row for row in added]
     return {
         "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, 2)),
@@ -119,10 +119,12 @@ def _measured_tables(params: Params, found: Found, reports: Path) -> dict[str, T
     }
 
 
-def _tables_of_pairs(params: Params, found: Found) -> dict[str, Table]:
+def _tables_of_pairs(params: Params, measurements: Measurements) -> dict[str, Table]:
     """The tables whose rows are of two methods on one split."""
     against, single = baselines(params), steps(params)
-    rows = differences(params, found, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)]))
+    rows = differences(
+        params, measurements, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)])
+    )
     columns, decimals = [*KEYS, *NUMBERS, "why"], dict.fromkeys(PERCENT, 2) | {"p": 4}
     of_steps = [
         {key: getattr(step, key) for key in SWITCH} | row
@@ -154,12 +156,14 @@ def _long(name: str, table: Table) -> list[Row]:
     ]
 
 
-def _scores(params: Params, found: Found, tables: Mapping[str, Table]) -> dict[Path, dict[str, float | None]]:
+def _scores(
+    params: Params, measurements: Measurements, tables: Mapping[str, Table]
+) -> dict[Path, dict[str, float | None]]:
     """The main numbers of each method on each split that was measured, by file below the folder of metrics."""
     scores = {}
-    bins = len(tables["recall"].rows) // len(found)
-    for place, ((method, split), each) in enumerate(found.items()):
-        if each.missing:
+    bins = len(tables["recall"].rows) // len(measurements)
+    for place, ((method, split), measurement) in enumerate(measurements.items()):
+        if measurement.missing:
             continue
         main, coping = (tables[name].rows[place] for name in ("comparison", "benchmark"))
         own = {name: main[name] for name in (*params.tables.metrics, "box_AP")} | {

@@ -14,17 +14,19 @@ ABOUT = ["origin", "label", "detector", "backbone", "split"]
 UNSAID = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
 
 
-def about(method: Method, split: str, found: Measured, reports: Path) -> Row:
+def about(method: Method, split: str, measurement: Measured, reports: Path) -> Row:
     """Whose a row is (ABOUT), and where its numbers come from; nothing of that where they are missing."""
-    provenance = found.runs[0]["provenance"] if found.runs else {}
+    provenance = measurement.runs[0]["provenance"] if measurement.runs else {}
     return {
         "origin": method.origin,
         "label": method.label,
         "detector": method.detector or DETECTORS.get(provenance.get("detector", "")),
         "backbone": method.backbone or provenance.get("backbone"),
         "split": split,
-        "source": ", ".join(path.relative_to(reports.parent).as_posix() for path in found.paths if found.runs),
-        "provenance": orjson.dumps([run["provenance"] for run in found.runs]).decode(),
+        "source": ", ".join(
+            path.relative_to(reports.parent).as_posix() for path in measurement.paths if measurement.runs
+        ),
+        "provenance": orjson.dumps([run["provenance"] for run in measurement.runs]).decode(),
     }
 
 
@@ -43,18 +45,18 @@ def one_run(columns: Iterable[str], runs: Sequence[object]) -> dict[str, str]:
     return {column: "one run" for column in columns if column.endswith("_std") and len(runs) == 1}
 
 
-def comparison(method: Method, found: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
+def comparison(method: Method, measurement: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
     """The numbers of a method on a split, over its runs, and why those that are not there are not.
 
     Args:
-        method, found: whose, and what was measured.
+        method, measurement: whose, and what was measured.
         metrics: of COCO's, of masks.
         columns: that the table has.
     """
-    if found.missing:
+    if measurement.missing:
         row: Row = dict.fromkeys(columns)
-        return row | {"why": why(row, columns, dict.fromkeys(columns, found.missing))}
-    runs = found.runs
+        return row | {"why": why(row, columns, dict.fromkeys(columns, measurement.missing))}
+    runs = measurement.runs
     provenance = runs[0]["provenance"]
     row = {
         "seeds": len(runs) if method.origin == "measured here" else None,
@@ -66,7 +68,7 @@ def comparison(method: Method, found: Measured, metrics: Iterable[str], columns:
     for metric in metrics:
         row |= percent(metric, [run["segm"][metric] for run in runs])
     undefined = "no object of this size in the split"
-    reasons = dict.fromkeys(columns, BOXES if found.boxes else undefined) | {"box_AP": undefined}
+    reasons = dict.fromkeys(columns, BOXES if measurement.boxes else undefined) | {"box_AP": undefined}
     reasons |= dict.fromkeys(("seeds", "iterations"), UNSAID.get(method.origin, "not stated"))
     reasons |= {"box_AP_std": undefined} | one_run(columns, runs)
     return row | {"why": why(row, columns, reasons)}

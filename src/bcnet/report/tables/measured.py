@@ -41,10 +41,10 @@ class Measured:
         return all(run["recall"] is not None for run in self.runs)
 
 
-Found = Mapping[tuple[Method, str], Measured]
+Measurements = Mapping[tuple[Method, str], Measured]
 
 
-def measured(params: Params, folder: Path) -> Found:
+def measured(params: Params, folder: Path) -> Measurements:
     """The metrics of every method of the run on every split, in the order of params.yaml.
 
     Args:
@@ -54,13 +54,13 @@ def measured(params: Params, folder: Path) -> Found:
     Raises:
         InputError: there are none at all; a file is none of metrics; or those of two runs do not fit together.
     """
-    found = {
+    measurements = {
         (method, split): _of(method, split, params, folder) for method in methods(params) for split in params.splits
     }
-    if all(each.missing for each in found.values()):
-        first = next(iter(found.values())).missing
+    if all(measurement.missing for measurement in measurements.values()):
+        first = next(iter(measurements.values())).missing
         raise InputError(f"{ReportFiles(folder).all_metrics}: none of this run's metrics are there: {first}")
-    return found
+    return measurements
 
 
 def _of(method: Method, split: str, params: Params, folder: Path) -> Measured:
@@ -115,7 +115,7 @@ def _read(path: Path, method: Method, params: Params) -> dict[str, Any]:
     if (origin := provenance["origin"]) != method.origin:
         raise InputError(f"{path}: provenance.origin: {origin!r}: expected {method.origin!r}, `{command}` makes it")
     for measure, names in bin_names(params.evaluate.bins()).items() if metrics["recall"] is not None else ():
-        bins = [[each.get(key) for key in names[0]] for each in metrics["recall"].get(measure, ())]
+        bins = [[row.get(key) for key in names[0]] for row in metrics["recall"].get(measure, ())]
         if bins != (expected := [list(name.values()) for name in names]):
             raise InputError(
                 f"{path}: recall.{measure}: bins {bins}: expected {expected} as in params.yaml, `{command}` makes them"
@@ -127,9 +127,9 @@ def _check_alike(paths: Sequence[Path], runs: Sequence[dict[str, Any]]) -> None:
     """Seeds can be averaged when they were trained alike and evaluated on the same objects."""
     for path, run in zip(paths[1:], runs[1:], strict=True):
         for key in ("objects", "images", "annotations_sha256", "train_on", "schedule", "iou_type"):
-            mine, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
-            if mine != first:
-                raise InputError(f"{path}: provenance.{key}: {mine!r}: expected {first!r} as in {paths[0]}")
+            own, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
+            if own != first:
+                raise InputError(f"{path}: provenance.{key}: {own!r}: expected {first!r} as in {paths[0]}")
 
 
 def mean(shares: Sequence[float | None]) -> float | None:

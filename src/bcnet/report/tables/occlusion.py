@@ -35,6 +35,11 @@ BENCHMARK = {  # number -> where it is in the metrics
     "order_right": ("order", "accuracy"),
     "order_right_by_masks_alone": ("order", "masks_alone", "accuracy"),
 }
+UNDEFINED = {  # start of a number's name -> key of the metrics, why that is not there, why the number is not
+    "invisible": ("amodal", "the ground truth of the split is not amodal", "no object with an invisible part is found"),
+    "order": ("order", NO_ORDER, "no such pair is found"),
+    "leak": ("leak", NOT_CONVERTED, "no object that has an occluder is found"),
+}
 COUNTS = {"occluded": ("failures", "occluded", "objects"), "separated": ("failures", "separated", "objects")}
 CATEGORY = {
     **{metric: ("segm", metric) for metric in ("AP", "AP50", "AP75", "APs", "APm", "APl")},
@@ -43,83 +48,90 @@ CATEGORY = {
 }
 
 
-def recall(found: Measured, edges: Mapping[str, Sequence[float]], columns: list[str]) -> list[Row]:
+def recall(measurement: Measured, edges: Mapping[str, Sequence[float]], columns: list[str]) -> list[Row]:
     """Recall and AP of a method on a split, over its runs, one row a bin of each measure of occlusion.
 
     Args:
         edges: of the measures.
         columns: that the table has: IN_BINS and their spread over seeds, if there is one.
     """
-    rows: list[Row] = []
-    for measure, names in bin_names(edges).items():
-        for place, name in enumerate(names):
-            bins = [] if found.missing else [_at(run, ("recall", measure, place)) or {} for run in found.runs]
-            row: Row = dict.fromkeys(BIN) | {"measure": measure, **name}
-            row |= {"objects": bins[0].get("objects") if bins else None, **dict.fromkeys(columns)}
-            if bins and not found.boxes:
-                for number in IN_BINS:
-                    row |= percent(number, [each.get(number) for each in bins])
-            reasons = dict.fromkeys(columns, BOXES if found.boxes else "no object in this bin")
-            if bins and not found.boxes and row["objects"]:
-                reasons |= one_run(columns, found.runs)
-            if found.missing or not found.converted:
-                reasons = dict.fromkeys(("objects", *columns), found.missing or NOT_CONVERTED)
-            rows.append(row | {"why": why(row, list(reasons), reasons)})
-    return rows
+    return [
+        _bin_row(measurement, {"measure": measure, **name}, _bins(measurement, measure, place), columns)
+        for measure, names in bin_names(edges).items()
+        for place, name in enumerate(names)
+    ]
 
 
-def benchmark(found: Measured, columns: list[str]) -> Row:
+def _bins(measurement: Measured, measure: str, place: int) -> list[Row]:
+    """A bin in the metrics of each run; none where these are missing."""
+    return [] if measurement.missing else [_at(run, ("recall", measure, place)) or {} for run in measurement.runs]
+
+
+def _bin_row(measurement: Measured, name: Row, bins: list[Row], columns: list[str]) -> Row:
+    """The row of a bin, given what it is called and its numbers in each run."""
+    row: Row = dict.fromkeys(BIN) | name | {"objects": bins[0].get("objects") if bins else None}
+    row |= dict.fromkeys(columns)
+    if measurement.missing or not measurement.converted:
+        reasons = dict.fromkeys(("objects", *columns), measurement.missing or NOT_CONVERTED)
+    else:
+        reasons = dict.fromkeys(columns, BOXES if measurement.boxes else "no object in this bin")
+    if bins and not measurement.boxes:
+        for number in IN_BINS:
+            row |= percent(number, [numbers.get(number) for numbers in bins])
+        if row["objects"]:
+            reasons |= one_run(columns, measurement.runs)
+    return row | {"why": why(row, list(reasons), reasons)}
+
+
+def benchmark(measurement: Measured, columns: list[str]) -> Row:
     """How a method copes with occlusion on a split: BENCHMARK and COUNTS, over its runs.
 
     Args:
         columns: that the table has.
     """
     row: Row = dict.fromkeys(columns)
-    if found.missing or found.boxes:
-        return row | {"why": why(row, columns, dict.fromkeys(columns, found.missing or BOXES))}
+    if measurement.missing or measurement.boxes:
+        return row | {"why": why(row, columns, dict.fromkeys(columns, measurement.missing or BOXES))}
     for name, where in BENCHMARK.items():
-        row |= percent(name, [_at(run, where) for run in found.runs])
-    row |= {name: _at(found.runs[0], where) for name, where in COUNTS.items()}
-    reasons = {column: _undefined(column.removesuffix("_std"), found) for column in columns}
-    return row | {"why": why(row, columns, reasons | one_run(columns, found.runs))}
+        row |= percent(name, [_at(run, where) for run in measurement.runs])
+    row |= {name: _at(measurement.runs[0], where) for name, where in COUNTS.items()}
+    reasons = {column: _undefined(column.removesuffix("_std"), measurement) for column in columns}
+    return row | {"why": why(row, columns, reasons | one_run(columns, measurement.runs))}
 
 
-def _undefined(name: str, found: Measured) -> str:
+def _undefined(name: str, measurement: Measured) -> str:
     """Why a number of the benchmark is undefined."""
-    if name == "ECE":
-        return next((run["calibration"]["why"] for run in found.runs if run["calibration"]["why"]), NO_OBJECT)
-    if name.startswith("invisible"):
-        there = all(run["amodal"] is not None for run in found.runs)
-        return "no object with an invisible part is found" if there else "the ground truth of the split is not amodal"
-    if name.startswith("order"):
-        return "no such pair is found" if all(run["order"] is not None for run in found.runs) else NO_ORDER
     about_occlusion = name == "leak" or "occlu" in name or name.startswith("AR_")
-    if about_occlusion and not found.converted:
+    if name == "ECE":
+        return next((run["calibration"]["why"] for run in measurement.runs if run["calibration"]["why"]), NO_OBJECT)
+    if about_occlusion and not measurement.converted:
         return NOT_CONVERTED
-    if name == "leak":
-        return "no object that has an occluder is found"
+    for start, reason in UNDEFINED.items():
+        if name.startswith(start):
+            key, absent, no_such = reason
+            return no_such if all(run[key] is not None for run in measurement.runs) else absent
     if name.endswith("_separated"):
         return "no separated object in the split"
     return "no such object in the split" if about_occlusion else NO_OBJECT
 
 
-def categories(found: Measured, columns: list[str]) -> list[Row]:
+def categories(measurement: Measured, columns: list[str]) -> list[Row]:
     """AP of each category that has objects in a split, over a method's runs; one row if the metrics are missing.
 
     Args:
         columns: that the table has.
     """
-    if found.missing:
+    if measurement.missing:
         row: Row = dict.fromkeys(columns)
-        return [row | {"category": None, "why": why(row, columns, dict.fromkeys(columns, found.missing))}]
+        return [row | {"category": None, "why": why(row, columns, dict.fromkeys(columns, measurement.missing))}]
     rows = []
-    for each in zip(*(run["categories"] for run in found.runs), strict=True):
-        row = dict.fromkeys(columns) | {"category": each[0]["name"], "objects": each[0]["objects"]}
+    for of_runs in zip(*(run["categories"] for run in measurement.runs), strict=True):
+        row = dict.fromkeys(columns) | {"category": of_runs[0]["name"], "objects": of_runs[0]["objects"]}
         for name, where in CATEGORY.items():
-            row |= percent(name, [_at(category, where) for category in each])
+            row |= percent(name, [_at(category, where) for category in of_runs])
         undefined = "no object of this size"
-        reasons = dict.fromkeys(columns, BOXES if found.boxes else undefined)
-        reasons |= dict.fromkeys(("box_AP", "box_AP_std"), undefined) | one_run(columns, found.runs)
+        reasons = dict.fromkeys(columns, BOXES if measurement.boxes else undefined)
+        reasons |= dict.fromkeys(("box_AP", "box_AP_std"), undefined) | one_run(columns, measurement.runs)
         rows.append(row | {"why": why(row, columns, reasons)})
     return rows
 

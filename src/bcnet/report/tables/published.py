@@ -7,7 +7,7 @@ import orjson
 from bcnet.evaluation.metrics.coco_ap import NAMES
 from bcnet.params import Params
 from bcnet.params.reference import PublishedRow, read_reference
-from bcnet.report.tables.measured import Found, Measured, mean, std
+from bcnet.report.tables.measured import Measured, Measurements, mean, std
 from bcnet.report.tables.rows import Method, Row, methods, why
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
@@ -20,14 +20,14 @@ COLUMNS = [*ABOUT, *PUBLISHED, "origin", "label", "split", *MEASURED, *COMPARED,
 DECIMALS = dict.fromkeys(("published", "value", "std", "difference"), 2)
 
 
-def published(params: Params, found: Found, reference: Path) -> list[Row]:
+def published(params: Params, measurements: Measurements, reference: Path) -> list[Row]:
     """A row for each number of the tables in `tables.published` and each method that is to reproduce it.
 
     A number that no method is to reproduce has one row as well. All of COCO's metrics are in percent.
 
     Args:
         params: whose `tables` say what is to reproduce what, on which split, how closely.
-        found: the run's metrics.
+        measurements: the run's metrics.
         reference: the published numbers.
 
     Returns:
@@ -43,7 +43,7 @@ def published(params: Params, found: Found, reference: Path) -> list[Row]:
         if wanted := params.tables.reproduces.get(method.name):
             reproducing.setdefault((wanted.table, wanted.row), []).append(method)
     return [
-        _row(table, row, metric, method, params, found)
+        _row(table, row, metric, method, params, measurements)
         for table, rows in read_reference(params.tables.published, reference).items()
         for row in rows
         for method in reproducing.get((table, row.name), [None])
@@ -51,7 +51,9 @@ def published(params: Params, found: Found, reference: Path) -> list[Row]:
     ]
 
 
-def _row(table: str, row: PublishedRow, metric: str, method: Method | None, params: Params, found: Found) -> Row:
+def _row(
+    table: str, row: PublishedRow, metric: str, method: Method | None, params: Params, measurements: Measurements
+) -> Row:
     number = row.numbers[metric]
     cells: Row = {
         "table": table,
@@ -67,8 +69,8 @@ def _row(table: str, row: PublishedRow, metric: str, method: Method | None, para
         return cells | {"why": why(cells, NUMBERS, reasons)}
     split = params.tables.reproduces[method.name].split
     cells |= {"origin": method.origin, "label": method.label, "split": split}
-    cells |= _measured(method, found[method, split], metric)
-    reason = _unmeasured(found[method, split], metric)
+    cells |= _measured(method, measurements[method, split], metric)
+    reason = _unmeasured(measurements[method, split], metric)
     reasons |= dict.fromkeys([*MEASURED, *COMPARED], reason)
     if cells["value"] is not None:
         unsaid = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
@@ -84,24 +86,24 @@ def _row(table: str, row: PublishedRow, metric: str, method: Method | None, para
     return cells | {"why": why(cells, [*NUMBERS, "verdict"], reasons)}
 
 
-def _measured(method: Method, found: Measured, metric: str) -> Row:
-    shares = [run["segm"].get(metric) for run in found.runs]
+def _measured(method: Method, measurement: Measured, metric: str) -> Row:
+    shares = [run["segm"].get(metric) for run in measurement.runs]
     if not shares or mean(shares) is None:
         return {}
     return {
         "value": mean(shares),
         "std": std(shares),
         "seeds": len(shares) if method.origin == "measured here" else None,
-        "iterations": found.runs[0]["provenance"].get("schedule", {}).get("iterations"),
-        "provenance": orjson.dumps([run["provenance"] for run in found.runs]).decode(),
+        "iterations": measurement.runs[0]["provenance"].get("schedule", {}).get("iterations"),
+        "provenance": orjson.dumps([run["provenance"] for run in measurement.runs]).decode(),
     }
 
 
-def _unmeasured(found: Measured, metric: str) -> str:
+def _unmeasured(measurement: Measured, metric: str) -> str:
     """Why a method has no value of a metric."""
-    if found.missing:
-        return found.missing
+    if measurement.missing:
+        return measurement.missing
     if metric not in NAMES:
         return "`bcnet evaluate` does not measure it"
-    boxes = found.runs[0]["provenance"]["iou_type"] == "bbox"
+    boxes = measurement.runs[0]["provenance"]["iou_type"] == "bbox"
     return "the predictions are boxes" if boxes else "no object of this size in the split"

@@ -1,11 +1,20 @@
 """The page's section about ablations: what one switch changes, all else being equal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from bcnet.files import InputError
-from bcnet.report.page.grid import Cell, Grid, Line, Row, read_table
-from bcnet.report.page.sections.differences import COLUMNS, INTERVAL, MAIN, Chart, Looks, charts, grid
+from bcnet.report.figures.figure_files import Figure
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import Cell, Grid, Line, TextRow, read_table
+from bcnet.report.page.sections.differences import (
+    DIFFERENCE_COLUMNS,
+    INTERVAL,
+    MAIN_MEASURES,
+    IntervalChart,
+    difference_grid,
+    interval_charts,
+)
 from bcnet.report.tables.ablation_steps import SWITCH
 
 
@@ -13,35 +22,49 @@ from bcnet.report.tables.ablation_steps import SWITCH
 class Ablations:
     """Of each split a chart of the first metric, and a table."""
 
-    charts: list[Chart]
+    charts: list[IntervalChart]
     grid: Grid
 
 
-def section(path: Path, looks: Looks) -> Ablations | None:
-    """The steps of a run; None if it has none.
+def ablation_rows(context: Context) -> list[TextRow]:
+    """The rows of ablations.csv.
 
-    Args:
-        path: of ablations.csv.
-        looks: of the methods.
+    Raises:
+        InputError: the table is missing, or lacks a column.
+    """
+    return read_table(context.tables / "ablations.csv", {*DIFFERENCE_COLUMNS, *SWITCH}, INTERVAL)
+
+
+def ablations(context: Context) -> Ablations | None:
+    """The steps of a run; None if it has none.
 
     Raises:
         InputError: the table is missing, or of another run.
     """
-    rows = [row for row in read_table(path, {*COLUMNS, *SWITCH}, INTERVAL) if row["measure"] in MAIN]
+    rows = [row for row in context.once(ablation_rows) if row["measure"] in MAIN_MEASURES]
     if not rows:
         return None
-    run = {(method.origin, method.label) for method in looks}
+    run = {(method.origin, method.label) for method in context.looks}
     if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in run]:
+        path = context.tables / "ablations.csv"
         raise InputError(f"{path}: rows of {strange[0]!r}: `bcnet compare` makes those of this run")
     x = f"{rows[0]['metric']}: change by the switch (points)"
     return Ablations(
-        charts(rows, looks, "ablations", x, _switch), grid("what one switch changes", rows, "Switch", _line)
+        interval_charts(rows, context.looks, "ablations", x, _switch),
+        difference_grid("what one switch changes", rows, "Switch", _line),
     )
 
 
-def _switch(row: Row) -> str:
+def charts(steps: Ablations, context: Context) -> Iterator[Figure]:
+    """The charts as files."""
+    notes = "what one switch changes, with 95 % intervals", "in the look of the second variant"
+    for chart in steps.charts:
+        yield Figure(f"ablations-{chart.split}", f"Ablations on {chart.split}", chart.drawing, chart.methods, notes)
+
+
+def _switch(row: TextRow) -> str:
     return f"{row['switch']}: {row['before']} → {row['after']}"
 
 
-def _line(row: Row, cells: tuple[Cell, ...]) -> Line:
+def _line(row: TextRow, cells: tuple[Cell, ...]) -> Line:
     return Line(_switch(row), cells, below=f"{row['baseline']} → {row['label']}")

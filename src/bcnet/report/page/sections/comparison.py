@@ -1,15 +1,37 @@
 """The page's main table: COCO's numbers of each method on each split."""
 
-from bcnet.report.page.grid import Grid, Group, Line, Row, cells
+from pathlib import Path
+
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import Grid, Group, Line, TextRow, cells, read_table
 from bcnet.report.tables.comparison import ABOUT
 
-COLUMNS = {*ABOUT, "seeds", "box_AP", "objects", "images", "iterations", "why", "source"}
+NO_METRICS = {*ABOUT, "seeds", "box_AP", "objects", "images", "iterations", "why", "source"}
 HEADS = {"box_AP": "box AP", "images": "pictures"}
 
 
-def section(rows: list[Row]) -> Grid:
-    """The rows of comparison.csv by split and origin, so that no origin is mixed with another."""
-    metrics = [key for key in (rows[0] if rows else ()) if key not in COLUMNS and not key.endswith("_std")]
+def comparison_file(context: Context) -> Path:
+    """The main table, as `bcnet compare` wrote it."""
+    return context.tables / "comparison.csv"
+
+
+def comparison_rows(context: Context) -> list[TextRow]:
+    """The rows of the main table.
+
+    Raises:
+        InputError: the table is missing, or lacks a column of this run.
+    """
+    return read_table(comparison_file(context), NO_METRICS, context.params.tables.metrics)
+
+
+def comparison_grid(context: Context) -> Grid:
+    """The rows of comparison.csv by split and origin, so that no origin is mixed with another.
+
+    Raises:
+        InputError: as `comparison_rows`.
+    """
+    rows = context.once(comparison_rows)
+    metrics = [key for key in (rows[0] if rows else ()) if key not in NO_METRICS and not key.endswith("_std")]
     shown = [*metrics, "box_AP", "detector", "backbone", "seeds", "iterations", "images", "objects"]
     splits = list(dict.fromkeys(row["split"] for row in rows))
     groups: dict[tuple[str, str], list[Line]] = {}

@@ -1,32 +1,28 @@
 """The page's section about single objects: those on which methods differ most, with what each method makes of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pycocotools import mask as coco_mask
 
-from bcnet import layout
-from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
-from bcnet.data.masks.segmentation import to_rle
 from bcnet.drawing.figures import data_uri
 from bcnet.evaluation.metrics.failures import NAMES
 from bcnet.files import InputError
-from bcnet.layout import DatasetFiles, ReportFiles
 from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import rois
-from bcnet.report.figures.contrasts import OBJECTS, SHOWN, drawn, most_different, window
-from bcnet.report.figures.pictures import read_predictions
-from bcnet.report.tables.measured import is_there, read_table_of
-from bcnet.report.tables.rows import Method, bcnets, evaluate_command
+from bcnet.report.figures.contrasts import OBJECTS, RULE, SHOWN, drawn, most_different, window
+from bcnet.report.figures.predictions import predictions_of
+from bcnet.report.page.context import Context
+from bcnet.report.tables.measured import is_there
+from bcnet.report.tables.rows import Method, bcnets
 
 SIDE = 240  # of a shown part of a picture, pixels
-COLUMNS = ["annotation_id", "box_cover", "iou", "score", "failure"]
+OBJECT_COLUMNS = ["annotation_id", "box_cover", "iou", "score", "best_detection", "failure"]
 
 
 @dataclass(frozen=True)
@@ -66,121 +62,115 @@ class Contrasts:
     methods: tuple[Method, ...]
     chosen: tuple[int, int]
     objects: tuple[Contrast, ...]
+    rule: str = RULE
 
 
-def section(
-    params: Params, methods: Sequence[Method], data: Path, reports: Path, missing: list[str]
-) -> Contrasts | None:
+def contrasts(context: Context) -> Contrasts | None:
     """The objects of val on which the first runs of any two methods differ most; None for fewer than two methods.
 
     A method takes part when its masks of val were evaluated and its predictions are there.
 
-    Args:
-        params: the run.
-        methods: of the run.
-        data, reports: the folders of its dataset.
-        missing: gets a line for each table or picture that is missing.
-
     Raises:
         InputError: tables of objects do not fit together or to val.
     """
-    files = DatasetFiles(data)
-    split = files.split("val")
-    found = {}
-    for method in methods:
-        file = _table(reports, method)
-        metrics = _metrics(reports, method)  # where they are missing, the page says so elsewhere
-        command = evaluate_command(metrics, method, params.dataset)
-        if _predicted(data, method).exists() and metrics.exists() and is_there(file, command, missing):
-            table = read_table_of(file, COLUMNS, command).to_pandas()
-            if not table["failure"].isna().any():  # else the predictions are boxes
-                found[method] = table
-    if len(found) < 2 or not split.exists():
+    tables = _object_tables(context)
+    if len(tables) < 2 or not context.val_file.exists():
         return None
-    able, tables = list(found), list(found.values())
-    for method, table in zip(able, tables, strict=True):
-        if not table["annotation_id"].equals(tables[0]["annotation_id"]):
-            first = _table(reports, able[0])
-            raise InputError(f"{_table(reports, method)}: other objects than those of {first}: `bcnet evaluate` both")
-    chosen = _chosen(params, able)
-    ious = np.stack([table["iou"].to_numpy() for table in tables])
-    rows = sorted(most_different(ious, OBJECTS), key=lambda row: -abs(ious[chosen[0], row] - ious[chosen[1], row]))
-    truth = annotation_file.read(split)
-    annotations = {each["id"]: each for each in truth["annotations"]}
-    if strange := set(tables[0]["annotation_id"]) - set(annotations):
-        raise InputError(
-            f"{_table(reports, able[0])}: annotation_id {min(strange)}: not in {split}: `bcnet evaluate` it"
-        )
-    images = {image["id"]: image for image in truth["images"]}
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    mine = [annotations[tables[0]["annotation_id"][row]] for row in rows]
-    paths = [_paths(_predicted(data, method), mine, images) for method in progress(able, "contrasts", len(able))]
-    maps = _maps(params, data, [(images[each["image_id"]], each) for each in mine[:SHOWN]])
-    objects = []
-    for place, (row, annotation) in enumerate(zip(rows, mine, strict=True)):
+    _check_objects(tables, context)
+    methods = tuple(tables)
+    chosen = _chosen(context.params, methods)
+    ious = np.stack([table["iou"].to_numpy() for table in tables.values()])
+    contrast = np.abs(ious[chosen[0]] - ious[chosen[1]])
+    rows = sorted(most_different(ious, OBJECTS), key=lambda row: -contrast[row])
+    shown = [place < SHOWN and contrast[row] > 0 for place, row in enumerate(rows)]
+    return Contrasts(methods, chosen, tuple(_objects(tables, rows, shown, context)))
+
+
+def _object_tables(context: Context) -> dict[Method, pd.DataFrame]:
+    """The tables of objects of the methods that take part."""
+    tables = {}
+    for method in context.looks:
+        if not context.predictions(method).exists():
+            continue
+        table = context.objects(method, OBJECT_COLUMNS)
+        if table is not None and not table["failure"].isna().any():  # else the predictions are boxes
+            tables[method] = table
+    return tables
+
+
+def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> None:
+    """All tables are of the same objects, those of val."""
+    first, *_ = tables
+    expected = tables[first]["annotation_id"]
+    for method, table in tables.items():
+        if not table["annotation_id"].equals(expected):
+            path = context.object_file(method)
+            raise InputError(f"{path}: other objects than those of {context.object_file(first)}: `bcnet evaluate` both")
+    if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
+        path = context.object_file(first)
+        raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: `bcnet evaluate` it")
+
+
+def _objects(
+    tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], shown: Sequence[bool], context: Context
+) -> Iterator[Contrast]:
+    """The objects of these rows of the tables whose pictures are there, the first `SHOWN` with BCNet's maps."""
+    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+    images = {image["id"]: image for image in context.val["images"]}
+    names = {category["id"]: category["name"] for category in context.val["categories"]}
+    first = next(iter(tables.values()))
+    chosen = [annotations[first["annotation_id"][row]] for row in rows]
+    paths = [
+        _paths(context.predictions(method), table, dict(zip(rows, chosen, strict=True)), images)
+        for method, table in progress(tables.items(), "contrasts", len(tables))
+    ]
+    maps = _maps(context, [(images[annotation["image_id"]], annotation) for annotation in chosen[:SHOWN]])
+    for place, (row, annotation) in enumerate(zip(rows, chosen, strict=True)):
         image = images[annotation["image_id"]]
         size = image["height"], image["width"]
-        file = files.images("val") / image["file_name"]
-        if not is_there(file, files.fetch_command, missing):
+        file = context.pictures / image["file_name"]
+        if not is_there(file, context.files.fetch_command, context.missing):
             continue
         part = window(annotation["bbox"], *size)
         left, top, right, bottom = part
-        cover = float(tables[0]["box_cover"][row])
-        drawings = tuple(
-            Drawing(index, *_numbers(table, row), paths[index][place]) for index, table in enumerate(tables)
+        cover = float(first["box_cover"][row])
+        yield Contrast(
+            annotation,
+            names[annotation["category_id"]],
+            image["file_name"],
+            cover,
+            _bin(cover, context.params.evaluate.cover_bins),
+            data_uri(read_image(file, size)[top:bottom, left:right], SIDE),
+            right - left,
+            bottom - top,
+            drawn(annotation["segmentation"], *size, part),
+            drawn(annotation["occluder"], *size, part) if annotation.get("occluder") else "",
+            tuple(
+                Drawing(index, *_numbers(table, row), paths[index][place])
+                for index, table in enumerate(tables.values())
+            ),
+            maps.get(place, {}),
+            bool(shown[place]),
         )
-        objects.append(
-            Contrast(
-                annotation,
-                names[annotation["category_id"]],
-                image["file_name"],
-                cover,
-                _bin(cover, params.evaluate.cover_bins),
-                data_uri(read_image(file, size)[top:bottom, left:right], SIDE),
-                right - left,
-                bottom - top,
-                drawn(annotation["segmentation"], *size, part),
-                drawn(annotation["occluder"], *size, part) if annotation.get("occluder") else "",
-                drawings,
-                maps.get(place, {}),
-                place < SHOWN and bool(ious[chosen[0], row] != ious[chosen[1], row]),
-            )
-        )
-    return Contrasts(tuple(able), chosen, tuple(objects))
 
 
-def _chosen(params: Params, able: Sequence[Method]) -> tuple[int, int]:
+def _chosen(params: Params, methods: Sequence[Method]) -> tuple[int, int]:
     """The first baseline and the first BCNet that is none, where there are such; else the first and the second."""
-    names = [method.name for method in able]
-    one = next((names.index(name) for name in params.tables.compare_to or () if name in names), 0)
-    others = (names.index(name) for name in bcnets(params) if name in names and names.index(name) != one)
-    return one, next(others, 0 if one else 1)
+    names = [method.name for method in methods]
+    baseline = next((names.index(name) for name in params.tables.compare_to or () if name in names), 0)
+    others = (names.index(name) for name in bcnets(params) if name in names and names.index(name) != baseline)
+    return baseline, next(others, 0 if baseline else 1)
 
 
-def _maps(
-    params: Params, data: Path, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]
-) -> dict[int, dict[str, str]]:
+def _maps(context: Context, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[int, dict[str, str]]:
     """The first BCNet's maps of these objects, by their place; none without its model."""
-    for name in bcnets(params)[:1]:
-        files = DatasetFiles(data)
-        weights, pictures = files.run(name, str(params.seeds[0])).model, files.images("val")
-        there = [place for place, (image, _) in enumerate(objects) if (pictures / image["file_name"]).exists()]
+    for name in bcnets(context.params)[:1]:
+        weights = context.model(name, str(context.params.seeds[0]))
+        places = [place for place, (image, _) in enumerate(objects) if (context.pictures / image["file_name"]).exists()]
         if weights.exists():
-            rows = rois.of_objects(weights, pictures, [objects[place] for place in there])
-            return dict(zip(there, rows, strict=True))
+            maps = rois.of_objects(weights, context.pictures, [objects[place] for place in places])
+            return dict(zip(places, maps, strict=True))
     return {}
-
-
-def _predicted(data: Path, method: Method) -> Path:
-    return DatasetFiles(data).run(method.name, method.runs[0]).predictions()
-
-
-def _metrics(reports: Path, method: Method) -> Path:
-    return ReportFiles(reports).metrics(method.name, method.runs[0], "val")
-
-
-def _table(reports: Path, method: Method) -> Path:
-    return layout.object_table(_metrics(reports, method))
 
 
 def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:
@@ -195,20 +185,21 @@ def _bin(cover: float, edges: Sequence[float]) -> str:
 
 
 def _paths(
-    predictions: Path, objects: Sequence[Mapping[str, Any]], images: Mapping[int, Mapping[str, Any]]
+    predictions: Path, table: pd.DataFrame, objects: Mapping[int, Mapping[str, Any]], images: Mapping[int, Mapping]
 ) -> list[str]:
-    """For each object the mask of its category that overlaps it most, as a path in its window; empty for none."""
-    wanted = {(each["image_id"], each["category_id"]) for each in objects}
-    found: dict[tuple[int, int], list[Any]] = {key: [] for key in wanted}
-    for prediction in read_predictions(predictions, {image_id for image_id, _ in wanted}):
-        if (key := (prediction["image_id"], prediction["category_id"])) in wanted:
-            found[key].append(prediction["segmentation"])
+    """For each object the mask of its category that overlaps it most, as a path in its window; empty for none.
+
+    Args:
+        predictions: a method's.
+        table: of objects, which says where among these the mask is.
+        objects: annotations, by their row of `table`.
+        images: by id.
+    """
+    read = predictions_of(predictions, {annotation["image_id"] for annotation in objects.values()})
     paths = []
-    for each in objects:
-        image = images[each["image_id"]]
+    for row, annotation in objects.items():
+        image, place = images[annotation["image_id"]], table["best_detection"][row]
         size = image["height"], image["width"]
-        masks = [to_rle(mask, *size) for mask in found[each["image_id"], each["category_id"]]]
-        ious = np.ravel(coco_mask.iou(masks, [to_rle(each["segmentation"], *size)], [0])) if masks else np.zeros(1)
-        best = int(np.argmax(ious))
-        paths.append(drawn(masks[best], *size, window(each["bbox"], *size)) if ious[best] > 0 else "")
+        mask = None if pd.isna(place) else read.at(image["id"], int(place))["segmentation"]
+        paths.append(drawn(mask, *size, window(annotation["bbox"], *size)) if mask is not None else "")
     return paths

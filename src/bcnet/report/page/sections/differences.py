@@ -1,6 +1,6 @@
 """The page's section about differences: tables and charts for each baseline."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -9,13 +9,15 @@ from markupsafe import Markup
 
 from bcnet.drawing.figures import Interval, Look, cut, intervals
 from bcnet.files import InputError
-from bcnet.report.page.grid import Cell, Grid, Group, Line, Row, named, read_table, reasons, splits
+from bcnet.report.figures.figure_files import Figure
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, named, read_table, reasons
 from bcnet.report.page.sections.occlusion import bin_name, head
 from bcnet.report.tables.differences import KEYS, NUMBERS
 from bcnet.report.tables.rows import Method
 
-COLUMNS = {*KEYS, *NUMBERS, "why"}
-MAIN = ("", "box_cover")  # measures that are in the main table, the others in a second one
+DIFFERENCE_COLUMNS = {*KEYS, *NUMBERS, "why"}
+MAIN_MEASURES = ("", "box_cover")  # of the main table, the others are in a second one
 INTERVAL = ("difference", "low", "high")
 NAME = 140  # room for a baseline's name below a chart
 PAIR = ("origin", "label", "baseline_origin", "baseline")
@@ -23,7 +25,7 @@ Looks = Mapping[Method, Look]
 
 
 @dataclass(frozen=True)
-class Chart:
+class IntervalChart:
     """A chart of intervals: of which split, whose they are, and the drawing."""
 
     split: str
@@ -37,41 +39,63 @@ class Against:
 
     baseline: str
     origin: str
-    charts: list[Chart]
+    charts: list[IntervalChart]
     grids: list[Grid]
 
 
-def section(path: Path, looks: Looks) -> list[Against]:
-    """For each baseline how all other methods differ from it.
+def difference_rows(context: Context) -> list[TextRow]:
+    """The rows of differences.csv.
 
-    Args:
-        path: of differences.csv.
-        looks: of the methods.
+    Raises:
+        InputError: the table is missing, or lacks a column.
+    """
+    return read_table(context.tables / "differences.csv", DIFFERENCE_COLUMNS, INTERVAL)
+
+
+def against_baselines(context: Context) -> list[Against]:
+    """For each baseline how all other methods differ from it.
 
     Raises:
         InputError: the table is missing, or its rows are those of other methods.
     """
-    rows = read_table(path, COLUMNS, INTERVAL)
+    rows = context.once(difference_rows)
+    _check_methods(rows, context.looks, context.tables / "differences.csv")
+    by_baseline: dict[tuple[str, str], list[TextRow]] = {}
+    for row in rows:
+        by_baseline.setdefault((row["baseline_origin"], row["baseline"]), []).append(row)
+    return [_against(origin, name, own, context.looks) for (origin, name), own in by_baseline.items()]
+
+
+def _check_methods(rows: Sequence[TextRow], looks: Looks, path: Path) -> None:
+    """The rows are of all methods of the run and of no others; there may be none where there is one method."""
     run = {(method.origin, method.label) for method in looks}
-    there = {(row["origin"], row["label"]) for row in rows}
-    there |= {(row["baseline_origin"], row["baseline"]) for row in rows}
-    if strange := sorted(there ^ run) if rows or len(looks) > 1 else []:
+    in_file = {(row["origin"], row["label"]) for row in rows}
+    in_file |= {(row["baseline_origin"], row["baseline"]) for row in rows}
+    if strange := sorted(in_file ^ run) if rows or len(looks) > 1 else []:
         what = "no row" if strange[0] in run else "rows"
         raise InputError(f"{path}: {what} of {strange[0][1]!r}: `bcnet compare` makes those of this run")
-    parts = []
-    for origin, baseline in dict.fromkeys((row["baseline_origin"], row["baseline"]) for row in rows):
-        mine = [row for row in rows if (row["baseline_origin"], row["baseline"]) == (origin, baseline)]
-        x = f"{mine[0]['metric']} minus that of {cut(baseline, NAME)} (points)"
-        kinds = [[row for row in mine if row["measure"] in MAIN], [row for row in mine if row["measure"] not in MAIN]]
-        labels = (f"differences to {baseline}", f"differences to {baseline}, other measures of occlusion")
-        grids = [grid(label, kind) for label, kind in zip(labels, kinds, strict=True)]
-        parts.append(Against(baseline, origin, charts(mine, looks, f"differences {origin} {baseline}", x), grids))
-    return parts
 
 
-def charts(
-    rows: Sequence[Row], looks: Looks, what: str, x: str, name: Callable[[Row], str] = itemgetter("label")
-) -> list[Chart]:
+def _against(origin: str, baseline: str, rows: list[TextRow], looks: Looks) -> Against:
+    x = f"{rows[0]['metric']} minus that of {cut(baseline, NAME)} (points)"
+    main = [row for row in rows if row["measure"] in MAIN_MEASURES]
+    others = [row for row in rows if row["measure"] not in MAIN_MEASURES]
+    label = f"differences to {baseline}"
+    grids = [difference_grid(label, main), difference_grid(f"{label}, other measures of occlusion", others)]
+    return Against(baseline, origin, interval_charts(rows, looks, f"differences {origin} {baseline}", x), grids)
+
+
+def charts(parts: Sequence[Against], context: Context) -> Iterator[Figure]:
+    """The charts as files."""
+    for place, part in enumerate(parts):
+        for chart in part.charts:
+            name, title = f"difference-{chart.split}-{place}", f"Difference to {part.baseline} on {chart.split}"
+            yield Figure(name, title, chart.drawing, chart.methods, ("95 % intervals",))
+
+
+def interval_charts(
+    rows: Sequence[TextRow], looks: Looks, what: str, x: str, name: Callable[[TextRow], str] = itemgetter("label")
+) -> list[IntervalChart]:
     """Of each split a chart of the first metric's intervals, where there is any.
 
     Args:
@@ -82,23 +106,27 @@ def charts(
         name: of a row's interval.
     """
     by_label = {(method.origin, method.label): method for method in looks}
-    made = []
-    for split in splits(rows):
-        mine = [row for row in rows if row["split"] == split and row["metric"] == rows[0]["metric"]]
-        drawn = [(row, by_label[row["origin"], row["label"]]) for row in mine if row["difference"]]
+    by_split: dict[str, list[TextRow]] = {}
+    for row in rows:
+        if row["metric"] == rows[0]["metric"] and row["difference"]:
+            by_split.setdefault(row["split"], []).append(row)
+    drawings = []
+    for split, drawn in by_split.items():
+        of_row = [by_label[row["origin"], row["label"]] for row in drawn]
         bars = [
-            Interval(name(row), looks[method], float(row["difference"]), float(row["low"]), float(row["high"]))
-            for row, method in drawn
+            Interval(name(row), looks[method], *(float(row[end]) for end in INTERVAL))
+            for row, method in zip(drawn, of_row, strict=True)
         ]
-        if bars:
-            having = {method for _, method in drawn}
-            legend = tuple(method for method in looks if method in having)
-            made.append(Chart(split, legend, intervals(f"{what} {split}", bars, x)))
-    return made
+        legend = tuple(method for method in looks if method in set(of_row))
+        drawings.append(IntervalChart(split, legend, intervals(f"{what} {split}", bars, x)))
+    return drawings
 
 
-def grid(
-    label: str, rows: Iterable[Row], head: str = "Method", line: Callable[[Row, tuple[Cell, ...]], Line] = named
+def difference_grid(
+    label: str,
+    rows: Iterable[TextRow],
+    head: str = "Method",
+    line: Callable[[TextRow, tuple[Cell, ...]], Line] = named,
 ) -> Grid:
     """A table with a row a pair of methods, by split, and a column a metric.
 
@@ -106,23 +134,23 @@ def grid(
         head: what the rows are.
         line: makes a row of the pair's first row in the file, and its cells.
     """
-    by_split: dict[str, dict[tuple[str, ...], list[Row]]] = {}
+    by_split: dict[str, dict[tuple[str, ...], list[TextRow]]] = {}
     for row in rows:
         pair = tuple(row[key] for key in PAIR)
         by_split.setdefault(row["split"], {}).setdefault(pair, []).append(row)
     groups = [
-        Group(split, tuple(line(mine[0], tuple(map(cell, mine))) for mine in by_pair.values()))
+        Group(split, tuple(line(of_pair[0], tuple(map(difference_cell, of_pair))) for of_pair in by_pair.values()))
         for split, by_pair in by_split.items()
     ]
-    first = next((mine for by_pair in by_split.values() for mine in by_pair.values()), [])
+    first = next((of_pair for by_pair in by_split.values() for of_pair in by_pair.values()), [])
     return Grid(label, (head, *map(_head, first)), tuple(groups))
 
 
-def _head(row: Row) -> str:
+def _head(row: TextRow) -> str:
     return f"{row['metric']}, {row['measure']} {bin_name(row)}" if row["measure"] else head(row["metric"])
 
 
-def cell(row: Row) -> Cell:
+def difference_cell(row: TextRow) -> Cell:
     """A difference, its spread over seeds, its interval and p; bold where the interval excludes zero."""
     if not row["difference"]:
         return Cell("", why=reasons(row)["difference"])
@@ -138,6 +166,6 @@ def signed(number: str) -> str:
     return sign + text
 
 
-def beyond_chance(row: Row) -> bool:
+def beyond_chance(row: TextRow) -> bool:
     """Whether the interval excludes zero, as it is shown."""
     return bool(row["difference"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)

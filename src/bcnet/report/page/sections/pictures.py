@@ -1,89 +1,128 @@
-"""The page's sections of pictures: ground truth and predictions drawn, and the maps of the mask head."""
+"""The page's section of pictures: ground truth and each method's predictions, drawn."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from bcnet.data.coco import annotation_file
+import pandas as pd
+
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import Look, data_uri
-from bcnet.layout import DatasetFiles
-from bcnet.params import Params
+from bcnet.files import InputError
 from bcnet.progress import progress
-from bcnet.report.figures import pictures, rois
+from bcnet.report.figures import pictures
+from bcnet.report.figures.pictures import Panel
+from bcnet.report.figures.predictions import Predictions, by_image, predictions_of
+from bcnet.report.page.context import Context
 from bcnet.report.tables.measured import is_there
-from bcnet.report.tables.rows import Method, bcnets, predict_command
+from bcnet.report.tables.rows import Method, predict_command
 
 PICTURES = 8
 LONGEST = 640  # side of a shown picture, pixels
 RULE = pictures.RULE.format(n=PICTURES)
+OF_BOXES = Panel((), "the predictions are boxes, none is drawn")
+Entries = list[dict[str, Any]]  # annotations or predictions
 
 
-def section(looks: Mapping[Method, Look], data: Path, dataset: str, missing: list[str]) -> list[dict[str, Any]]:
-    """The pictures shown: each with its data URI and a panel for the ground truth and for each method's first run.
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture as a data URI, its objects' mean `max_box_iou`, and the panels over it, each with title and look."""
 
-    Args:
-        looks: of the run's methods.
-        data: the folder of the run's dataset.
-        dataset: its name.
-        missing: gets a line for each file that is missing.
+    image: dict[str, Any]  # of a COCO file, as the annotations are
+    annotations: Entries
+    overlap: float
+    uri: str
+    panels: list[tuple[str, Look | None, Panel]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures, and by what rule they are chosen."""
+
+    pictures: list[ShownPicture]
+    rule: str = RULE
+
+
+def most_occluded_pictures(context: Context) -> Pictures:
+    """The pictures of `RULE`, each with a panel for the ground truth and for each method's first run.
+
+    Raises:
+        InputError: the annotations, predictions or a picture are none.
     """
-    files = DatasetFiles(data)
-    path = files.split("val")
-    if not is_there(path, files.split_command("val"), missing):
+    return Pictures(context.once(shown_pictures))
+
+
+def shown_pictures(context: Context) -> list[ShownPicture]:
+    """The pictures of `RULE` that are there."""
+    path = context.val_file
+    if not is_there(path, context.files.split_command("val"), context.missing):
         return []
-    truth = annotation_file.read(path)
+    truth = context.val
     names = {category["id"]: category["name"] for category in truth["categories"]}
     chosen = pictures.most_occluded(truth["images"], truth["annotations"], PICTURES)
     ids = [image["id"] for image, _ in chosen]
-    annotations = pictures.by_image(truth["annotations"], ids)
-    predictions = {
-        method: _drawn(pictures.read_predictions(_predicted(data, method), ids), ids)
-        for method in progress(looks, "predictions", len(looks))
-        if is_there(_predicted(data, method), predict_command(method, dataset), missing)
-    }
+    annotations = by_image(truth["annotations"], ids)
+    predictions = _predictions(context, annotations)
     shown = []
     for image, overlap in progress(chosen, "pictures"):
         size = image["height"], image["width"]
-        file = files.images("val") / image["file_name"]
-        if not is_there(file, files.fetch_command, missing):
+        file = context.pictures / image["file_name"]
+        if not is_there(file, context.files.fetch_command, context.missing):
             continue
-        panels: list[tuple[str, Look | None, pictures.Panel]]
-        panels = [("ground truth", None, pictures.truth_panel(annotations[image["id"]], names, size))]
-        for method, drawn in predictions.items():
-            panel = pictures.Panel((), "the predictions are boxes, none is drawn")
-            if drawn is not None:
-                panel = pictures.method_panel(annotations[image["id"]], drawn[image["id"]], names, size)
-            panels.append((method.label, looks[method], panel))
-        uri = data_uri(read_image(file, size), LONGEST)
-        shown.append(
-            {"image": image, "annotations": annotations[image["id"]], "overlap": overlap, "uri": uri, "panels": panels}
-        )
+        own = annotations[image["id"]]
+        panels: list[tuple[str, Look | None, Panel]]
+        panels = [("ground truth", None, pictures.truth_panel(own, names, size))]
+        for method, evaluated in predictions.items():
+            panel = OF_BOXES
+            if not evaluated.predictions.are_boxes:
+                entries = evaluated.predictions.by_image[image["id"]]
+                panel = pictures.method_panel(own, entries, evaluated.detections, names, size)
+            panels.append((method.label, context.looks[method], panel))
+        shown.append(ShownPicture(image, own, overlap, data_uri(read_image(file, size), LONGEST), panels))
     return shown
 
 
-def maps(params: Params, data: Path, shown: list[dict[str, Any]], missing: list[str]) -> dict[str, Any] | None:
-    """The first BCNet's maps of the most covered objects in the pictures shown; None for a run without a BCNet."""
-    if not bcnets(params):
-        return None
-    name = bcnets(params)[0]
-    run = DatasetFiles(data).run(name, str(params.seeds[0]))
-    if not is_there(run.model, run.model_command, missing) or not shown:
-        return None
-    images = [(each["image"], each["annotations"]) for each in shown]
-    return {
-        "label": params.variants[name].label or name,
-        "rois": rois.most_covered(run.model, DatasetFiles(data).images("val"), images),
-    }
+class _Evaluated(NamedTuple):
+    """A method's predictions of the pictures, and by annotation id the place of that which is given to it at IoU .5."""
+
+    predictions: Predictions
+    detections: dict[int, int]
 
 
-def _predicted(data: Path, method: Method) -> Path:
-    """The predictions of a method's first run."""
-    return DatasetFiles(data).run(method.name, method.runs[0]).predictions()
+def _predictions(context: Context, annotations: Mapping[int, Entries]) -> dict[Method, _Evaluated]:
+    """The predictions of these pictures, of the methods whose predictions are there and were evaluated."""
+    found = {}
+    for method in progress(context.looks, "predictions", len(context.looks)):
+        file = context.predictions(method)
+        if not is_there(file, predict_command(method, context.params.dataset), context.missing):
+            continue
+        objects = context.objects(method, ["annotation_id", "image_id", "detection"])
+        if objects is None:
+            continue
+        predictions = predictions_of(file, annotations)
+        found[method] = _Evaluated(predictions, _detections(objects, annotations, predictions, context, method))
+    return found
 
 
-def _drawn(predictions: list[dict[str, Any]], ids: list[int]) -> dict[int, list[dict[str, Any]]] | None:
-    """Of each picture those predictions that are drawn; None if they are boxes."""
-    if predictions and "segmentation" not in predictions[0]:
-        return None
-    return pictures.by_image([each for each in predictions if each["score"] >= pictures.MIN_SCORE], ids)
+def _detections(
+    objects: pd.DataFrame,
+    annotations: Mapping[int, Entries],
+    predictions: Predictions,
+    context: Context,
+    method: Method,
+) -> dict[int, int]:
+    """By annotation id the place of its detection, if the table is of these annotations and predictions."""
+    own = objects[objects["image_id"].isin(list(annotations))]
+    drawn = {entry["id"] for entries in annotations.values() for entry in entries if not entry["iscrowd"]}
+    if strange := drawn ^ set(own["annotation_id"].tolist()):
+        raise InputError(
+            f"{context.object_file(method)}: other objects than in {context.val_file}, the first is annotation"
+            f" {min(strange)}: `bcnet evaluate` it"
+        )
+    given = own[own["detection"].notna()].astype({"detection": int})
+    columns = (given[name].tolist() for name in ("annotation_id", "image_id", "detection"))
+    detections = {}
+    for annotation_id, image_id, place in zip(*columns, strict=True):
+        predictions.at(image_id, place)
+        detections[annotation_id] = place
+    return detections

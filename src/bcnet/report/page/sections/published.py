@@ -2,45 +2,50 @@
 
 from collections import Counter
 
-from bcnet.report.page.grid import Cell, Grid, Group, Line, Row, reasons
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, read_table, reasons
 from bcnet.report.page.sections.differences import signed
-from bcnet.report.tables.published import COLUMNS as WRITTEN
-from bcnet.report.tables.published import NOT_RUN
+from bcnet.report.tables.published import COLUMNS, NOT_RUN
 
-COLUMNS = set(WRITTEN)
-
-
-def section(rows: list[Row]) -> list[Grid]:
-    """The tables in the order of `rows`, those of published.csv: a line for each row and method that reproduces it."""
-    grids = []
-    for name in dict.fromkeys(row["table"] for row in rows):
-        mine = [row for row in rows if row["table"] == name]
-        lines: dict[tuple[str, ...], dict[str, Row]] = {}
-        for row in mine:
-            key = tuple(row[column] for column in ("detector", "backbone", "method", "origin", "label"))
-            lines.setdefault(key, {})[row["metric"]] = row
-        verdicts = Counter(row["verdict"] or "no published number" for row in mine)
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        metrics = list(dict.fromkeys(row["metric"] for row in mine))
-        grids.append(
-            Grid(
-                f"published table {name}",
-                ("Published", "Here", *metrics, "Source"),
-                (Group("", tuple(_line(line, metrics) for line in lines.values())),),
-                words=frozenset({"Here", "Source"}),
-                caption=f"{name}: {counts}",
-            )
-        )
-    return grids
+WHOSE = ("detector", "backbone", "method", "origin", "label")  # what a line is told from the others by
 
 
-def _line(line: dict[str, Row], metrics: list[str]) -> Line:
+def published_grids(context: Context) -> list[Grid] | None:
+    """The published tables in the order of published.csv; None where none is asked for.
+
+    Raises:
+        InputError: the file is missing, or lacks a column.
+    """
+    by_table: dict[str, list[TextRow]] = {}
+    for row in read_table(context.tables / "published.csv", COLUMNS):
+        by_table.setdefault(row["table"], []).append(row)
+    return [_grid(name, rows) for name, rows in by_table.items()] or None
+
+
+def _grid(name: str, rows: list[TextRow]) -> Grid:
+    """A published table: a line for each of its rows and each method that is to reproduce it."""
+    lines: dict[tuple[str, ...], dict[str, TextRow]] = {}
+    for row in rows:
+        lines.setdefault(tuple(row[column] for column in WHOSE), {})[row["metric"]] = row
+    verdicts = Counter(row["verdict"] or "no published number" for row in rows)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    return Grid(
+        f"published table {name}",
+        ("Published", "Here", *metrics, "Source"),
+        (Group("", tuple(_line(line, metrics) for line in lines.values())),),
+        words=frozenset({"Here", "Source"}),
+        caption=f"{name}: {counts}",
+    )
+
+
+def _line(line: dict[str, TextRow], metrics: list[str]) -> Line:
     about = next(iter(line.values()))
     here = Cell(f"{about['label']} on {about['split']}")
     if about["verdict"] == NOT_RUN:
         here = Cell(here.text if about["label"] else NOT_RUN, below=tuple(dict.fromkeys(reasons(about).values())))
     stated = [about["certainty"], about["schedule"] and f"schedule {about['schedule']}"]
-    source = Cell(", ".join([about["source"], *(each for each in stated if each)]))
+    source = Cell(", ".join([about["source"], *(note for note in stated if note)]))
     numbers = (_cell(line[metric]) if metric in line else Cell("", why="not published") for metric in metrics)
     name, below = about["method"] or about["detector"], ""
     if about["method"] and about["detector"]:
@@ -48,7 +53,7 @@ def _line(line: dict[str, Row], metrics: list[str]) -> Line:
     return Line(name, (here, *numbers, source), below)
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: TextRow) -> Cell:
     """The published number, below it ours, the difference and the verdict."""
     ours = f"{row['value']} ± {row['std']}" if row["std"] else row["value"]
     below = (ours, row["difference"] and signed(row["difference"]), row["verdict"])

@@ -1,6 +1,6 @@
 """The page's section about speed and size: what a method costs, against how accurate it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,18 +13,21 @@ from bcnet.drawing.figures import Dot, Look, dots
 from bcnet.files import InputError
 from bcnet.inference import speed
 from bcnet.inference.speed import Speed
-from bcnet.layout import DatasetFiles
-from bcnet.report.page.grid import Cell, Grid, Group, Line, Row, rows_of
+from bcnet.report.figures.figure_files import Figure
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import Cell, Grid, Group, Line, rows_of
+from bcnet.report.page.sections.comparison import comparison_file, comparison_rows
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
 
 SPLIT = "val"
 CLOCK, PROCESSOR = "milliseconds a picture", "milliseconds of processor a picture"
+HEADS = "Method", "parameters (millions)", "file (MB)", CLOCK, PROCESSOR, "device"
 Dots = dict[Method, Dot]
 
 
 @dataclass(frozen=True)
-class Chart:
+class CostChart:
     """A chart of accuracy: its name, against what it is, what its x axis is, and whose points are in it."""
 
     name: str
@@ -40,20 +43,43 @@ class Costs:
 
     methods: tuple[Method, ...]
     grid: Grid
-    charts: tuple[Chart, ...]
+    charts: tuple[CostChart, ...]
 
 
-def section(
-    looks: Mapping[Method, Look], rows: Sequence[Row], metric: str, data: Path, path: Path, missing: list[str]
-) -> Costs | None:
-    """Size and speed of each method's first model, and charts of a metric on val against them.
+@dataclass(frozen=True)
+class Cost:
+    """What a method's first model costs: its file, how many millions of numbers it holds, its speed; None: not there.
 
-    Args:
-        looks: of the run's methods.
-        rows: of comparison.csv, which is `path`.
-        metric: one of its columns.
-        data: the folder of the run's dataset.
-        missing: gets a line for each model and speed that is missing.
+    `accuracy`: percent, as the main table says; empty where it was not measured.
+    """
+
+    look: Look
+    file: Path | None
+    millions: float | None
+    speed: Speed | None
+    accuracy: str
+
+    @property
+    def size(self) -> Dot | None:
+        """Accuracy against millions of parameters."""
+        if not self.accuracy or self.millions is None:
+            return None
+        return Dot(self.look, self.millions, float(self.accuracy))
+
+    @property
+    def time(self) -> tuple[tuple[str, str], Dot] | None:
+        """Accuracy against milliseconds, with the device and what is measured on it."""
+        if not self.accuracy or not self.speed:
+            return None
+        on_cpu = self.speed.on_cpu
+        x, seconds = (PROCESSOR, self.speed.median_processor_seconds) if on_cpu else (CLOCK, self.speed.median_seconds)
+        if seconds is None:
+            return None
+        return (self.speed.device, x), Dot(self.look, 1000 * seconds, float(self.accuracy))
+
+
+def costs(context: Context) -> Costs | None:
+    """Size and speed of each method's first model, and charts of the first metric on val against them.
 
     Returns:
         None where neither a model nor a speed is there.
@@ -61,48 +87,63 @@ def section(
     Raises:
         InputError: a model file is none, or a speed file.
     """
-    lines: dict[Method, Line] = {}
-    sizes: Dots = {}
-    times: dict[tuple[str, str], Dots] = {}  # of each device and what is measured on it
-    for method, look in looks.items():
-        if method.origin == "brought":
-            continue
-        run = DatasetFiles(data).run(method.name, method.runs[0])
-        model, timed = run.model, layout.speed(run.predictions(SPLIT))
-        file = model if is_there(model, run.model_command, missing) else None
-        took = speed.read(timed, Speed) if is_there(timed, predict_command(method, data.name), missing) else None
-        if file is None and took is None:
-            continue
-        accuracy = rows_of(rows, method, SPLIT, path)[0][metric]
-        millions = parameters(file) / 1e6 if file else None
-        cells = *_size(file, millions), *_speed(took), Cell(accuracy, why="not measured")
-        lines[method] = Line(method.label, cells)
-        if accuracy and millions is not None:
-            sizes[method] = Dot(look, millions, float(accuracy))
-        if accuracy and took:
-            x, seconds = (PROCESSOR, took.median_processor_seconds) if took.on_cpu else (CLOCK, took.median_seconds)
-            if seconds is not None:
-                times.setdefault((took.device, x), {})[method] = Dot(look, 1000 * seconds, float(accuracy))
-    if not lines:
+    metric = context.params.tables.metrics[0]
+    by_method = {method: cost for method in context.looks if (cost := _cost(method, metric, context))}
+    if not by_method:
         return None
-    heads = "Method", "parameters (millions)", "file (MB)", CLOCK, PROCESSOR, "device", f"{metric} on {SPLIT}"
+    lines = tuple(
+        Line(
+            method.label,
+            (*_size(cost.file, cost.millions), *_speed(cost.speed), Cell(cost.accuracy, why="not measured")),
+        )
+        for method, cost in by_method.items()
+    )
     grid = Grid(
         "speed, size and accuracy",
-        heads,
-        (Group("first model of each method", tuple(lines.values())),),
+        (*HEADS, f"{metric} on {SPLIT}"),
+        (Group("first model of each method", lines),),
         words=frozenset({"device"}),
     )
-    charts = [
-        _chart(f"speed-{place}" if place else "speed", f"speed on {device}", found, x, metric)
-        for place, ((device, x), found) in enumerate(times.items())
-    ]
-    if sizes:
-        charts.append(_chart("size", "size", sizes, heads[1], metric))
-    return Costs(tuple(lines), grid, tuple(charts))
+    return Costs(tuple(by_method), grid, tuple(_charts(by_method, metric)))
 
 
-def _chart(name: str, caption: str, found: Dots, x: str, metric: str) -> Chart:
-    return Chart(name, caption, x, tuple(found), dots(name, list(found.values()), x, f"{metric} (percent)"))
+def _cost(method: Method, metric: str, context: Context) -> Cost | None:
+    """What a method costs; None for predictions made elsewhere, and where neither its model nor its speed is there."""
+    if method.origin == "brought":
+        return None
+    run, missing = context.files.run(method.name, method.runs[0]), context.missing
+    timed = layout.speed(run.predictions(SPLIT))
+    file = run.model if is_there(run.model, run.model_command, missing) else None
+    predict = predict_command(method, context.params.dataset)
+    took = speed.read(timed, Speed) if is_there(timed, predict, missing) else None
+    if file is None and took is None:
+        return None
+    rows = rows_of(context.once(comparison_rows), method, SPLIT, comparison_file(context))
+    return Cost(context.looks[method], file, parameters(file) / 1e6 if file else None, took, rows[0][metric])
+
+
+def _charts(by_method: Mapping[Method, Cost], metric: str) -> Iterator[CostChart]:
+    """A chart of each device, and one of sizes."""
+    times: dict[tuple[str, str], Dots] = {}
+    for method, cost in by_method.items():
+        if cost.time:
+            measured_on, dot = cost.time
+            times.setdefault(measured_on, {})[method] = dot
+    for place, ((device, x), timed) in enumerate(times.items()):
+        yield _chart(f"speed-{place}" if place else "speed", f"speed on {device}", timed, x, metric)
+    if sizes := {method: cost.size for method, cost in by_method.items() if cost.size}:
+        yield _chart("size", "size", sizes, HEADS[1], metric)
+
+
+def _chart(name: str, caption: str, points: Dots, x: str, metric: str) -> CostChart:
+    drawing = dots(name, list(points.values()), x, f"{metric} (percent)")
+    return CostChart(name, caption, x, tuple(points), drawing)
+
+
+def charts(content: Costs, context: Context) -> Iterator[Figure]:
+    """The charts as files."""
+    for chart in content.charts:
+        yield Figure(chart.name, f"Accuracy on {SPLIT} against {chart.caption}", chart.drawing, chart.methods)
 
 
 def _size(file: Path | None, millions: float | None) -> tuple[Cell, Cell]:
@@ -131,6 +172,6 @@ def parameters(file: Path) -> int:
     try:
         with safe_open(file, "numpy") as tensors:
             slices = [tensors.get_slice(name) for name in tensors.keys()]  # noqa: SIM118 (it is no dict)
-            return sum(prod(each.get_shape()) for each in slices if each.get_dtype().startswith(("F", "BF")))
+            return sum(prod(tensor.get_shape()) for tensor in slices if tensor.get_dtype().startswith(("F", "BF")))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: not a safetensors file: {error}") from error

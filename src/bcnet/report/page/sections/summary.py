@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bcnet.drawing.figures import Look
-from bcnet.params import Params
-from bcnet.report.page.grid import Row, read_table, rows_of
-from bcnet.report.page.sections.differences import COLUMNS, beyond_chance, signed
+from bcnet.report.page.context import Context
+from bcnet.report.page.grid import TextRow, read_table, rows_of
+from bcnet.report.page.sections.ablations import ablation_rows
+from bcnet.report.page.sections.differences import beyond_chance, difference_rows, signed
 from bcnet.report.page.sections.occlusion import WHOSE
-from bcnet.report.tables.ablation_steps import SWITCH
 from bcnet.report.tables.rows import Method, bcnets
 
 SPLIT = "val"
@@ -19,7 +18,7 @@ LAYER = "structure"  # the switch that gives a head its occluder layer
 
 
 @dataclass(frozen=True)
-class Difference:
+class StatedDifference:
     """Between whom and whom; with its interval as text, and its side of zero: 1, -1, or 0 where the interval has it."""
 
     label: str
@@ -38,7 +37,7 @@ class Finding:
     best: str
     value: str
     methods: int
-    against: Mapping[str, tuple[Difference, ...]]
+    against: Mapping[str, tuple[StatedDifference, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,42 +48,39 @@ class Summary:
     """
 
     findings: tuple[Finding, ...]
-    layer: Mapping[tuple[str, str], list[tuple[Finding, Difference]]] | None
+    layer: Mapping[tuple[str, str], list[tuple[Finding, StatedDifference]]] | None
 
 
-def section(params: Params, tables: Path, looks: Mapping[Method, Look]) -> Summary | None:
+def summary(context: Context) -> Summary | None:
     """What the tables say of val, of all objects and of the most occluded ones; None where nothing is measured.
-
-    Args:
-        params: the run.
-        tables: the folder of comparison.csv, recall.csv, differences.csv and ablations.csv.
-        looks: of the run's methods, which all have rows.
 
     Raises:
         InputError: a table is missing, or of another run.
     """
-    differences = read_table(tables / "differences.csv", COLUMNS)
-    steps = [row for row in read_table(tables / "ablations.csv", {*COLUMNS, *SWITCH}) if row["switch"] == LAYER]
+    differences = context.once(difference_rows)
+    steps = [row for row in context.once(ablation_rows) if row["switch"] == LAYER]
     findings = []
-    layer: dict[tuple[str, str], list[tuple[Finding, Difference]]] = {}
-    for name, metric, measure in (("comparison", params.tables.metrics[0], ""), ("recall", METRIC, MEASURE)):
-        rows = _rows(tables / f"{name}.csv", metric, measure, looks)
+    layer: dict[tuple[str, str], list[tuple[Finding, StatedDifference]]] = {}
+    for name, metric, measure in (("comparison", context.params.tables.metrics[0], ""), ("recall", METRIC, MEASURE)):
+        rows = _measured_rows(context.tables / f"{name}.csv", metric, measure, context.looks)
         if not rows:
             continue
         key = SPLIT, metric, measure, rows[0].get("to", "")
-        mine, changes = (
-            [row for row in table if tuple(row[k] for k in KEY) == key and row["difference"]]
-            for table in (differences, steps)
-        )
-        findings.append(_finding(metric, measure, rows, map(_difference, mine)))
-        for row in changes:
-            change = _difference(row)
+        finding = _finding(metric, measure, rows, map(_stated, _of_key(differences, key)))
+        findings.append(finding)
+        for row in _of_key(steps, key):
+            change = _stated(row)
             pair = f"{change.baseline} ({row['before']})", f"{change.label} ({row['after']})"
-            layer.setdefault(pair, []).append((findings[-1], change))
-    return Summary(tuple(findings), layer if bcnets(params) else None) if findings else None
+            layer.setdefault(pair, []).append((finding, change))
+    return Summary(tuple(findings), layer if bcnets(context.params) else None) if findings else None
 
 
-def _rows(path: Path, metric: str, measure: str, looks: Iterable[Method]) -> list[Row]:
+def _of_key(rows: Iterable[TextRow], key: tuple[str, ...]) -> list[TextRow]:
+    """The differences of one number that are known."""
+    return [row for row in rows if tuple(row[column] for column in KEY) == key and row["difference"]]
+
+
+def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method]) -> list[TextRow]:
     """The rows on val of the methods that are measured; of a measure of occlusion those of its last bin."""
     table = read_table(path, {*WHOSE, "objects", metric, *(("measure", "from", "to") if measure else ())})
     table = [row for row in table if row.get("measure", "") == measure]
@@ -92,29 +88,29 @@ def _rows(path: Path, metric: str, measure: str, looks: Iterable[Method]) -> lis
     return [row for row in rows if row[metric]]
 
 
-def _finding(metric: str, measure: str, rows: Sequence[Row], differences: Iterable[Difference]) -> Finding:
+def _finding(metric: str, measure: str, rows: Sequence[TextRow], differences: Iterable[StatedDifference]) -> Finding:
     best = max(rows, key=lambda row: float(row[metric]))
     objects, short = f"all {best['objects']} objects", metric
     if measure:
         objects = f"the {best['objects']} most occluded objects ({measure} {best['from']} to {best['to']})"
         short = f"{metric} of the most occluded"
     spread = best.get(f"{metric}_std")
-    against: dict[str, list[Difference]] = {}
-    for each in sorted(differences, key=lambda each: -abs(each.size)):
-        against.setdefault(each.baseline, []).append(each)
+    against: dict[str, list[StatedDifference]] = {}
+    for change in sorted(differences, key=lambda change: -abs(change.size)):
+        against.setdefault(change.baseline, []).append(change)
     return Finding(
         f"{metric} of {objects}",
         short,
         _named(best["label"], best["origin"]),
         f"{best[metric]} ± {spread}" if spread else best[metric],
         len(rows),
-        {name: tuple(mine) for name, mine in against.items()},
+        {baseline: tuple(changes) for baseline, changes in against.items()},
     )
 
 
-def _difference(row: Row) -> Difference:
+def _stated(row: TextRow) -> StatedDifference:
     size = float(row["difference"])
-    return Difference(
+    return StatedDifference(
         _named(row["label"], row["origin"]),
         _named(row["baseline"], row["baseline_origin"]),
         f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])})",

@@ -1,56 +1,90 @@
 """The page's section about training: the losses' charts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import pandas as pd
 from markupsafe import Markup
 
-from bcnet.drawing.figures import DASHES, Line, Look, chart, thinned
+from bcnet.drawing.figures import DASHES, Curve, chart, thinned
 from bcnet.files import InputError, shown
-from bcnet.layout import DatasetFiles
+from bcnet.report.figures.figure_files import Figure
+from bcnet.report.page.context import Context
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method
 
 POINTS = 200  # of a curve
+SUM_SIZE, PART_SIZE = (5.0, 2.7), (3.2, 2.1)  # inches, of the chart of the losses' sum and of those of its parts
 
 
-def section(looks: Mapping[Method, Look], data: Path, missing: list[str]) -> list[tuple[str, list[Method], Markup]]:
-    """For each loss, their sum first: its name, the methods that have it, and its chart over iterations.
+class Log(NamedTuple):
+    """A training log as curves: a column a loss, beside `iteration`; and the dash of its seed."""
 
-    Args:
-        looks: of the run's methods.
-        data: the folder of the run's dataset.
-        missing: gets a line for each log that is missing.
+    method: Method
+    dash: str
+    curves: pd.DataFrame
+
+
+class Loss(NamedTuple):
+    """A loss: its name, the methods that have it, and its chart over iterations."""
+
+    name: str
+    methods: tuple[Method, ...]
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class Training:
+    """The losses, their sum first; longer logs than `points` lines are thinned to so many."""
+
+    losses: list[Loss]
+    points: int = POINTS
+
+
+def loss_charts(context: Context) -> Training:
+    """The losses of the training logs that are there.
 
     Raises:
         InputError: a log is none.
     """
+    logs = list(_logs(context))
+    names = dict.fromkeys([*(["loss"] if logs else []), *(str(name) for log in logs for name in log.curves)])
+    return Training([_loss(name, logs, context) for name in names if name not in ("iteration", "lr")])
+
+
+def _logs(context: Context) -> Iterator[Log]:
+    """The logs of the run's variants and seeds."""
+    for method in context.looks:
+        for index, seed in enumerate(method.runs) if method.origin == "measured here" else ():
+            run = context.files.run(method.name, seed)
+            if is_there(run.training_log, run.model_command, context.missing):
+                yield Log(method, DASHES[index % len(DASHES)], _curves(run.training_log))
+
+
+def _loss(name: str, logs: Iterable[Log], context: Context) -> Loss:
+    having = [log for log in logs if name in log.curves]
     curves = [
-        (method, DASHES[index % len(DASHES)], _curve(run.training_log))
-        for method in looks
-        if method.origin == "measured here"
-        for index, seed in enumerate(method.runs)
-        for run in [DatasetFiles(data).run(method.name, seed)]
-        if is_there(run.training_log, run.model_command, missing)
+        Curve(log.curves["iteration"].tolist(), log.curves[name].tolist(), context.looks[log.method], log.dash)
+        for log in having
     ]
-    names = dict.fromkeys([*(["loss"] if curves else []), *(str(name) for *_, curve in curves for name in curve)])
-    charts = []
-    for name in (name for name in names if name not in ("iteration", "lr")):
-        having = [each for each in curves if name in each[2]]
-        lines = [
-            Line(curve["iteration"].tolist(), curve[name].tolist(), looks[method], dash)
-            for method, dash, curve in having
-        ]
-        size = (5.0, 2.7) if name == "loss" else (3.2, 2.1)
-        drawing = chart(f"training {name}", lines, "iteration", "loss", size)
-        charts.append((name, list(dict.fromkeys(method for method, *_ in having)), drawing))
-    return charts
+    size = SUM_SIZE if name == "loss" else PART_SIZE
+    drawing = chart(f"training {name}", curves, "iteration", "loss", size)
+    return Loss(name, tuple(dict.fromkeys(log.method for log in having)), drawing)
 
 
-def _curve(path: Path) -> pd.DataFrame:
+def charts(training: Training, context: Context) -> Iterator[Figure]:
+    """The charts as files."""
+    dashes = ("seeds differ in dashes, the first is solid",) if len(context.params.seeds) > 1 else ()
+    for place, loss in enumerate(training.losses):
+        name, title = (f"training-{loss.name}", loss.name) if place else ("training", "sum of the losses")
+        yield Figure(name, f"Training: {title}", loss.drawing, loss.methods, dashes)
+
+
+def _curves(path: Path) -> pd.DataFrame:
     """A training log, a row a line, long ones thinned."""
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
