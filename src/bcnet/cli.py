@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bcnet import __version__, verbs
 from bcnet.files import InputError
+from bcnet.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted."""
     args = parser().parse_args(argv)
+    quiet()
     if args.verb == "predict" and bool(args.model) != bool(args.out):
         parser().error("predict: --model and --out go together")
     if args.verb == "predict" and not args.model and len(args.names) != 1:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.segmentation import segmentation_problem
 
 DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at

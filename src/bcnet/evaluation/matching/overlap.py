@@ -7,8 +7,8 @@ where each ends.
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import area, decode, shared_area
 
 LEAST = 0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
