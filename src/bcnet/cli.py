@@ -258,6 +258,12 @@ def main(argv: list[str] | None = None) -> int:
         line = str(error).splitlines()[-1].removeprefix("bcnet.files.InputError: ")
         print(f"bcnet {args.verb}: {line}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "bcnet").partition(".")[0] == "bcnet":
+            raise
+        extras = "'bcnet[train]' has what models need, 'bcnet[workflow]' all (docs/python.md)"
+        print(f"bcnet {args.verb}: the package {error.name} is not installed: {extras}", file=sys.stderr)
+        return 2
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk
         print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2

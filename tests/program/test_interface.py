@@ -59,7 +59,7 @@ def detections(model: ModelFile, picture: np.ndarray) -> Detections:
 def test_conversion_gives_what_the_verb_writes(tmp_path: Path):
     content, out = like_coco(0), tmp_path / "out.json"
     write_json(tmp_path / "in.json", content)
-    (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "presets/demo.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "presets/demo.yaml").read_text(encoding="utf-8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         assert main(["convert", "--annotations", "in.json", "--out", "out.json", "--jobs", "1"]) == 0
@@ -73,7 +73,7 @@ def test_evaluation_gives_what_the_verb_writes(tmp_path: Path):
     truth, predictions = made(1)
     write_json(tmp_path / "truth.json", truth)
     write_json(tmp_path / "mine.json", predictions)
-    (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "presets/demo.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "presets/demo.yaml").read_text(encoding="utf-8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         verb = ["evaluate", "--annotations", "truth.json", "--predictions", "mine.json", "--out", "out.json"]

@@ -19,7 +19,8 @@ from bcnet.models.build import build, load_model, save_model
 from bcnet.params.data import Shapes
 from bcnet.params.models import Predict, Variant
 
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), re.MULTILINE | re.DOTALL)
+TEXT = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -80,5 +81,4 @@ def test_drawings(inside: Path):
 
 
 def test_the_document_names_all_that_there_is():
-    text = (ROOT / "docs/python.md").read_text()
-    assert all(f"`{name}" in text or f"bcnet.{name}" in text for name in bcnet.__all__)
+    assert all(f"`{name}" in TEXT or f"bcnet.{name}" in TEXT for name in bcnet.__all__)
