@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bcnet.evaluation.measure import Evaluation
     from bcnet.files import InputError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Detections",
