@@ -4,8 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 DETECTRON2 ?= $(or $(patsubst .venv/.setup-%,%,$(wildcard .venv/.setup-*)),wheel)
 SETUP := .venv/.setup-$(DETECTRON2)
 BIN := .venv/bin
+PYTEST := PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+# Tests that run whole graphs, install packages, or need a browser
+PIPELINE := tests/workflow $(wildcard tests/report/page/test_browser_*.py)
 
-.PHONY: help setup demo test coverage mutants clean
+.PHONY: help setup demo lint units pipeline test coverage mutants clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -21,16 +24,24 @@ demo: setup ## run params.yaml, out of the box the demo, and say where its repor
 	@$(BIN)/snakemake --cores all
 	@$(BIN)/python -c 'from bcnet import layout, params; print("Report:", layout.ReportFiles(layout.REPORTS / params.load().dataset).page)'
 
-test: setup ## lint, formats, types, tests
+lint: setup ## lint, formats, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
-	PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+
+units: setup ## the tests of functions and files
+	$(PYTEST) $(addprefix --ignore=,$(PIPELINE))
+
+pipeline: setup ## the tests of both workflow tools, of set-up and package, and of the report in a browser
+	$(PYTEST) $(PIPELINE)
+
+test: lint ## lint, formats, types, all tests
+	$(PYTEST)
 
 coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
-	PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --cov --cov-report html --cov-report term
+	$(PYTEST) --cov --cov-report html --cov-report term
 
 mutants: setup ## faults put into the code, one at a time, and which test notices each: an hour or two
 	@$(BIN)/pip install --quiet -r requirements-mutants.txt -c constraints.txt

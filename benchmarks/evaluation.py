@@ -25,11 +25,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.coco import annotation_file, prediction_file
-from bcnet.evaluation.evaluate import evaluate, without_collector
+from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.matching.arrays import detections_of, objects_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import outcomes
+from bcnet.evaluation.measure import without_collector
 from bcnet.evaluation.metrics.coco_ap import coco_numbers
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.params.results import Evaluate

@@ -1,43 +1,49 @@
-"""BCNet and the methods it is compared with: trained, evaluated and reported under one protocol."""
+"""BCNet and the methods it is compared with: trained, evaluated and reported under one protocol.
 
-import atexit
-import hashlib
-import logging
-import os
-import shutil
-import tempfile
-import warnings
-from pathlib import Path
+What this module names is the interface for Python (docs/python.md). Each name is imported at its first use, so that
+`import bcnet` waits for no other package and evaluation needs no PyTorch.
+"""
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bcnet.api.data import convert, evaluate, read_annotations
+    from bcnet.api.models import Detections, ModelFile, draw_maps, draw_sheet, load_model, predict
+    from bcnet.evaluation.measure import Evaluation
+    from bcnet.files import InputError
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "Detections",
+    "Evaluation",
+    "InputError",
+    "ModelFile",
+    "convert",
+    "draw_maps",
+    "draw_sheet",
+    "evaluate",
+    "load_model",
+    "predict",
+    "read_annotations",
+]
+
+_MODULES = {
+    **dict.fromkeys(("convert", "evaluate", "read_annotations"), "bcnet.api.data"),
+    **dict.fromkeys(
+        ("Detections", "ModelFile", "draw_maps", "draw_sheet", "load_model", "predict"), "bcnet.api.models"
+    ),
+    "Evaluation": "bcnet.evaluation.measure",
+    "InputError": "bcnet.files",
+}
 
 
-def _writable(*folders: Path) -> Path:
-    """The first of the folders that can be made and written, else one that goes when the process ends."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    last = tempfile.mkdtemp(prefix="bcnet-")
-    atexit.register(shutil.rmtree, last, ignore_errors=True)
-    return Path(last)
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
 
-# Compiled code is kept by the text of all that is compiled: numba compiles a function anew only where its own file has
-# changed, and would go on with the old code of those that it calls from others. So too where the installation cannot be
-# written: left alone, numba would then keep it in a folder of the user's that knows each file by its own text only, and
-# without one end in an error.
-_package = Path(__file__).parent
-_compiled = b"".join(text for path in sorted(_package.rglob("*.py")) if b"@njit" in (text := path.read_bytes()))
-_name = f"numba-{hashlib.sha256(_compiled).hexdigest()[:16]}"
-_users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-_folders = [_package / "__pycache__" / _name, *([_users / "bcnet" / _name] if _users.is_absolute() else [])]
-os.environ["NUMBA_CACHE_DIR"] = str(_writable(*_folders))  # before numba is imported
-
-# What detectron2 makes torch say at every start concerns nobody here.
-warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated", category=FutureWarning)
-warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release", category=UserWarning)
-logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

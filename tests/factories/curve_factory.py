@@ -19,6 +19,7 @@ import torchvision
 from fcos_factory import PREDICT, SIZES, item
 from model_factory import build, variants
 
+from bcnet.models.package_modules import without_init
 from bcnet.params import methods
 from bcnet.params.models import Schedule
 from bcnet.training.loop import step
@@ -37,8 +38,10 @@ SCHEDULE = Schedule.model_validate(  # warm-up, a step and clipping, all within 
 @contextmanager
 def double_precision() -> Iterator[None]:
     """New tensors are float64; three operations of detectron2's take boxes and masks, which are float32, along."""
-    from detectron2.projects.point_rend import point_features
     from torchvision.ops import boxes
+
+    with without_init("detectron2.projects.point_rend"):
+        from detectron2.projects.point_rend import point_features
 
     nms, grid_sample = boxes.nms, torch.nn.functional.grid_sample
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ from places import ROOT
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-import bcnet.methods.pointrend  # noqa: F401  makes detectron2.projects.point_rend importable
+from bcnet.models.package_modules import without_init
 from bcnet.params import methods
 from bcnet.params.models import Model, Predict
 
@@ -28,8 +28,9 @@ def zoo_configuration(pointrend: bool) -> CfgNode:
     """Of Mask R-CNN R50-FPN, or of PointRend R50-FPN, both with the 3x schedule."""
     cfg: CfgNode = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
     if pointrend:  # projects/PointRend/configs/InstanceSegmentation/Base-PointRend-RCNN-FPN.yaml
-        from detectron2.projects.point_rend import roi_heads  # noqa: F401  registers itself
-        from detectron2.projects.point_rend.config import add_pointrend_config
+        with without_init("detectron2.projects.point_rend"):
+            from detectron2.projects.point_rend import roi_heads  # noqa: F401  registers itself
+            from detectron2.projects.point_rend.config import add_pointrend_config
 
         add_pointrend_config(cfg)
         cfg.MODEL.ROI_HEADS.NAME = "PointRendROIHeads"

@@ -16,9 +16,14 @@ from bcnet.evaluation.matching.overlap import areas
 print(areas(np.array([2, 5]), np.array([2]))[0])
 """
 WHERE = """
-import os
-import bcnet
-print(os.environ["NUMBA_CACHE_DIR"])
+from bcnet.compiled import cache_folder
+print(cache_folder())
+"""
+OF_OTHERS = """
+import numba
+from bcnet.evaluation.matching.overlap import areas
+import others
+print(others.double(2), others.double.stats.cache_path, numba.config.CACHE_DIR)
 """
 
 
@@ -71,3 +76,13 @@ def test_a_home_that_is_unknown_makes_no_folder_of_that_name_where_the_program_r
     where = run(WHERE, tmp_path, HOME="~", XDG_CACHE_HOME="", TMPDIR=str(tmp_path))
     assert Path(where).parent == tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bcnet"]
+
+
+def test_functions_of_other_packages_are_kept_where_they_always_were(tmp_path: Path):
+    (tmp_path / "others.py").write_text(
+        "from numba import njit\n\n@njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+    )
+    assert run(OF_OTHERS, tmp_path, NUMBA_CACHE_DIR="").split() == ["4", str(tmp_path / "__pycache__")]
+    own = str(tmp_path / "own")
+    doubled, folder, setting = run(OF_OTHERS, tmp_path, NUMBA_CACHE_DIR=own).split()
+    assert (doubled, Path(folder).parent, setting) == ("4", Path(own), own)

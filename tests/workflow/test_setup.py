@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
@@ -35,6 +36,17 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "check_disk", lambda *_: None)
     monkeypatch.setattr(module, "check_index", lambda *_: None)
     return module
+
+
+def sections() -> dict[str, list[str]]:
+    """The packages of requirements.txt by the heading that they stand under."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines()[1:]:
+        if line.startswith("# "):
+            names = found.setdefault(line[2:], [])
+        elif line:
+            names.append(normal(line.split("==")[0]))
+    return found
 
 
 def normal(name: str) -> str:
@@ -74,6 +86,18 @@ def test_each_direct_dependency_says_why_it_is_there() -> None:
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         assert not line or line.startswith("#") or re.fullmatch(r"\S+==\S+ +# \S.*", line), line
     assert not pins("requirements.txt").keys() & pins("constraints.txt").keys()
+
+
+def test_each_package_of_the_program_has_a_range_that_holds_its_pin() -> None:
+    """requirements.txt has exact versions for `make setup`, pyproject.toml ranges for a user's own environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    requirements = [each for line in lines if (each := Requirement(line)).name != project["name"]]
+    ranges = {normal(each.name): each.specifier for each in requirements}
+    assert len(ranges) == len(requirements), "a package stands in two extras"
+    pinned, of_tests = pins("requirements.txt"), set(sections()["tests"])
+    assert ranges.keys() == pinned.keys() - of_tests
+    assert not {name: pinned[name] for name, allowed in ranges.items() if pinned[name] not in allowed}
 
 
 def test_bootstrap_is_understood_by_python_3_6() -> None:

@@ -6,6 +6,7 @@ import sys
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
 from bcnet.files import InputError
+from bcnet.quiet import quiet
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted."""
     args = parser().parse_args(argv)
+    quiet()
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
         parser().error(f"{args.verb}: {wrong}")
@@ -40,6 +42,12 @@ def main(argv: list[str] | None = None) -> int:
         # a worker process of the loader puts its traceback before the line
         line = str(error).splitlines()[-1].removeprefix("bcnet.files.InputError: ")
         print(f"bcnet {args.verb}: {line}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "bcnet").partition(".")[0] == "bcnet":
+            raise
+        extras = "'bcnet[train]' has what models need, 'bcnet[workflow]' all (docs/python.md)"
+        print(f"bcnet {args.verb}: the package {error.name} is not installed: {extras}", file=sys.stderr)
         return 2
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk
         print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)

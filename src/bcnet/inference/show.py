@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import COLOURS
 from bcnet.drawing.roi_maps import detected
@@ -49,14 +51,23 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
     for path in progress(pictures, "drawing"):
         picture = read_image(path)
         found = detect(model, picture)
-        above = sum(each >= score for each in found.scores)
-        best = [
-            detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))
-        ]
-        caption = [_counted(above, len(best), score), *_about(model, found)]
-        for ending, content in sheet(path.name, caption, picture, best).items():
+        for ending, content in sheet_of(model, path.name, picture, found, score, objects).items():
             with atomic_output(out / f"{path.stem}.{ending}") as temporary:
                 temporary.write_bytes(content)
+
+
+def sheet_of(
+    model: ModelFile, title: str, picture: np.ndarray, found: Detections, score: float, objects: int
+) -> dict[str, bytes]:
+    """The sheet of a picture's detections: the files by ending, `png` and `svg`.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        score, objects: as of `show`.
+    """
+    above = sum(each >= score for each in found.scores)
+    best = [detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))]
+    return sheet(title, [_counted(above, len(best), score), *_about(model, found)], picture, best)
 
 
 def _counted(above: int, drawn: int, score: float) -> str:

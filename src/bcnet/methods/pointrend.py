@@ -1,9 +1,5 @@
 """PointRend's mask head (Kirillov, Wu, He, Girshick, CVPR 2020): detectron2's own, as its model zoo configures it."""
 
-import logging
-import sys
-from importlib.util import find_spec, module_from_spec
-
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
@@ -11,22 +7,16 @@ from detectron2.structures import Instances
 from torch import Tensor
 
 from bcnet.models.faster_rcnn import faster_rcnn
+from bcnet.models.package_modules import without_init
 from bcnet.models.processes import over_all_rois
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.models import Model
 from bcnet.params.variants import PointRend
 
-# The package's __init__ also imports a colour augmentation, and with it OpenCV, which nothing here needs: the package
-# is entered without running it, so that its modules can be imported.
-if (_spec := find_spec("detectron2.projects.point_rend")) and _spec.name not in sys.modules:
-    sys.modules[_spec.name] = module_from_spec(_spec)
-
-from detectron2.projects.point_rend.config import add_pointrend_config
-from detectron2.projects.point_rend.mask_head import PointRendMaskHead
-
-# Files of before 2021 are converted in `imported`; for tensors without PyTorch's metadata it warns that it will do so.
-logging.getLogger(PointRendMaskHead.__module__).setLevel(logging.ERROR)
+with without_init("detectron2.projects.point_rend"):
+    from detectron2.projects.point_rend.config import add_pointrend_config
+    from detectron2.projects.point_rend.mask_head import PointRendMaskHead
 
 SAMPLED = {"p2": 4}  # the level that coarse masks and points are sampled from, and its stride
 OFFICIAL_NAMES = {  # of files before 2021

@@ -37,9 +37,7 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
     Raises:
         InputError: not a list of results; names the first wrong one by its place (from 0).
     """
-    known = Known(
-        {image["id"]: image for image in truth["images"]}, {each["id"] for each in truth["categories"]}, left_out
-    )
+    known = _known(truth, left_out)
     try:
         return _of_blocks(path, known, _blocks(path)) or _of_blocks(path, known, _blocks(path), quick=False)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
@@ -48,6 +46,21 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
         return _of_blocks(path, known, [memoryview(path.read_bytes())], quick=False)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
+
+
+def of_entries(path: Path, entries: list[Any], truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
+    """As `read`, of predictions in memory; `path`: what errors call them.
+
+    Raises:
+        InputError: as `read`.
+    """
+    boxes = bool(entries) and isinstance(entries[0], dict) and "segmentation" not in entries[0]
+    return checked(path, entries, 0, _known(truth, left_out), "bbox" if boxes else "segm")[0]
+
+
+def _known(truth: dict[str, Any], left_out: Set[int]) -> Known:
+    images, categories = ({each["id"]: each for each in truth[key]} for key in ("images", "categories"))
+    return Known(images, categories.keys(), left_out)
 
 
 @overload

@@ -5,8 +5,8 @@ down the columns as COCO counts them: pixel (row, column) of an image is column 
 """
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.rle_text import read_lengths
 
 

@@ -1,8 +1,8 @@
 """Polygons as runs of pixels (`bcnet.data.masks.pixel_runs`), compiled: the masks that the COCO API makes of them."""
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import union
 
 FINER = 5  # an outline is drawn on a grid that is so many times as fine

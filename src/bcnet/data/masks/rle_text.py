@@ -6,7 +6,8 @@ little here: on a cut string it reads beyond the end.
 """
 
 import numpy as np
-from numba import njit
+
+from bcnet.compiled import njit
 
 LONGEST = 30  # bits of a number, more than the pixels of an image; pycocotools reads no more than 32
 

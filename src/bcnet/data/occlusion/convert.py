@@ -126,6 +126,28 @@ def _convert_image(
     """The new texts of an image's annotations, and their rows of the table."""
     image, texts = work
     annotations = stream.parse(path, image, texts, categories)
+    add_occlusion(annotations, image, settings, path, format)
+    try:
+        # copied, since what orjson gives keeps a buffer of several times its size
+        new_texts = [bytes(memoryview(orjson.dumps(annotation))) for annotation in annotations]
+    except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
+        raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
+    rows = np.array([_row(annotation) for annotation in annotations], ROW).tobytes()  # an array takes long to send
+    return new_texts, rows
+
+
+def add_occlusion(
+    annotations: list[dict[str, Any]], image: dict[str, Any], settings: Convert, path: Path, format: str = "bilayer"
+) -> None:
+    """Give the annotations of an image, checked, their occluder and `occlusion`, as `convert` says.
+
+    Args:
+        image: its entry.
+        path: their file, for errors.
+
+    Raises:
+        InputError: `settings.in_front` asks for a `depth`, and one is wrong.
+    """
     for annotation in annotations:
         if settings.in_front and (problem := annotation_file.depth_problem(annotation)):
             raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
@@ -141,13 +163,6 @@ def _convert_image(
         for annotation, occlusion in zip(annotations, amodal, strict=True):
             if "amodal_segmentation" in annotation:
                 annotation["amodal_occluder"] = occlusion.occluder
-    try:
-        # copied, since what orjson gives keeps a buffer of several times its size
-        new_texts = [bytes(memoryview(orjson.dumps(annotation))) for annotation in annotations]
-    except orjson.JSONEncodeError as error:  # by a user's content only: lists in lists in lists
-        raise InputError(f"{path}: an annotation of image {image['id']}: cannot be written as JSON: {error}") from error
-    rows = np.array([_row(annotation) for annotation in annotations], ROW).tobytes()  # an array takes long to send
-    return new_texts, rows
 
 
 def _amodal(annotation: dict[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from pycocotools import mask as coco_mask
 from skimage.measure import find_contours
 
+from bcnet.compiled import njit
 from bcnet.data.masks import pixel_runs
 from bcnet.data.masks.segmentation import decode, to_rle
 from bcnet.params.data import Convert

@@ -5,8 +5,8 @@ from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.coco.prediction_format import DETECTIONS, Predictions
 from bcnet.data.masks.pixel_runs import decode
 from bcnet.data.masks.rasterise import rasterise

@@ -1,7 +1,8 @@
 """COCO's matching of detections and objects, compiled."""
 
 import numpy as np
-from numba import njit
+
+from bcnet.compiled import njit
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # as the COCO API has them: .6 is a little more
 BITS = 1 << np.arange(len(IOU_THRESHOLDS), dtype=np.uint16)

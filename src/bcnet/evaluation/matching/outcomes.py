@@ -6,8 +6,8 @@ Images are taken one by one, so that only the arrays of one are in memory, besid
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.coco.prediction_format import IouType
 from bcnet.data.masks.pixel_runs import decode
 from bcnet.evaluation.matching.arrays import Detections, Objects, by_image

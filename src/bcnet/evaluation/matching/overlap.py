@@ -7,8 +7,8 @@ where each ends.
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import area, decode, shared_area
 
 CROSS_CATEGORY_MIN_IOU = (

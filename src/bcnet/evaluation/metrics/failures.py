@@ -1,7 +1,8 @@
 """How objects are found or missed: each is found, takes a wrong class, a bad mask, both, or is missed."""
 
 import numpy as np
-from numba import njit
+
+from bcnet.compiled import njit
 
 MIN_SCORE = 0.3
 FOUND_IOU = 0.75

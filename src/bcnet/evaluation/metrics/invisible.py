@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import area, difference, shared_area
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, coco_order, images_of, joined

@@ -1,8 +1,8 @@
 """How much of a predicted mask bleeds into the occluder."""
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.masks import pixel_runs
 
 

@@ -1,8 +1,8 @@
 """AP of objects by how occluded they are, and its form that does not depend on how many of them there are."""
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING
 from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 

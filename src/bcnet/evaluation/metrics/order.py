@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.masks.pixel_runs import area, cut, shared_area

@@ -1,7 +1,8 @@
 """COCO's interpolation of precision, at the recalls where COCO reads it, compiled."""
 
 import numpy as np
-from numba import njit
+
+from bcnet.compiled import njit
 
 RECALLS = np.linspace(0, 1, 101)
 

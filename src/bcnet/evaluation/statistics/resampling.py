@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from bcnet.compiled import njit
 from bcnet.evaluation.matching.arrays import coco_order, rank
 from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import flag

@@ -1,0 +1,190 @@
+"""The metrics of predictions, and the tables of objects and detections that they come from."""
+
+import gc
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.data.coco.prediction_format import Predictions, remarks
+from bcnet.data.occlusion.converted import check_converted
+from bcnet.evaluation.matching.arrays import Objects, detections_of
+from bcnet.evaluation.matching.detection_table import detection_table
+from bcnet.evaluation.matching.object_table import object_table
+from bcnet.evaluation.matching.outcomes import KINDS, outcomes
+from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
+from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
+from bcnet.evaluation.metrics.invisible import invisible, is_amodal
+from bcnet.evaluation.metrics.order import has_order, order
+from bcnet.evaluation.metrics.separated import separated
+from bcnet.evaluation.statistics.intervals import intervals, summary
+from bcnet.evaluation.statistics.resampling import Run, run_of
+from bcnet.params.results import Evaluate
+from bcnet.progress import progress
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The ground truth of an evaluation, checked."""
+
+    path: Path  # its file, or what errors call it
+    content: dict[str, Any]  # COCO's format
+    split: dict[str, Any]  # what it says of itself: its name, and of a split also rule, threshold, masks
+    left_out: Set[int]  # ids of images that the split leaves out, whose predictions are no mistake
+    ids: np.ndarray  # (I,) int64, rising, of the images
+    sizes: list[tuple[int, int]]  # height and width of each image, pixels
+    converted: bool  # whether annotations have `occlusion`
+    amodal: bool  # whether masks are amodal, with the visible ones beside
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `measure` finds; docs/architecture.md lists the keys of `metrics` and the columns of both tables."""
+
+    metrics: dict[str, Any]  # numbers from 0 to 1, None where one is not defined
+    objects: pa.Table  # a row for each annotation that is no crowd, in file order
+    detections: pa.Table  # a row for each image, by rising id
+
+    def summary(self) -> str:
+        """The main numbers in percent with their 95 % intervals, a line each."""
+        return summary(self.metrics)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Without Python's garbage collector, which looks through all entries of the files as long as new ones come.
+
+    Also as a decorator. Of what evaluation makes, nothing refers to itself and waits for the collector.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def truth_of(path: Path, content: dict[str, Any]) -> Truth:
+    """The ground truth of an evaluation.
+
+    Args:
+        path: its file, for errors; without `info.split`, also its name.
+        content: COCO's format, checked (`annotation_file.read`).
+
+    Raises:
+        InputError: only some annotations have `occlusion`, or a wrong one; or only some have `visible_segmentation`.
+    """
+    split = _split_of(path, content)
+    images = sorted(content["images"], key=lambda image: image["id"])
+    return Truth(
+        path=path,
+        content=content,
+        split={key: value for key, value in split.items() if key != "other_images"},
+        left_out=set(split.get("other_images", ())),
+        ids=np.array([image["id"] for image in images]),
+        sizes=[(image["height"], image["width"]) for image in images],
+        converted=_is_converted(path, content["annotations"]),
+        amodal=is_amodal(path, content["annotations"]),
+    )
+
+
+def measure(
+    truth: Truth, objects: Objects, predictions: Predictions, settings: Evaluate, provenance: dict[str, Any]
+) -> Evaluation:
+    """The metrics of predictions, and the tables of objects and detections.
+
+    Masks are evaluated as masks and by the boxes around them. Boxes have no mask numbers, and their objects are
+    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it. Invisible
+    parts are evaluated where the ground truth is amodal, the order where it has `depth` and predictions an `occluder`.
+
+    Args:
+        objects: the annotations of `truth` (`objects_of`).
+        predictions: of images of `truth`.
+        settings: the edges of the bins, and the draws of the bootstrap.
+        provenance: the first keys of that of the metrics.
+
+    Raises:
+        InputError: the order is asked for, and an annotation has no right `depth`.
+    """
+    content, sizes, kinds = truth.content, truth.sizes, KINDS[predictions.iou_type]
+    detections = detections_of(predictions, truth.ids)
+    ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
+    outcome = outcomes(detections, objects, sizes, predictions.iou_type)
+    detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type)
+    table = object_table(
+        content["annotations"], _separated(content), detections, objects, outcome, predictions.iou_type
+    )
+    table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
+    runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
+    masks, converted, bins = predictions.iou_type == "segm", truth.converted, settings.bins()
+    metrics = {
+        "provenance": {
+            **provenance,
+            "images": len(truth.ids),
+            "objects": table.num_rows,
+            "iou_type": predictions.iou_type,
+            "predictions": len(predictions),
+            "remarks": remarks(predictions, len(truth.ids)),
+        },
+        **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
+        "recall": by_occlusion(table, bins, detections, objects, outcome) if converted else None,
+        "failures": failure_shares(table) if masks else None,
+        "leak": leak_rate(table) if masks and converted else None,
+        "amodal": (
+            {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and truth.amodal else None
+        ),
+        "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
+        **errors(detections, objects, outcome),
+        "intervals": intervals(runs, table, bins, settings.draws),
+        "categories": _of_categories(content["categories"], table, runs),
+    }
+    return Evaluation(metrics, table, detection_rows)
+
+
+def _separated(content: dict[str, Any]) -> list[bool]:
+    """Whether each annotation of a file is separated."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    by_image: defaultdict[int, list[int]] = defaultdict(list)
+    for place, annotation in enumerate(content["annotations"]):
+        by_image[annotation["image_id"]].append(place)
+    result = [False] * len(content["annotations"])
+    for image, places in progress(by_image.items(), "separated objects"):
+        of_image = separated([content["annotations"][place] for place in places], *sizes[image])
+        for place, apart in zip(places, of_image, strict=True):
+            result[place] = apart
+    return result
+
+
+def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """Of each category that has objects: its id and name, how many, and the numbers of masks, boxes and boundaries."""
+    names = {category["id"]: category["name"] for category in categories}
+    ids, counts = np.unique(table["category_id"].to_numpy(), return_counts=True)
+    rows = [
+        {"id": category, "name": names[category], "objects": count}
+        for category, count in zip(ids.tolist(), counts.tolist(), strict=True)
+    ]
+    for kind, run in runs.items():
+        for row, numbers in zip(rows, category_numbers(run), strict=True):
+            row[kind] = numbers
+    return rows
+
+
+def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
+    """Whether the annotations have `occlusion`: all of them, or none."""
+    if not any("occlusion" in annotation for annotation in annotations):
+        return False
+    check_converted(path, annotations)
+    return True
+
+
+def _split_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """`info.split` of a split; for any other COCO-format file its name."""
+    info = content.get("info")
+    split = info.get("split") if isinstance(info, dict) else None
+    return split if isinstance(split, dict) else {"name": path.stem}
