@@ -138,7 +138,7 @@ def test_a_wrong_prediction_is_named(keys: dict[str, Any], line: str):
     [
         ({"category_id": 5}, r"annotations: annotation 5: category_id 5 is not the id of a category of this file"),
         ({"segmentation": np.ones((2, 2), np.uint8)}, r"annotations: annotation 5: RLE size is \[2, 2\], .*"),
-        ({"occlusion": 3}, r"annotations: annotation 5: occlusion: expected .*"),
+        ({"occlusion": 3}, r"annotations: annotation 5 has no 'occlusion' with .*"),
     ],
 )
 def test_a_wrong_annotation_is_named(keys: dict[str, Any], line: str):

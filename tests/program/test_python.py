@@ -42,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(data / "models/bcnet/0/model.safetensors", tensors, about)
     model, found = load_model(data / "models/bcnet/0/model.safetensors"), []
     for image in truth["images"]:
-        found += results(model, model.predict, read_image(data / "images/val" / image["file_name"]), image["id"])
+        found += results(model, read_image(data / "images/val" / image["file_name"]), image["id"])
     write_json(data / "predictions/bcnet/0/val.json", found)
     return folder
 
