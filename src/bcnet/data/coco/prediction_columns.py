@@ -62,9 +62,7 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
     decoded = _decoded(block, iou_type)
     if decoded is None:
         return None
-    count, entries = len(decoded), decoded
-    if known.left_out:
-        entries = [each for each in decoded if each.image_id not in known.left_out]
+    count, entries = len(decoded), _kept(decoded, known.left_out)
     # (a column at a time: tuples of all columns would keep the garbage collector busy)
     image_ids = [each.image_id for each in entries]
     category_ids = [each.category_id for each in entries]
@@ -91,6 +89,10 @@ def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     return entries
+
+
+def _kept(entries: list[Any], left_out: Set[int]) -> list[Any]:
+    return [each for each in entries if each.image_id not in left_out] if left_out else entries
 
 
 def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:

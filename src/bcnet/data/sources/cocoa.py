@@ -10,6 +10,7 @@ first; empty without any) and `regions`. A region has
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,7 @@ def read(path: Path) -> dict[str, Any]:
     regions_of: dict[int, list[dict[str, Any]]] = {}
     depth_of: dict[int, dict[int, int] | None] = {}
     for place, entry in enumerate(entries):
-        image_id = entry.get("image_id") if isinstance(entry, dict) else None
-        if type(image_id) is not int or image_id not in images:
-            raise InputError(f"{path}: annotation at place {place}: image_id: {shown(image_id)}: no image of this file")
+        image_id = _image_of(entry, images, f"{path}: annotation at place {place}")
         if image_id not in regions_of:
             where = f"{path}: image {image_id}"
             regions_of[image_id] = _regions(entry, where)
@@ -60,7 +59,7 @@ def read(path: Path) -> dict[str, Any]:
     for image_id, regions in progress(regions_of.items(), f"read {path.name}"):
         things = [region for region in regions if not region["isStuff"]]
         depth = depth_of[image_id]
-        levels = sorted({depth[region["order"]] for region in things}) if depth is not None else []
+        levels = [] if depth is None else sorted({depth[region["order"]] for region in things})
         for region in things:
             shape = _shape(region, images[image_id], f"{path}: image {image_id}: region {region['order']}")
             if shape is None:
@@ -73,6 +72,13 @@ def read(path: Path) -> dict[str, Any]:
     cycles = sum(depth is None for depth in depth_of.values())
     say_left_out(path, cycles, "images get no depth: their depth_constraint forms a cycle")
     return {"images": [images[one] for one in regions_of], "annotations": annotations, "categories": [OBJECT]}
+
+
+def _image_of(entry: Any, images: Mapping[int, dict], where: str) -> int:
+    image_id = entry.get("image_id") if isinstance(entry, dict) else None
+    if type(image_id) is not int or image_id not in images:
+        raise InputError(f"{where}: image_id: {shown(image_id)}: no image of this file")
+    return image_id
 
 
 def _shape(region: dict[str, Any], image: dict[str, Any], where: str) -> dict[str, Any] | None:

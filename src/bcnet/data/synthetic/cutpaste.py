@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from skimage.measure import label
 
-from bcnet.data.masks.crops import Crop, crop, seen_through
+from bcnet.data.masks.crops import Crop, Window, crop, seen_through
 from bcnet.data.masks.segmentation import decode
 from bcnet.data.occlusion.geometry import occlusions
 from bcnet.params.data import Convert, Synthetic
@@ -91,7 +91,6 @@ def arrange(
     Returns:
         From back to front; fewer than `settings.pasted` asks for where no more were found within `TRIES`.
     """
-    least, most = settings.hidden
     count = rng.integers(settings.pasted[0], settings.pasted[1] + 1)
     pasted: list[Pasted] = []
     layers = [*objects]  # what can be hidden
@@ -108,22 +107,48 @@ def arrange(
         if scale > MAX_SCALE or shape[0] > size[0] or shape[1] > size[1]:
             continue
         mask = resized_mask(source.mask.pixels, (shape[0], shape[1]), flip)
-        for _ in range(PLACES):
-            corner = [  # so that the two boxes share a pixel
-                int(rng.integers(max(0, side.start - length + 1), min(whole - length, side.stop - 1) + 1))
-                for side, length, whole in zip(objects[target].window, shape, size, strict=True)
-            ]
-            window = slice(corner[0], corner[0] + shape[0]), slice(corner[1], corner[1] + shape[1])
-            placed = Crop(window, mask)
-            share = (seen_through(placed, objects[target].window) & objects[target].pixels).sum() / pixels
-            if not (share > 0 and least <= share <= most):
-                continue
-            left = [was & ~seen_through(placed, layer.window) for was, layer in zip(seen, layers, strict=True)]
-            if all(_enough(now, layer.pixels, most) for now, layer in zip(left, layers, strict=True)):
-                pasted.append(Pasted(source, target, flip, placed))
-                layers, seen = [*layers, placed], [*left, mask]
-                break
+        if place := _place(rng, mask, objects[target], size, (layers, seen), settings.hidden):
+            placed, left = place
+            pasted.append(Pasted(source, target, flip, placed))
+            layers, seen = [*layers, placed], [*left, mask]
     return pasted
+
+
+def _place(
+    rng: np.random.Generator,
+    mask: np.ndarray,
+    target: Crop,
+    size: tuple[int, int],
+    before: tuple[list[Crop], list[np.ndarray]],
+    hidden: tuple[float, float],
+) -> tuple[Crop, list[np.ndarray]] | None:
+    """A place for a mask, (h, w) bool, and what it leaves visible of all that lies below; None: none was found.
+
+    Args:
+        target: what it hides a share of.
+        size: (height, width) of the picture.
+        before: what can be hidden, and what is still visible of each.
+        hidden: least and most share.
+    """
+    least, most = hidden
+    for _ in range(PLACES):
+        placed = _placed(rng, mask, target.window, size)
+        share = (seen_through(placed, target.window) & target.pixels).sum() / target.pixels.sum()
+        if not (share > 0 and least <= share <= most):
+            continue
+        left = [was & ~seen_through(placed, layer.window) for layer, was in zip(*before, strict=True)]
+        if all(_enough(now, layer.pixels, most) for now, layer in zip(left, before[0], strict=True)):
+            return placed, left
+    return None
+
+
+def _placed(rng: np.random.Generator, mask: np.ndarray, target: Window, size: tuple[int, int]) -> Crop:
+    """A mask, (h, w) bool, somewhere in a picture of that size so that its box and the target's share a pixel."""
+    corner = [
+        int(rng.integers(max(0, side.start - length + 1), min(whole - length, side.stop - 1) + 1))
+        for side, length, whole in zip(target, mask.shape, size, strict=True)
+    ]
+    return Crop((slice(corner[0], corner[0] + mask.shape[0]), slice(corner[1], corner[1] + mask.shape[1])), mask)
 
 
 def _enough(now: np.ndarray, before: np.ndarray, most: float) -> bool:
