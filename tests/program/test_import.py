@@ -18,7 +18,7 @@ import bcnet
 assert state() == before
 print(*sorted({name.split(".")[0] for name in set(sys.modules) - there} - set(sys.stdlib_module_names)))
 """
-HEAVY = {"torch", "torchvision", "detectron2", "numba", "numpy", "scipy", "skimage", "pandas", "pyarrow", "matplotlib"}
+HEAVY = {"torch", "detectron2", "numba", "numpy", "scipy", "skimage", "pandas", "pyarrow", "matplotlib", "pydantic"}
 HELP = """
 import sys
 from bcnet.cli import main
