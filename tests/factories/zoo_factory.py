@@ -29,7 +29,7 @@ def zoo_configuration(pointrend: bool) -> CfgNode:
     cfg: CfgNode = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
     if pointrend:  # projects/PointRend/configs/InstanceSegmentation/Base-PointRend-RCNN-FPN.yaml
         with without_init("detectron2.projects.point_rend"):
-            from detectron2.projects.point_rend import roi_heads  # noqa: F401  registers itself
+            from detectron2.projects.point_rend import mask_head, roi_heads  # noqa: F401  they register themselves
             from detectron2.projects.point_rend.config import add_pointrend_config
 
         add_pointrend_config(cfg)

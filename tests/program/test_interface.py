@@ -241,3 +241,13 @@ def test_every_name_is_there_and_documented():
     for name in bcnet.__all__:
         assert inspect.getdoc(getattr(bcnet, name))
         assert name in dir(bcnet)
+
+
+def test_what_annotations_leave_out_is_filled_in():
+    """Box, area and `iscrowd`, as of a file: the masks have them."""
+    truth, predictions = made(2)
+    kept = ("id", "image_id", "category_id", "segmentation")
+    bare = {**truth, "annotations": [{key: entry[key] for key in kept} for entry in truth["annotations"]]}
+    expected = bcnet.evaluate(truth, predictions, draws=1).metrics
+    assert bcnet.evaluate(bare, predictions, draws=1).metrics["segm"] == expected["segm"]
+    assert "area" not in bare["annotations"][0]

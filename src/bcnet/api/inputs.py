@@ -46,6 +46,7 @@ def annotations_of(annotations: File | Mapping[str, Any]) -> tuple[Path, dict[st
     content = _plain(str(path), content)
     for problem in annotation_file.problems(content):
         raise InputError(f"{path}: {problem.line}")
+    annotation_file.fill(content)
     return path, content
 
 

@@ -32,7 +32,7 @@ def ablation_rows(context: Context) -> list[TextRow]:
     Raises:
         InputError: the table is missing, or lacks a column.
     """
-    return read_table(context.tables / "ablations.csv", {*DIFFERENCE_COLUMNS, *SWITCH}, INTERVAL)
+    return read_table(context.report_files.table("ablations"), {*DIFFERENCE_COLUMNS, *SWITCH}, INTERVAL)
 
 
 def ablations(context: Context) -> Ablations | None:
@@ -46,7 +46,7 @@ def ablations(context: Context) -> Ablations | None:
         return None
     run = {(method.origin, method.label) for method in context.looks}
     if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in run]:
-        path = context.tables / "ablations.csv"
+        path = context.report_files.table("ablations")
         raise InputError(f"{path}: rows of {strange[0]!r}: `bcnet compare` makes those of this run")
     x = f"{rows[0]['metric']}: change by the switch (points)"
     return Ablations(

@@ -12,7 +12,7 @@ HEADS = {"box_AP": "box AP", "images": "pictures"}
 
 def comparison_file(context: Context) -> Path:
     """The main table, as `bcnet compare` wrote it."""
-    return context.tables / "comparison.csv"
+    return context.report_files.table("comparison")
 
 
 def comparison_rows(context: Context) -> list[TextRow]:

@@ -49,7 +49,7 @@ def difference_rows(context: Context) -> list[TextRow]:
     Raises:
         InputError: the table is missing, or lacks a column.
     """
-    return read_table(context.tables / "differences.csv", DIFFERENCE_COLUMNS, INTERVAL)
+    return read_table(context.report_files.table("differences"), DIFFERENCE_COLUMNS, INTERVAL)
 
 
 def against_baselines(context: Context) -> list[Against]:
@@ -59,7 +59,7 @@ def against_baselines(context: Context) -> list[Against]:
         InputError: the table is missing, or its rows are those of other methods.
     """
     rows = context.once(difference_rows)
-    _check_methods(rows, context.looks, context.tables / "differences.csv")
+    _check_methods(rows, context.looks, context.report_files.table("differences"))
     by_baseline: dict[tuple[str, str], list[TextRow]] = {}
     for row in rows:
         by_baseline.setdefault((row["baseline_origin"], row["baseline"]), []).append(row)

@@ -14,7 +14,7 @@ def leak_grid(context: Context) -> Grid | None:
     Raises:
         InputError: a table is missing, or of another run.
     """
-    path = context.tables / "benchmark.csv"
+    path = context.report_files.table("benchmark")
     rows = read_table(path, {*WHOSE, "leak"})
     if not any(row["leak"] for row in rows):
         return None

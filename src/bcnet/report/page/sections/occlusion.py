@@ -97,12 +97,12 @@ def charts_by_occluder(measure: Measure, context: Context) -> Iterator[Figure]:
 
 
 def _benchmark_rows(context: Context) -> list[TextRow]:
-    return read_table(context.tables / "benchmark.csv", {*WHOSE, *BENCHMARK, *COUNTS})
+    return read_table(context.report_files.table("benchmark"), {*WHOSE, *BENCHMARK, *COUNTS})
 
 
 def _benchmark_grid(label: str, columns: tuple[str, ...], context: Context) -> Grid:
     """Columns of benchmark.csv, a group a split."""
-    rows, path = context.once(_benchmark_rows), context.tables / "benchmark.csv"
+    rows, path = context.once(_benchmark_rows), context.report_files.table("benchmark")
     by_split = {split: [rows_of(rows, method, split, path)[0] for method in context.looks] for split in splits(rows)}
     groups = (Group(split, tuple(named(row, cells(row, columns)) for row in own)) for split, own in by_split.items())
     return Grid(label, ("Method", *map(head, columns)), tuple(groups))
@@ -115,7 +115,7 @@ def bin_name(row: TextRow) -> str:
 
 def _measures(context: Context) -> dict[str, Measure]:
     """Every measure of recall.csv, by name."""
-    path = context.tables / "recall.csv"
+    path = context.report_files.table("recall")
     rows = read_table(path, {*WHOSE, *BIN, "objects", *IN_BINS}, ("AR", "AR_std"))
     by_measure: dict[str, dict[str, Rows]] = {}
     for split in splits(rows):
@@ -170,7 +170,7 @@ def _recall_grid(measure: str, split: str, rows: Rows) -> Grid:
 
 def _categories(context: Context) -> tuple[Grid, ...]:
     """AP of each category on each split, a column a method."""
-    path = context.tables / "categories.csv"
+    path = context.report_files.table("categories")
     rows = read_table(path, {*WHOSE, "category", "objects", *CATEGORY})
     heads = ("Category", "objects", *(method.label for method in context.looks))
     grids = []

@@ -17,7 +17,7 @@ def published_grids(context: Context) -> list[Grid] | None:
         InputError: the file is missing, or lacks a column.
     """
     by_table: dict[str, list[TextRow]] = {}
-    for row in read_table(context.tables / "published.csv", COLUMNS):
+    for row in read_table(context.report_files.table("published"), COLUMNS):
         by_table.setdefault(row["table"], []).append(row)
     return [_grid(name, rows) for name, rows in by_table.items()] or None
 
