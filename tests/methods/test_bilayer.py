@@ -8,7 +8,7 @@ from torch import nn
 
 from bcnet.methods.bcnet import BilayerHead, NonLocalBlock, Predictor, bilayer_losses
 from bcnet.params import methods
-from bcnet.params.variants import BCNet
+from bcnet.params.entries.bcnet import BCNet
 
 C = 8
 CLASSES = 3

@@ -21,7 +21,8 @@ from bcnet.models.fcos import FCOS, STRIDES, by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Spec
-from bcnet.params.methods import METHODS, Method
+from bcnet.params.method import Method
+from bcnet.params.methods import METHODS
 from bcnet.params.variants import Variant
 
 STRIDE = 8  # of P3, which the shared features are drawn from

@@ -12,7 +12,7 @@ from bcnet.models.roi_detectors import with_mask_branch
 from bcnet.models.roi_mask_branch import RoIFeatures, RoIMaskBranch
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
-from bcnet.params.variants import BCNet
+from bcnet.params.entries.bcnet import BCNet
 
 
 def build(spec: Spec[BCNet]) -> RoISegmenter:

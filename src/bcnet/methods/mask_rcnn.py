@@ -10,7 +10,7 @@ from bcnet.models.roi_detectors import with_mask_branch
 from bcnet.models.roi_mask_branch import RoIFeatures
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
-from bcnet.params.variants import MaskRCNN
+from bcnet.params.entries.mask_rcnn import MaskRCNN
 
 OFFICIAL_NAMES: dict[str, str] = {}  # the model zoo's are the same
 

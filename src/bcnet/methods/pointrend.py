@@ -11,8 +11,8 @@ from bcnet.models.package_modules import without_init
 from bcnet.models.processes import over_all_rois
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
+from bcnet.params.entries.pointrend import PointRend
 from bcnet.params.models import Model
-from bcnet.params.variants import PointRend
 
 with without_init("detectron2.projects.point_rend"):
     from detectron2.projects.point_rend.config import add_pointrend_config

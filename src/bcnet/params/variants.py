@@ -1,4 +1,4 @@
-"""Variants: what each method may be told in `params.yaml`, one class a method; `params.methods` is their table."""
+"""What variants of all methods may say in `params.yaml`; `params.entries` has what those of a single method may."""
 
 from typing import Any, ClassVar, Literal
 
@@ -35,7 +35,7 @@ class Variant(Section):
 
     def as_trained(self) -> dict[str, Any]:
         """All keys that determine how it is trained but the schedule; those of sections by their path with dots."""
-        return _flat(self.model_dump(mode="json", exclude={"label", "schedule"}))
+        return flat(self.model_dump(mode="json", exclude={"label", "schedule"}))
 
 
 class OnDetector(Variant):
@@ -66,93 +66,9 @@ class OnAnyDetector(OnDetector):
         return self
 
 
-class PointRend(OnDetector):
-    """PointRend, which samples level P2 of Faster R-CNN's pyramid, and bitmaps at points."""
-
-    method: Literal["pointrend"]
-    detector: Literal["faster_rcnn"]
-    mask_targets: Literal["bitmaps"] = "bitmaps"
-
-
-class Supervision(Section):
-    """Which of a layer's two outputs are built and trained."""
-
-    mask: bool = True
-    contour: bool = True
-
-
-class TargetSupervision(Supervision):
-    """The target layer always has its mask: it is the result."""
-
-    mask: Literal[True] = True
-
-
-class LossWeights(Section):
-    """What each map's loss is multiplied by (released code)."""
-
-    target_mask: float = Field(1.0, ge=0)
-    target_contour: float = Field(1.0, ge=0)
-    occluder_mask: float = Field(0.25, ge=0)
-    occluder_contour: float = Field(1.0, ge=0)
-
-
-class BCNet(OnAnyDetector):
-    """BCNet, with the switches of the paper's ablations; the defaults are what the released code does."""
-
-    method: Literal["bcnet"]
-    AS_PUBLISHED: ClassVar = True
-    structure: Literal["bilayer", "single"] = "bilayer"
-    depth: Literal[4, 8] = 8  # 3x3 convolutions from RoI to target maps: 4 as Mask R-CNN, 8 as both layers
-    layer: Literal["gcn", "fcn"] = "gcn"
-    fusion: Literal["sum", "projection"] = "sum"  # of RoI features and the occluder layer's
-    occluder: Supervision = Supervision()
-    target: TargetSupervision = TargetSupervision()
-    occluder_rois: Literal["released", "balanced", "all"] = "released"  # that train the occluder layer
-    contour_loss: Literal["bce", "bce_dice"] = "bce"
-    loss_weights: LossWeights = LossWeights()
-
-    OF_TWO_LAYERS: ClassVar = ("occluder", "occluder_rois")
-
-    @property
-    def has_occluder_layer(self) -> bool:
-        return self.structure == "bilayer"
-
-    def as_trained(self) -> dict[str, Any]:
-        """What it has no use for counts as by default."""
-        keys, bilayer = super().as_trained(), self.has_occluder_layer
-        unused = [key for key in keys if key.startswith("loss_weights.occluder_") and not bilayer]
-        if not self.target.contour and not (bilayer and self.occluder.contour):
-            unused.append("contour_loss")
-        default = _flat({"loss_weights": LossWeights().model_dump(), "contour_loss": "bce"})
-        return keys | {key: default[key] for key in unused}
-
-    @model_validator(mode="after")
-    def _switches_fit_the_structure(self) -> "BCNet":
-        if self.structure == "single":
-            if wrong := [key for key in self.OF_TWO_LAYERS if key in self.model_fields_set]:
-                raise ValueError(f"{', '.join(wrong)}: structure: single has no occluder layer")
-            if self.depth == 4 and "fusion" in self.model_fields_set:
-                raise ValueError("fusion: depth: 4 has one layer only")
-        elif self.depth != 8:
-            raise ValueError("depth: 4: structure: bilayer has two layers of four convolutions, use structure: single")
-        return self
-
-
-class MaskRCNN(OnAnyDetector):
-    """Mask R-CNN's head."""
-
-    method: Literal["mask_rcnn"]
-
-    def as_trained(self) -> dict[str, Any]:
-        """It counts as the BCNet of a single layer that has its convolutions, so that one switch leads to the next."""
-        own = self.model_dump(exclude_unset=True, exclude={"method", "class_agnostic"})
-        plain = {"structure": "single", "depth": 4, "layer": "fcn", "target": {"contour": False}}
-        return BCNet(method="bcnet", class_agnostic=self.one_mask, **plain, **own).as_trained()
-
-
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Values of nested sections, by their path with dots."""
-    flat: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return flat
+        flattened |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return flattened

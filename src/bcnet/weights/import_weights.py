@@ -17,7 +17,8 @@ from bcnet.files import InputError, sha256
 from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.segmenter import Spec
-from bcnet.params.methods import METHODS, Official, variant
+from bcnet.params.method import Official
+from bcnet.params.methods import METHODS, variant
 from bcnet.params.models import Model, Predict
 from bcnet.weights.foreign_file import local_file, read_tensors
 from bcnet.weights.model_file import save_model
