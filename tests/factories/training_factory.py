@@ -93,7 +93,7 @@ def deterministic_afterwards() -> Iterator[None]:
 
 
 def watch(patch: pytest.MonkeyPatch, folder: Path, name: str, seed: int = 0, **changes: Any) -> Seen:
-    """Train in this process, without going on from a checkpoint, and write down what happens.
+    """Train in this process, without going on from what was trained before, and write down what happens.
 
     Args:
         patch: undone after the test.
@@ -136,6 +136,7 @@ def watch(patch: pytest.MonkeyPatch, folder: Path, name: str, seed: int = 0, **c
     patch.chdir(folder)
     patch.setattr(loop, "step", step)
     patch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
+    patch.setattr(loop, "take_results", lambda folder, results: False)
     with deterministic_afterwards():
         loop.train(settings, name, seed, Path("data"))
     return seen
