@@ -1,6 +1,6 @@
 # Convert large annotations in parts that a cluster can share out: docs/scale.md.
 #   snakemake -s workflow/shards.smk --cores all    (or --executor slurm; --config shards=16)
-# `snakemake` without -s then takes the result over.
+# docs/scale.md says how `snakemake` goes on from the result.
 from pathlib import Path
 
 from bcnet import layout
