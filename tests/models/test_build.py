@@ -229,3 +229,15 @@ def test_a_picture_without_detections_has_empty_arrays(model_file: Path) -> None
     assert (found.classes, found.scores, found.boxes.shape) == ([], [], (0, 4))
     assert found.masks.shape == (0, 20, 31)
     assert {name: maps.shape for name, maps in found.maps.items()} == dict.fromkeys(MAPS, (0, 28, 28))
+
+
+def test_a_model_file_of_version_0_1_is_read(tmp_path: Path) -> None:
+    """`method` was called `mask_head` then."""
+    keys = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "mask_head": "mask_rcnn"}
+    torch.manual_seed(0)
+    tensors = build(methods.variant(detector="faster_rcnn", backbone=keys["backbone"], method="mask_rcnn")).state_dict()
+    about = {"variant": keys, "model": SIZES.model_dump(), "predict": PREDICT.model_dump(), "provenance": {}}
+    save_model(tmp_path / "old.safetensors", tensors, {**about, "categories": [{"id": i} for i in range(3)]})
+    model = load_model(tmp_path / "old.safetensors")
+    assert model.variant.method == "mask_rcnn"
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.module.state_dict().items())

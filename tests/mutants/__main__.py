@@ -112,7 +112,10 @@ def generated(table: dict, count: int, seed: int) -> list[Mutant]:
                 changed = mutate_code(text, get_operator(name)(), occurrence)
                 if changed is None:
                     break
-                code = code_only(changed)
+                try:
+                    code = code_only(changed)
+                except SyntaxError:  # it is no program
+                    continue
                 if code in seen or code == plain:  # a change in an annotation or a docstring
                     continue
                 seen.add(code)

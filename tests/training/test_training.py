@@ -1,6 +1,7 @@
 """Training: schedules, order, and that a killed training ends as an undisturbed one."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,8 +116,9 @@ def killed(folder: Path, module: str, function: str, condition: str) -> None:
 def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     run(project, "train bcnet")
     undisturbed = outputs(project)
-    for path in checkpoints(project):
-        path.unlink()
+    assert not checkpoints(project)  # a finished training needs none
+    for kept in project.glob("data/checkpoints/*"):
+        shutil.rmtree(kept)
     killed(project, "loop", "step", "arguments[-1] == 5")  # between two checkpoints
     assert max(int(path.stem) for path in checkpoints(project)) == 4
     killed(project, "checkpoint", "os.fsync", "True")  # while one is written
@@ -127,6 +129,18 @@ def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
     assert [line["iteration"] for line in lines] == [12]
     assert set(lines[0]) >= {"lr", "loss", "loss_target_mask", "loss_occluder_contour", "loss_rpn_cls"}
+
+
+def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_path: Path) -> None:
+    """Both tools delete a stage's outputs before they run it again; what determines the numbers is the same."""
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    run(tmp_path, "train bcnet")
+    before = outputs(tmp_path)
+    shutil.rmtree(tmp_path / "data/demo/models/bcnet")
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text(params_file.read_text().replace("label: BCNet", "label: Ours"))
+    assert "bcnet: trained already" in run(tmp_path, "train bcnet")
+    assert outputs(tmp_path) == before
 
 
 def test_variants_with_one_seed_start_with_equal_weights_but_for_the_mask_head(project: Path) -> None:

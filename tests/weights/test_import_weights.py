@@ -94,6 +94,7 @@ def test_a_model_of_the_zoo_computes_the_same_as_in_detectron2(pointrend: bool, 
     model = load_model(tmp_path / "m.safetensors")
     assert model.variant.method == ("pointrend" if pointrend else "mask_rcnn")
     assert (model.predict.short_side, model.predict.max_side) == (800, 1333)
+    model.module.to(memory_format=torch.contiguous_format)  # as theirs: another order of sums swaps close scores
     batch = [{"image": picture(), "height": 100, "width": 140}]
     with torch.inference_mode():
         expected, found = (one(batch)[0]["instances"] for one in (theirs, model.module))

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from mutants.__main__ import PACKAGE, ROOT, TABLE, code_only, written
+from mutants.__main__ import tests_of as guards_of
 
 CONTENT = tomllib.loads(TABLE.read_text())
 
@@ -25,3 +26,10 @@ def test_the_tests_that_are_to_notice_are_there() -> None:
 def test_every_pattern_of_modules_fits_some() -> None:
     for pattern in (*CONTENT["tests"], *CONTENT["generate"]["modules"]):
         assert list(Path(PACKAGE).glob(pattern)), pattern
+
+
+def test_every_module_that_faults_are_drawn_from_has_tests() -> None:
+    modules = [path for pattern in CONTENT["generate"]["modules"] for path in sorted(PACKAGE.glob(pattern))]
+    assert len(modules) > 30
+    for path in filter(Path.read_text, modules):  # an empty one has no faults
+        assert guards_of(str(path.relative_to(PACKAGE)), CONTENT)

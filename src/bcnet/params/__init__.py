@@ -4,6 +4,7 @@ The classes here are the schema: their fields are the legal keys, their types th
 explains each for users; `workflow/schemas/params.schema.json` is generated from them.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -47,15 +48,11 @@ class Params(Section):
     tables: Tables
 
     @model_validator(mode="after")
-    def _sections_fit(self) -> "Params":
+    def _data_fit(self) -> "Params":
         if self.dataset not in self.datasets:
             raise ValueError(f"dataset: {self.dataset!r} is not one of datasets ({', '.join(self.datasets)})")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
-        if both := sorted(self.variants.keys() & self.predictions.keys()):
-            raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
-        if both := sorted(self.imported.keys() & (self.variants.keys() | self.predictions.keys())):
-            raise ValueError(f"imported: {both[0]!r} is already the name of a variant or of predictions")
         if "val" not in self.splits:
             raise ValueError("splits: needs one named val: the report takes its pictures from it")
         if taken := sorted({"train", "val", "test"} & self.synthetic.keys()):
@@ -63,29 +60,40 @@ class Params(Section):
         if self.train_on not in ("train", *self.synthetic):
             legal = ", ".join(["train", *self.synthetic])
             raise ValueError(f"train_on: {self.train_on!r} is neither train nor one of synthetic ({legal})")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_differ(self) -> "Params":
+        if both := sorted(self.variants.keys() & self.predictions.keys()):
+            raise ValueError(f"predictions: {both[0]!r} is already the name of a variant")
+        if both := sorted(self.imported.keys() & (self.variants.keys() | self.predictions.keys())):
+            raise ValueError(f"imported: {both[0]!r} is already the name of a variant or of predictions")
         labels = [variant.label or name for name, variant in self.variants.items()]
         labels += [model.label for model in self.imported.values()]
         labels += [brought.label for brought in self.predictions.values()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
+        return self
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> "Params":
         if self.tables.published and isinstance(self.datasets[self.dataset], Shapes):
             raise ValueError("tables.published: numbers on made data are not comparable with published ones, use []")
         methods = [*self.variants, *self.imported, *self.predictions]
         for name, wanted in self.tables.reproduces.items():
-            for key, value, section, there in (
-                ("", name, "the methods", methods),
-                (f".{name}.table", wanted.table, "tables.published", self.tables.published),
-                (f".{name}.split", wanted.split, "splits", self.splits),
-            ):
-                if value not in there:
-                    legal = ", ".join(there) or "none"
-                    raise ValueError(f"tables.reproduces{key}: {value!r} is not one of {section} ({legal})")
+            _one_of(methods, name, "the methods", "tables.reproduces")
+            _one_of(self.tables.published, wanted.table, "tables.published", f"tables.reproduces.{name}.table")
+            _one_of(self.splits, wanted.split, "splits", f"tables.reproduces.{name}.split")
         if unknown := [name for name in self.tables.compare_to if name not in methods]:
             legal = f"a variant nor one of imported or predictions ({', '.join(methods)})"
             raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {legal}")
         for key, names in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
             if len(set(names)) != len(names):
                 raise ValueError(f"tables.{key}: {list(names)} names one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> "Params":
         views = (1 + self.predict.flip) * (1 + len(self.predict.extra_short_sides))
         for name, variant in self.variants.items():
             self.schedule_of(name)
@@ -138,6 +146,11 @@ class Params(Section):
 
     def brought(self, name: str) -> Brought:
         return _entry("predictions", self.predictions, name)
+
+
+def _one_of(names: Collection[str], name: str, section: str, key: str) -> None:
+    if name not in names:
+        raise ValueError(f"{key}: {name!r} is not one of {section} ({', '.join(names) or 'none'})")
 
 
 def _entry(section: str, entries: dict[str, T], name: str) -> T:

@@ -1,7 +1,9 @@
 """Checkpoints: written atomically, the newest valid one used."""
 
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,6 +13,37 @@ import torch
 from bcnet.files import atomic_output
 
 KEPT = 2  # the newest, and one more in case the disk spoilt it
+
+
+def keep_results(folder: Path, results: Sequence[Path]) -> None:
+    """Keep a finished training's files in the folder in the place of its checkpoints, which are deleted.
+
+    They are linked, so that they take no room as long as the files themselves are there.
+    """
+    for path in results:
+        _link(path, folder / path.name)
+    for old in folder.glob("*.pt"):
+        old.unlink()
+
+
+def take_results(folder: Path, results: Sequence[Path]) -> bool:
+    """Put the files that `keep_results` kept where they belong; false where they are not there."""
+    kept = [folder / path.name for path in results]
+    if not all(path.exists() for path in kept):
+        return False
+    for path, result in zip(kept, results, strict=True):
+        result.parent.mkdir(parents=True, exist_ok=True)
+        _link(path, result)
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    with atomic_output(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(source, temporary)
 
 
 def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:

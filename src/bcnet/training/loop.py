@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -29,7 +28,7 @@ from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.params.models import Predict, Schedule
-from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
+from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_checkpoint, take_results
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
@@ -75,6 +74,10 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     key = {**determined_by, "processes": world, "threads": torch.get_num_threads(), "device": device.type}
     code = [__name__, METHODS[variant.method].module]
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
+    if take_results(checkpoints, [out.model, out.training_log]):
+        say(rank, f"{name}: trained already, {out.model} is as it was")
+        leave_processes(world)
+        return
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
@@ -111,9 +114,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             "provenance": {"name": name, "dataset": params.dataset, **determined_by},
         }
         save_model(out.model, model.state_dict(), description)
-        shutil.rmtree(checkpoints)  # nothing goes on from them
-    if world > 1:
-        torch.distributed.destroy_process_group()
+        keep_results(checkpoints, [out.model, out.training_log])
+    leave_processes(world)
 
 
 class Training:
@@ -197,6 +199,12 @@ def join_processes() -> tuple[int, int, torch.device]:
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return rank, world, device
+
+
+def leave_processes(world: int) -> None:
+    """The end of what `join_processes` began."""
+    if world > 1:
+        torch.distributed.destroy_process_group()
 
 
 def load_backbone(model: nn.Module, weights: Path) -> None:
