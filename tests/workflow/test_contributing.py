@@ -1,7 +1,9 @@
 """What a contributor reads and runs is true: recipes, version, the lanes of continuous integration."""
 
 import re
+import shlex
 import subprocess
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,10 +11,16 @@ from places import ROOT
 from ruamel.yaml import YAML
 
 import bcnet
+from bcnet.cli import parser
 from bcnet.data.sources.fetch import READERS
 from bcnet.params.data import Files
+from bcnet.params.methods import METHODS
 
 PATHS = r"`((?:src|tests|docs|workflow|presets|config|reference)/[^\s`*]*|[\w.-]+\.(?:md|txt|toml))`"
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md"]
+DOCUMENTS += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+LISTINGS = r"^```\w*\n(.*?)^```"
+NO_METRIC = {"__init__", "coco_ap", "definitions", "occlusion_bins"}  # COCO's numbers, and what metrics share
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -22,13 +30,60 @@ def commands(target: str) -> list[str]:
     return [line for line in printed.splitlines() if ".venv/bin/" in line]
 
 
-@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "CHANGELOG.md", "docs/python.md", "docs/testing.md"])
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def without_listings(document: str) -> str:
+    return re.sub(LISTINGS, "", text_of(document), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(document: str) -> set[str]:
+    """What links can point at in a document: its headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", without_listings(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_and_targets_that_a_document_names_are_there(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    named = re.findall(PATHS, text)
-    assert named
-    assert not [path for path in named if not (ROOT / path).exists()]
+    text = text_of(document)
+    assert not [path for path in re.findall(PATHS, text) if not (ROOT / path).exists()]
     assert set(re.findall(r"`make ([a-z]+)", text)) <= TARGETS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_of_a_document_lead_somewhere(document: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_listings(document)):
+        path, _, anchor = link.partition("#")
+        if path.startswith("https://"):
+            continue
+        target = ((ROOT / document).parent / path).resolve() if path else ROOT / document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.relative_to(ROOT).as_posix()), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_of_a_document_are_ones_that_the_program_takes(document: str) -> None:
+    lines = "\n".join(re.findall(LISTINGS, text_of(document), re.MULTILINE | re.DOTALL)).splitlines()
+    for line in lines:
+        if line.startswith("bcnet "):
+            parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_prose_has_lines_that_are_read_at_a_glance(document: str) -> None:
+    prose = [line for line in without_listings(document).splitlines() if not line.startswith(("|", "#", "!"))]
+    assert not [line for line in prose if len(line) > 110]
+
+
+def test_the_first_command_of_the_readme_is_on_its_first_screen() -> None:
+    assert text_of("README.md").splitlines().index("```") < 25
+
+
+def test_the_index_lists_every_page() -> None:
+    linked = set(re.findall(r"\]\((\w+\.md)\)", text_of("docs/README.md")))
+    assert linked == {Path(page).name for page in DOCUMENTS if page.startswith("docs/")} - {"README.md"}
 
 
 def test_the_version_stands_in_three_places_and_is_one() -> None:
@@ -55,5 +110,31 @@ def test_lanes_and_hook_run_make_targets() -> None:
     assert commands("test")[:-1] == commands("lint")
 
 
-def test_a_dataset_s_name_stands_in_both_places_of_its_recipe() -> None:
+def test_a_method_has_what_its_recipe_says() -> None:
+    presets = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("presets/*.yaml"))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/methods/*.py"))
+    for name, method in METHODS.items():
+        assert method.module == f"bcnet.methods.{name}"
+        assert get_args(method.variant.model_fields["method"].annotation) == (name,)
+        assert method.variant.__module__ == f"bcnet.params.entries.{name}"
+        assert f"method: {name}" in presets
+        assert re.search(rf"\b{name}\b", tests)
+
+
+def test_a_metric_has_its_section_and_its_test() -> None:
+    headings = "\n".join(re.findall("^## .*", text_of("docs/benchmark.md"), re.MULTILINE))
+    modules = {path.stem for path in (ROOT / "src/bcnet/evaluation/metrics").glob("*.py")}
+    assert modules > NO_METRIC - {"__init__"}
+    for module in modules - NO_METRIC:
+        assert f"evaluation/metrics/{module}.py" in headings
+        assert (ROOT / f"tests/evaluation/metrics/test_{module}.py").is_file()
+
+
+def test_a_dataset_stands_in_all_places_of_its_recipe() -> None:
     assert READERS.keys() == set(get_args(Files.model_fields["source"].annotation))
+    page = text_of("src/bcnet/report/page/page.py")
+    for name in READERS:
+        assert f'"{name}": ' in page
+        assert f"`{name}`" in text_of("config/README.md")
+        assert name == "files" or (ROOT / f"presets/{name}.yaml").is_file()
+        assert name == "files" or (ROOT / f"tests/data/sources/test_{name}.py").is_file()

@@ -18,7 +18,7 @@ from bcnet.progress import note
 
 @without_collector()
 def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> str:
-    """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/architecture.md).
+    """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/formats.md).
 
     Args:
         annotations: a split or any COCO-format file.

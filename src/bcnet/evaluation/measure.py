@@ -44,7 +44,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `measure` finds; docs/architecture.md lists the keys of `metrics` and the columns of both tables."""
+    """What `measure` finds; docs/formats.md lists the keys of `metrics` and the columns of both tables."""
 
     metrics: dict[str, Any]  # numbers from 0 to 1, None where one is not defined
     objects: pa.Table  # a row for each annotation that is no crowd, in file order

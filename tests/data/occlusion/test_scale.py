@@ -1,8 +1,7 @@
-"""docs/scale.md: its workflow of shards, run as it stands there."""
+"""workflow/shards.smk, which docs/scale.md is about: the parts are put together to the bytes of the whole."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +20,9 @@ def test_the_workflow_of_shards_makes_the_bytes_of_the_whole(tmp_path):
     shapes.generate(Shapes(source="shapes", size=64, train=30, val=1), folder)
     (tmp_path / "params.yaml").write_text((ROOT / "presets/coco.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     copy_of(ROOT / "reference", tmp_path / "reference")
-    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/scale.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "shards.smk").write_text(text, encoding="utf-8")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-m", "snakemake", "-s", "shards.smk", "--cores", "2"]
+    workflow = ROOT / "workflow/shards.smk"
+    command = [sys.executable, "-m", "snakemake", "-s", workflow, "--cores", "2", "--config", "shards=3"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, capture_output=True)
     convert(folder / "annotations/instances_train.json", tmp_path / "whole.json", Convert(), jobs=1)
     for ending in ("json", "parquet"):

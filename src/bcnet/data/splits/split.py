@@ -29,7 +29,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     `masks: amodal` they get their amodal masks, boxes and areas in place of the visible ones, and the visible masks as
     `visible_segmentation`; the choice is made, and `occlusion` stays, of what is visible. With `masks: visible` objects
     that are visible nowhere are left out: no prediction could find them. `info.split` tells all of this
-    (docs/architecture.md, "Split").
+    (docs/formats.md).
 
     Args:
         annotations: a file that `convert` wrote.
