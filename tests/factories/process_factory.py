@@ -42,9 +42,13 @@ VARIANTS = variants() | {
 CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", "sparse")]
 
 
+OF_ROIS = ("faster_rcnn bcnet", "fcos bcnet")  # whose norms see the RoIs of a process
+OF_PICTURES = ("fcos condinst",)  # whose norms see the pictures of a process
+
+
 def told(case: tuple[str, str]) -> bool:
-    """Whether the single process is told the shares: norm and K of BCNet's occluder RoIs are each process's own."""
-    return case[0] in ("faster_rcnn bcnet", "fcos bcnet")
+    """Whether the single process is told the shares: norms, and K of BCNet's occluder RoIs, are each process's own."""
+    return case[0] in OF_ROIS + OF_PICTURES
 
 
 def batch_of(name: str) -> list[dict[str, Any]]:
@@ -107,6 +111,14 @@ def prepare() -> None:
     point_features.point_sample = lambda values, at, **how: sample(values.to(at.dtype), at, **how)
 
 
+def tell_pictures(model: Segmenter, world: int) -> None:
+    """Let the norms of a single process treat the pictures of each share as a process does that has no others."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d and module.training:
+            norm = module.forward
+            module.forward = lambda x, norm=norm: torch.cat([norm(part) for part in x.chunk(world)])
+
+
 def tell(model: GeneralizedRCNN, world: int) -> None:
     """Let a single process treat the RoIs of each share as a process does that has no others."""
     counts: list[int] = []
@@ -139,7 +151,7 @@ def alone(folder: Path, cases: list[tuple[str, str]]) -> None:
         for world in WORLDS if told(case) else WORLDS[:1]:
             model = model_of(case[0])
             if told(case):
-                tell(model, world)
+                (tell if case[0] in OF_ROIS else tell_pictures)(model, world)
             torch.save(learn(model, batch_of(case[1])), reference(folder, world, case))
             bcnet.occluder_roi_weights = weights
 

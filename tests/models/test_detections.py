@@ -52,3 +52,14 @@ def test_no_masks_are_no_masks() -> None:
         pasted = masks.paste((10, 6))
         assert pasted.shape == (0, 10, 6)
         assert pasted.dtype == torch.bool
+
+
+def test_some_of_the_masks_in_boxes_of_the_picture() -> None:
+    """Maps of RoIs are stretched over the boxes that are given, those of the picture stay where they are."""
+    generator = torch.Generator().manual_seed(2)
+    chosen, boxes = torch.tensor([True, False, True]), torch.tensor([[1.0, 2, 5, 9], [0, 0, 6, 4]])
+    rois = RoIMaps(torch.rand(3, 1, 7, 7, generator=generator), torch.zeros(3, 4)).of(chosen, boxes)
+    assert torch.equal(rois.boxes, boxes)
+    assert len(rois.maps) == 2
+    whole = ImageMaps(torch.rand(3, 6, 4, generator=generator), 4, (20, 12), corner=True)
+    assert torch.equal(whole.of(chosen, boxes).paste((10, 6)), whole.paste((10, 6))[chosen])

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.fcos import FCOSHead, LevelOutput
+from bcnet.models.fcos import FCOS, Edition, decode
+from bcnet.models.fcos_head import FCOSHead, LevelOutput
 from bcnet.models.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
 
@@ -199,3 +200,47 @@ def test_masks_of_given_boxes(method: str) -> None:
                 else:
                     mask = heads.mask_head.layers(pooled)[0, int(of_picture.pred_classes[index])]
                 torch.testing.assert_close(of_picture.pred_masks[index, 0], mask.sigmoid(), msg=f"{picture}, {index}")
+
+
+def test_the_threshold_may_be_on_the_score() -> None:
+    """Then no detection's probability · centerness is below it, and nothing else is lost (AdelaiDet)."""
+    detector = restless(model())
+    features = detector.backbone(detector.preprocess_image([item(2)]).tensor)
+    outputs, places = detector.proposal_generator.predict(features)
+    settings = FcosPredict(score_threshold=0.1, nms=1.0, candidates=10**6)
+    found = [decode(outputs, places, 0, (90, 121), settings, 10**6, on_score) for on_score in (False, True)]
+    kept = found[0].scores.square() > 0.1
+    assert 0 < len(found[1]) == int(kept.sum()) < len(found[0])
+    assert torch.equal(found[1].scores, found[0].scores[kept])
+    assert torch.equal(found[1].pred_boxes.tensor, found[0].pred_boxes.tensor[kept])
+
+
+def test_a_level_may_have_no_scale_and_boxes_another_weight() -> None:
+    torch.manual_seed(0)
+    plain = FCOS(
+        32, 3, dict(zip("abcde", STRIDES, strict=True)), RANGES, FcosPredict(), 100, edition=Edition(False, 2.5)
+    )
+    scaled = FCOS(32, 3, dict(zip("abcde", STRIDES, strict=True)), RANGES, FcosPredict(), 100)
+    assert not [name for name, _ in plain.named_parameters() if "scale" in name]
+    scaled.load_state_dict(plain.state_dict(), strict=False)
+    generator = torch.Generator().manual_seed(1)
+    features = {
+        name: torch.randn(1, 32, *size, generator=generator) for name, size in zip("abcde", LEVELS, strict=True)
+    }
+    targets = [item(5)["instances"]]
+    found = []
+    for fcos in (plain, scaled):
+        outputs, places = fcos.predict(features)
+        found.append(fcos.losses(outputs, places, targets, fcos.learned(places, targets)))
+    boxes = [float(losses["loss_fcos_box"].detach()) for losses in found]
+    assert boxes[0] == pytest.approx(2 * boxes[1], rel=1e-6)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in ("loss_fcos_cls", "loss_fcos_centerness"))
+
+
+def test_locations_may_learn_an_object_around_another_centre_than_its_boxs() -> None:
+    """Within its box all the same."""
+    places = all_places()
+    boxes = torch.tensor([[12.0, 12, 52, 52]])
+    found = assign(boxes, places, torch.tensor([[16.0, 28.0]])).split(places.counts)[0]
+    points = places.points.split(places.counts)[0]
+    assert points[found == 0].tolist() == [[20, 20], [20, 28], [20, 36]]

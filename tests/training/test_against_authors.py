@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bcnet.files import write_json
-from bcnet.models.fcos import FCOS, LevelOutput
+from bcnet.models.fcos import FCOS
+from bcnet.models.fcos_head import LevelOutput
 from bcnet.models.fcos_targets import assign, distances_to, locate
 from bcnet.models.losses import contour
 from bcnet.models.mask_roi_heads import training_rois

@@ -194,8 +194,9 @@ def faster_rcnn(method: str) -> nn.Module:
         (lambda: faster_rcnn("bcnet"), 4),
         (lambda: faster_rcnn("mask_rcnn"), 0),
         (lambda: faster_rcnn("pointrend"), 0),
+        (lambda: fcos_model("condinst"), 16 + 2 * 7),  # of the mask branch
     ],
-    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend"],
+    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst"],
 )
 def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.Module], norms: int) -> None:
     model = make()

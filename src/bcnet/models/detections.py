@@ -1,6 +1,6 @@
 """What a model finds in a picture: boxes and scores, and masks that know how they are pasted into the picture."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -27,6 +27,15 @@ class Masks(Protocol):
         """The masks in a picture of that size: (N, *size) bool."""
         ...
 
+    def of(self, chosen: Tensor, boxes: Tensor) -> "Masks":
+        """The masks of some of the objects.
+
+        Args:
+            chosen: (N,) bool, of which.
+            boxes: (n, 4) of these, in pixels of the picture.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class RoIMaps:
@@ -43,6 +52,10 @@ class RoIMaps:
     def paste(self, size: Size) -> Tensor:
         """Each map stretched over its box, bilinearly; a pixel is in the mask from a probability of 0.5 on."""
         return paste_masks_in_image(self.maps[:, 0], self.boxes, size, THRESHOLD).bool()  # without any they are uint8
+
+    def of(self, chosen: Tensor, boxes: Tensor) -> "RoIMaps":
+        """The maps of some of the objects, stretched over these boxes."""
+        return RoIMaps(self.maps[chosen], boxes)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,10 @@ class ImageMaps:
             whole = enlarged(probabilities[None, None], self.stride, self.corner)[:, :, :height, :width]
             masks[index] = F.interpolate(whole, size, mode="bilinear", align_corners=False)[0, 0] > THRESHOLD
         return masks
+
+    def of(self, chosen: Tensor, boxes: Tensor) -> "ImageMaps":
+        """The maps of some of the objects, whatever their boxes are."""
+        return replace(self, maps=self.maps[chosen])
 
 
 def enlarged(maps: Tensor, factor: int, corner: bool) -> Tensor:

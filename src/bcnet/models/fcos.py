@@ -2,12 +2,14 @@
 
 A method whose masks depend on the location uses its parts: `FCOS.predict`, whose outputs have the towers' features and
 those of a `top` of the method's own; `FCOS.learned`, which object each location learns; `FCOS.losses`; `FCOS.detect`,
-whose detections have their `levels`, `locations` and rows of the top.
+whose detections have their `levels`, `locations`, `points` and rows of the top. Where its authors' FCOS is another than
+that of BCNet's, it says so with an `Edition`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from detectron2.layers import batched_nms
@@ -16,79 +18,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.fcos_targets import Locations, assign, distances_to, fcos_losses, locate
+from bcnet.models.fcos_head import FCOSHead, LevelOutput, by_location
+from bcnet.models.fcos_targets import BOX_WEIGHT, Locations, assign, distances_to, fcos_losses, locate
 from bcnet.models.mask_roi_heads import MaskROIHeads
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.models import FcosPredict
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32, "p6": 64, "p7": 128}  # of all levels, in pixels
-PRIOR = 0.01  # the probability that a category's classifier starts with (focal loss)
 TRAINING = FcosPredict()  # how the RoIs that train a mask head are found: as released, whatever `predict` says
 TRAINING_DETECTIONS = 100
 
 
-class LevelOutput(NamedTuple):
-    """The head's output on a level of stride s, for N pictures: H = height / s, W = width / s, rounded up."""
+@dataclass(frozen=True)
+class Edition:
+    """Where FCOS differs from one code base to the other; the defaults are those of BCNet's released code.
 
-    logits: Tensor  # (N, categories, H, W)
-    distances: Tensor  # (N, 4, H, W) ≥ 0, in strides, to the left, top, right and lower side
-    centerness: Tensor  # (N, 1, H, W) logits
-    cls_features: Tensor  # (N, C, H, W), of the tower of categories
-    box_features: Tensor  # (N, C, H, W), of the tower of boxes
-    top: Tensor | None = None  # (N, T, H, W), what a method's own layer makes of these
-
-
-class GroupNorm(nn.GroupNorm):
-    """PyTorch's, which also takes groups of one value: what 32 channels are on a level of 1x1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
-
-
-class FCOSHead(nn.Module):
-    """Two towers of four convolutions with GroupNorm(32), shared by all levels; centerness is on that of the boxes.
-
-    Convolutions start with normal(0, 0.01); names are those of the released checkpoints, but for `scales`.
-
-    Args:
-        channels: of the features, and of all layers.
-        classes: number of categories.
-        levels: number of levels.
-        top: a method's own layer on the tower of boxes, (N, C, H, W) to (N, T, H, W); it starts as it comes.
+    Attributes:
+        scales: whether each level has a learnt scale of its distances.
+        box_weight: of the loss of the boxes.
+        threshold_on_score: `score_threshold` is for a category's probability times centerness, not for it alone.
     """
 
-    def __init__(self, channels: int, classes: int, levels: int, top: nn.Module | None = None) -> None:
-        super().__init__()
-        self.cls_tower, self.bbox_tower = _tower(channels), _tower(channels)
-        self.cls_logits = nn.Conv2d(channels, classes, kernel_size=3, padding=1)
-        self.bbox_pred = nn.Conv2d(channels, 4, kernel_size=3, padding=1)
-        self.centerness = nn.Conv2d(channels, 1, kernel_size=3, padding=1)
-        self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)])
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.get_parameter("bias"))
-        nn.init.constant_(self.cls_logits.get_parameter("bias"), -math.log((1 - PRIOR) / PRIOR))
-        self.top = top
-
-    def forward(self, features: list[Tensor]) -> list[LevelOutput]:
-        """Features (N, C, H, W) of each level to its outputs."""
-        outputs = []
-        for level, scale in zip(features, self.scales, strict=True):
-            classes, boxes = self.cls_tower(level), self.bbox_tower(level)
-            distances = F.relu(scale * self.bbox_pred(boxes))
-            top = None if self.top is None else self.top(boxes)
-            logits, centerness = self.cls_logits(classes), self.centerness(boxes)
-            outputs.append(LevelOutput(logits, distances, centerness, classes, boxes, top))
-        return outputs
+    scales: bool = True
+    box_weight: float = BOX_WEIGHT
+    threshold_on_score: bool = False
 
 
-def _tower(channels: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(4):
-        layers += [nn.Conv2d(channels, channels, kernel_size=3, padding=1), GroupNorm(32, channels), nn.ReLU()]
-    return nn.Sequential(*layers)
+RELEASED = Edition()
 
 
 class FCOS(nn.Module):
@@ -103,6 +60,7 @@ class FCOS(nn.Module):
         detections: at most so many a picture then.
         propose: whether training needs proposals too; otherwise they are empty.
         top: a method's own layer on the tower of boxes.
+        edition: whose FCOS it is.
     """
 
     def __init__(
@@ -115,10 +73,11 @@ class FCOS(nn.Module):
         detections: int,
         propose: bool = False,
         top: nn.Module | None = None,
+        edition: Edition = RELEASED,
     ) -> None:
         super().__init__()
-        self.head = FCOSHead(channels, classes, len(strides), top)
-        self.strides, self.propose = strides, propose
+        self.head = FCOSHead(channels, classes, len(strides), top, edition.scales)
+        self.strides, self.propose, self.edition = strides, propose, edition
         self.ranges = list(zip((0.0, *ranges), (*ranges, math.inf), strict=True))
         self.settings, self.detections = settings, detections
 
@@ -142,9 +101,18 @@ class FCOS(nn.Module):
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
         return self.head(levels), locate(sizes, list(self.strides.values()), self.ranges, levels[0].device)
 
-    def learned(self, places: Locations, targets: list[Instances]) -> list[Tensor]:
-        """Which of a picture's objects each location learns, of each picture (K,) int64, -1: background: `assign`."""
-        return [assign(target.gt_boxes.tensor, places) for target in targets]
+    def learned(
+        self, places: Locations, targets: list[Instances], centres: Sequence[Tensor | None] | None = None
+    ) -> list[Tensor]:
+        """Which of a picture's objects each location learns, of each picture (K,) int64, -1: background: `assign`.
+
+        Args:
+            places: the locations of all levels.
+            targets: the objects of each picture, with `gt_boxes`.
+            centres: (G, 2) of each picture's objects, in the place of their boxes' centres.
+        """
+        chosen = centres or [None] * len(targets)
+        return [assign(target.gt_boxes.tensor, places, at) for target, at in zip(targets, chosen, strict=True)]
 
     def losses(
         self, outputs: list[LevelOutput], places: Locations, targets: list[Instances], learned: list[Tensor]
@@ -158,22 +126,15 @@ class FCOS(nn.Module):
         logits = by_location([output.logits for output in outputs]).flatten(0, 1)
         predicted = by_location([output.distances for output in outputs]).flatten(0, 1)
         centre = by_location([output.centerness for output in outputs]).flatten()
-        return fcos_losses(logits, predicted, centre, torch.cat(classes), torch.cat(distances))
+        weight = self.edition.box_weight
+        return fcos_losses(logits, predicted, centre, torch.cat(classes), torch.cat(distances), weight)
 
     @torch.no_grad()
     def detect(self, outputs: list[LevelOutput], places: Locations, sizes: list[tuple[int, int]]) -> list[Instances]:
         """What `decode` gives for each picture; in training with the released settings, whatever `predict` says."""
         chosen = (TRAINING, TRAINING_DETECTIONS) if self.training else (self.settings, self.detections)
-        return [decode(outputs, places, picture, size, *chosen) for picture, size in enumerate(sizes)]
-
-
-def by_location(levels: Sequence[Tensor]) -> Tensor:
-    """Maps (…, C, H, W) of each level as rows (…, K, C), one for each of the K locations of all levels.
-
-    In single precision at least: mixed precision has halves here.
-    """
-    rows = [maps.movedim(-3, -1).flatten(-3, -2) for maps in levels]
-    return torch.cat([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows], -2)
+        on_score = self.edition.threshold_on_score
+        return [decode(outputs, places, picture, size, *chosen, on_score) for picture, size in enumerate(sizes)]
 
 
 def decode(
@@ -183,6 +144,7 @@ def decode(
     size: tuple[int, int],
     settings: FcosPredict,
     detections: int,
+    threshold_on_score: bool = False,
 ) -> Instances:
     """A picture's detections, best first (released code: boxes are not clipped, and the threshold is on the category).
 
@@ -194,11 +156,12 @@ def decode(
         settings: a location is a candidate for each category whose probability is above `score_threshold`; of a level,
             the best `candidates` stay; `nms` is within a category.
         detections: at most, after NMS.
+        threshold_on_score: it is the probability times centerness that `score_threshold` is for.
 
     Returns:
         Fields `pred_boxes`, `scores` = √(category's probability · centerness), `pred_classes`, and where each
-        detection comes from: `levels` (index of the level) and `locations` (index within it), both (n,) int64. Where
-        the head has a top, `tops`: (n, T), its rows there.
+        detection comes from: `levels` (index of the level) and `locations` (index within it), both (n,) int64, and
+        `points` (n, 2), x and y in pixels. Where the head has a top, `tops`: (n, T), its rows there.
     """
     found: list[tuple[Tensor, ...]] = []
     by_level = zip(outputs, places.points.split(places.counts), places.strides.split(places.counts), strict=True)
@@ -207,8 +170,10 @@ def decode(
             by_location([maps[picture]]).float() for maps in (output.logits, output.distances, output.centerness)
         )
         probabilities = logits.sigmoid()
-        location, category = (probabilities > settings.score_threshold).nonzero().unbind(1)
-        score = (probabilities * centerness.sigmoid())[location, category]
+        scores = probabilities * centerness.sigmoid()
+        certain = scores if threshold_on_score else probabilities
+        location, category = (certain > settings.score_threshold).nonzero().unbind(1)
+        score = scores[location, category]
         score, best = score.topk(min(settings.candidates, len(score)))
         location, category = location[best], category[best]
         near, reach = points[location], (distances * strides)[location]
@@ -224,9 +189,11 @@ def decode(
         levels=levels[kept],
         locations=locations[kept],
     )
+    first = locations.new_tensor([0, *places.counts]).cumsum(0)  # of each level
+    place = first[levels[kept]] + locations[kept]
+    instances.points = places.points[place]
     if tops := [output.top[picture] for output in outputs if output.top is not None]:
-        first = locations.new_tensor([0, *places.counts]).cumsum(0)  # of each level
-        instances.tops = by_location(tops)[first[levels[kept]] + locations[kept]]
+        instances.tops = by_location(tops)[place]
     return instances
 
 

@@ -46,15 +46,16 @@ def distances_to(boxes: Tensor, points: Tensor) -> Tensor:
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
 
 
-def assign(boxes: Tensor, places: Locations) -> Tensor:
+def assign(boxes: Tensor, places: Locations, centres: Tensor | None = None) -> Tensor:
     """Which object each location of a picture learns.
 
-    One that the location lies in, less than 1.5 strides from its centre along x and y, and whose farthest side is
-    within the level's range, both ends included; the smallest of several (released code).
+    One whose box the location lies in, less than 1.5 strides from its centre along x and y, and whose farthest side is
+    within the level's range, both ends included; the one with the smallest box of several (released code).
 
     Args:
         boxes: (G, 4) float, x0, y0, x1, y1 in pixels.
         places: the K locations.
+        centres: (G, 2) float, x and y in pixels; None: those of the boxes.
 
     Returns:
         (K,) int64 indices into the boxes; -1: background.
@@ -63,7 +64,8 @@ def assign(boxes: Tensor, places: Locations) -> Tensor:
     if len(boxes) == 0:
         return torch.full((len(points),), -1, device=points.device)
     distances = distances_to(boxes, points)  # (K, G, 4)
-    from_centre = (points - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(-1)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 if centres is None else centres
+    from_centre = (points - centres).abs().amax(-1)
     farthest = distances.amax(-1)
     fits = (distances.amin(-1) > 0) & (from_centre < CENTRE_RADIUS * places.strides)
     fits &= (farthest >= places.ranges[:, :1]) & (farthest <= places.ranges[:, 1:])
@@ -91,7 +93,12 @@ def giou_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def fcos_losses(
-    logits: Tensor, predicted: Tensor, centerness_logits: Tensor, classes: Tensor, targets: Tensor
+    logits: Tensor,
+    predicted: Tensor,
+    centerness_logits: Tensor,
+    classes: Tensor,
+    targets: Tensor,
+    box_weight: float = BOX_WEIGHT,
 ) -> dict[str, Tensor]:
     """The three losses, over all locations of a batch.
 
@@ -101,6 +108,7 @@ def fcos_losses(
         centerness_logits: (M,).
         classes: (M,) int64 category of the object that the location learns; -1: background.
         targets: (M, 4) distances to its sides, in strides; anything on background.
+        box_weight: what the loss of the boxes is multiplied by.
 
     Returns:
         `loss_fcos_cls`, focal; `loss_fcos_box`, GIoU, weighted by the target's centerness; `loss_fcos_centerness`,
@@ -117,6 +125,6 @@ def fcos_losses(
     centred = F.binary_cross_entropy_with_logits(centerness_logits[positive], central, reduction="sum")
     return {
         "loss_fcos_cls": sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum") / count,
-        "loss_fcos_box": BOX_WEIGHT * boxes / weight,
+        "loss_fcos_box": box_weight * boxes / weight,
         "loss_fcos_centerness": centred / count,
     }

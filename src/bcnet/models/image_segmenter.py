@@ -2,12 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from detectron2.modeling import FPN
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor
 
 from bcnet.models.backbones import BACKBONES
@@ -46,7 +45,13 @@ class ImageSegmenter(Segmenter, ABC):
 
     @abstractmethod
     def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
-        """The detections of a batch of one picture, in the pixels of what the model sees; arguments as of `losses`."""
+        """The detections of a batch of one picture, best first, in the pixels of what the model sees.
+
+        Boxes may leave the picture: `detect` cuts them, and drops those that are outside of it.
+
+        Args:
+            images, features: as of `losses`.
+        """
 
     def forward(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
         """The losses of a batch: items of `training.loader.TrainingPictures`."""
@@ -61,8 +66,11 @@ class ImageSegmenter(Segmenter, ABC):
         found = self.find(images, self.backbone(images.tensor))
         height, width = view.image.shape[1:]
         boxes = found.boxes * found.boxes.new_tensor([size[1] / width, size[0] / height] * 2)
-        sides = boxes.new_tensor([size[1], size[0]] * 2)
-        return replace(found, boxes=torch.minimum(boxes.clamp(min=0), sides))
+        boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([size[1], size[0]] * 2))
+        kept = Boxes(boxes).nonempty()
+        boxes = boxes[kept]
+        maps = {name: values[kept] for name, values in found.maps.items()}
+        return Found(found.classes[kept], found.scores[kept], boxes, found.masks.of(kept, boxes), maps)
 
     def _normalised(self, pictures: list[Tensor]) -> ImageList:
         """Pictures (3, h, w) uint8, padded with zeros so that every level has whole cells."""

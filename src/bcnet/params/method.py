@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
+from bcnet.params.models import FcosPredict
 from bcnet.params.variants import Variant
 
 OF_DETECTRON2 = ("roi_heads.box_predictor.cls_score.weight", 1)  # counts the categories, and the background
@@ -21,6 +22,9 @@ class Official:
         detector: that they stand on; None: the method has none.
         classes: the tensor whose first side counts the categories, and how many more it counts.
         sizes: short and long side at test time by backbone, where they are not 800 and 1333.
+        fcos: how FCOS chooses its detections at test time.
+        keys: of the variant, where they are not as by default.
+        unused: beginnings of the names of tensors that do nothing at test time.
     """
 
     name: str
@@ -28,6 +32,9 @@ class Official:
     detector: str | None
     classes: tuple[str, int]
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    fcos: FcosPredict = field(default_factory=FcosPredict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

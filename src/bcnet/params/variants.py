@@ -66,6 +66,12 @@ class OnAnyDetector(OnDetector):
         return self
 
 
+class OnFcos(Variant):
+    """A method that is a part of FCOS, and has no other detector."""
+
+    detector: Literal["fcos"] = "fcos"
+
+
 def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Values of nested sections, by their path with dots."""
     flattened: dict[str, Any] = {}

@@ -26,6 +26,8 @@ from bcnet.weights.model_file import save_model
 SHOWN = 5  # of the names that do not fit; the rest is counted
 # Buffers that detectron2 once stored: its anchors, which this project computes.
 CELL_ANCHORS = tuple(f"proposal_generator.anchor_generator.cell_anchors.{level}" for level in range(5))
+WRAPPED = "module."
+COUNTER = ".num_batches_tracked"  # of BatchNorm's, which files of PyTorch before 0.4.1 lack; nothing reads it here
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
             or the number of categories is another.
     """
     path = local_file(source, downloads)
-    tensors = read_tensors(path)
+    tensors = _of_one_process(read_tensors(path))
     kind = _kind(path, tensors)
     backbone = _backbone(tensors)
     categories = _categories(path, kind, tensors, annotations)
     of_detector = {"detector": kind.official.detector} if kind.official.detector else {}
-    chosen = variant(method=kind.method, backbone=backbone, **of_detector)
+    chosen = variant(method=kind.method, backbone=backbone, **of_detector, **kind.official.keys)
     short_side, max_side = kind.official.sizes.get(backbone, (800, 1333))
-    predict = Predict(short_side=short_side, max_side=max_side)
+    predict = Predict(short_side=short_side, max_side=max_side, fcos=kind.official.fcos)
     sizes = Model()
     with torch.device("meta"):  # only its names and shapes are looked at
         expected = build(Spec(chosen, sizes, predict, len(categories))).state_dict()
@@ -86,6 +88,13 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
         },
     }
     save_model(out, _fit(path, kind, backbone, tensors, expected), description)
+
+
+def _of_one_process(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Without the `module.` that DistributedDataParallel puts before every name."""
+    if not all(name.startswith(WRAPPED) for name in tensors):
+        return tensors
+    return {name.removeprefix(WRAPPED): tensor for name, tensor in tensors.items()}
 
 
 def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
@@ -134,7 +143,7 @@ def _fit(
     problems = []
     for name, tensor in tensors.items():
         ours = _renamed(name, names)
-        if name in CELL_ANCHORS:
+        if name in CELL_ANCHORS or name.startswith(kind.official.unused):
             continue
         if name in normalisation:
             if tensor.numel() != 3 or not np.allclose(tensor.flatten(), normalisation[name], atol=1e-3):
@@ -145,6 +154,7 @@ def _fit(
             fitting[ours] = tensor
             if problem := _problem(tensor, expected[ours]):
                 problems.append(f"{name}: {problem}")
+    fitting = {name: torch.zeros(shape.shape) for name, shape in expected.items() if name.endswith(COUNTER)} | fitting
     theirs = {new: old for old, new in names.items()}
     problems += [f"{_renamed(ours, theirs)}: missing" for ours in expected if ours not in fitting]
     if problems:

@@ -1,0 +1,87 @@
+"""FCOS's head: what it says of each location of a level."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PRIOR = 0.01  # the probability that a category's classifier starts with (focal loss)
+
+
+class LevelOutput(NamedTuple):
+    """The head's output on a level of stride s, for N pictures: H = height / s, W = width / s, rounded up."""
+
+    logits: Tensor  # (N, categories, H, W)
+    distances: Tensor  # (N, 4, H, W) ≥ 0, in strides, to the left, top, right and lower side
+    centerness: Tensor  # (N, 1, H, W) logits
+    cls_features: Tensor  # (N, C, H, W), of the tower of categories
+    box_features: Tensor  # (N, C, H, W), of the tower of boxes
+    top: Tensor | None = None  # (N, T, H, W), what a method's own layer makes of these
+
+
+class GroupNorm(nn.GroupNorm):
+    """PyTorch's, which also takes groups of one value: what 32 channels are on a level of 1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class FCOSHead(nn.Module):
+    """Two towers of four convolutions with GroupNorm(32), shared by all levels; centerness is on that of the boxes.
+
+    Convolutions start with normal(0, 0.01); names are those of the released checkpoints, but for `scales`.
+
+    Args:
+        channels: of the features, and of all layers.
+        classes: number of categories.
+        levels: number of levels.
+        top: a method's own layer on the tower of boxes, (N, C, H, W) to (N, T, H, W); it starts as it comes.
+        scales: whether each level has a learnt scale of its distances.
+    """
+
+    def __init__(
+        self, channels: int, classes: int, levels: int, top: nn.Module | None = None, scales: bool = True
+    ) -> None:
+        super().__init__()
+        self.cls_tower, self.bbox_tower = _tower(channels), _tower(channels)
+        self.cls_logits = nn.Conv2d(channels, classes, kernel_size=3, padding=1)
+        self.bbox_pred = nn.Conv2d(channels, 4, kernel_size=3, padding=1)
+        self.centerness = nn.Conv2d(channels, 1, kernel_size=3, padding=1)
+        self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)]) if scales else None
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.get_parameter("bias"))
+        nn.init.constant_(self.cls_logits.get_parameter("bias"), -math.log((1 - PRIOR) / PRIOR))
+        self.top = top
+
+    def forward(self, features: list[Tensor]) -> list[LevelOutput]:
+        """Features (N, C, H, W) of each level to its outputs."""
+        outputs = []
+        for level, scale in zip(features, self.scales or [None] * len(features), strict=True):
+            classes, boxes = self.cls_tower(level), self.bbox_tower(level)
+            distances = self.bbox_pred(boxes)
+            distances = F.relu(distances if scale is None else scale * distances)
+            top = None if self.top is None else self.top(boxes)
+            logits, centerness = self.cls_logits(classes), self.centerness(boxes)
+            outputs.append(LevelOutput(logits, distances, centerness, classes, boxes, top))
+        return outputs
+
+
+def _tower(channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(4):
+        layers += [nn.Conv2d(channels, channels, kernel_size=3, padding=1), GroupNorm(32, channels), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def by_location(levels: Sequence[Tensor]) -> Tensor:
+    """Maps (…, C, H, W) of each level as rows (…, K, C), one for each of the K locations of all levels.
+
+    In single precision at least: mixed precision has halves here.
+    """
+    rows = [maps.movedim(-3, -1).flatten(-3, -2) for maps in levels]
+    return torch.cat([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows], -2)

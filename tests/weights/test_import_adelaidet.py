@@ -1,0 +1,95 @@
+"""Checkpoints of AdelaiDet's methods are read as they come: with and without what does nothing at test time."""
+
+from pathlib import Path
+from typing import Any
+
+import adelaidet_golden as golden
+import pytest
+import torch
+from torch import Tensor
+
+from bcnet.files import InputError
+from bcnet.weights import import_weights as imported
+from bcnet.weights.import_weights import import_weights
+
+METHODS = {"condinst": "CondInst"}
+DEAD = ("mask_head._iter", "mask_head.sizes_of_interest")  # buffers that this project computes
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What would have been written."""
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(imported, "save_model", lambda _, tensors, about: written.update(tensors=tensors, about=about))
+    return written
+
+
+def stand_ins(method: str, more: str | None = None) -> dict[str, Tensor]:
+    """Their tensors with one number for all of each, so that files stay small."""
+    shapes = golden.read(method, "state") | (golden.read(method, more) if more else {})
+    whole = ("num_batches_tracked", "sizes_of_interest")
+    return {
+        name: (torch.tensor(7) if name.endswith(whole) else torch.tensor(0.5)).expand(shape)
+        for name, shape in shapes.items()
+    }
+
+
+def of_r50(name: str) -> bool:
+    """All but the blocks of the fourth stage that a ResNet-50 does not have."""
+    start = "backbone.bottom_up.res4."
+    return not (name.startswith(start) and int(name.removeprefix(start).split(".")[0]) > 5)
+
+
+@pytest.mark.parametrize("change", ["none", "module", "no buffers", "old name", "no model key"])
+@pytest.mark.parametrize("method", METHODS)
+def test_their_files_are_read_as_they_come(method: str, change: str, tmp_path: Path, saved: dict[str, Any]) -> None:
+    tensors = stand_ins(method)
+    count = sum(name not in DEAD for name in tensors)
+    if change == "module":
+        tensors = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    if change == "no buffers":
+        dropped = (*DEAD, "num_batches_tracked")
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(dropped)}
+    if change == "old name":
+        tensors = {name.replace("ctrness", "centerness"): tensor for name, tensor in tensors.items()}
+    torch.save(tensors if change == "no model key" else {"model": tensors, "iteration": 269999}, tmp_path / "c.pth")
+    import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
+    assert len(saved["tensors"]) == count
+    assert saved["about"]["variant"] == {"detector": "fcos", "backbone": "resnet101", "method": method}
+    assert saved["about"]["provenance"]["kind"] == f"released {METHODS[method]}"
+    predict = saved["about"]["predict"]
+    assert (predict["short_side"], predict["max_side"]) == (800, 1333)
+    assert predict["fcos"] == {"score_threshold": 0.05, "nms": 0.6, "candidates": 1000}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_of_r50(method: str, tmp_path: Path, saved: dict[str, Any]) -> None:
+    tensors = {name: tensor for name, tensor in stand_ins(method).items() if of_r50(name)}
+    torch.save({"model": tensors}, tmp_path / "c.pth")
+    import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
+    assert saved["about"]["variant"]["backbone"] == "resnet50"
+
+
+def test_condinst_with_the_semantic_head(tmp_path: Path, saved: dict[str, Any]) -> None:
+    torch.save({"model": stand_ins("condinst", "state_semantic")}, tmp_path / "c.pth")
+    import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
+    assert saved["about"]["variant"]["semantic_loss"] is True
+    assert saved["about"]["provenance"]["kind"] == "released CondInst with semantic loss"
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("condinst", "controller.bias"),
+        ("condinst", "mask_branch.tower.4.weight"),
+        ("condinst", "mask_branch.tower.0.1.running_mean"),
+        ("condinst", "proposal_generator.fcos_head.ctrness.bias"),
+    ],
+)
+def test_a_file_that_lacks_a_tensor_is_refused(method: str, name: str, tmp_path: Path) -> None:
+    tensors = stand_ins(method)
+    del tensors[name]
+    torch.save({"model": tensors}, tmp_path / "c.pth")
+    line = f"c.pth: not a released {METHODS[method]} with resnet101: {name}: missing"
+    with pytest.raises(InputError, match=line):
+        import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
