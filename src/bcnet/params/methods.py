@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, mask_rcnn, pointrend
+from bcnet.params.entries import bcnet, bmask_rcnn, mask_rcnn, pointrend
 from bcnet.params.variants import Variant
 
 METHODS = {
     "mask_rcnn": mask_rcnn.ENTRY,
     "bcnet": bcnet.ENTRY,
     "pointrend": pointrend.ENTRY,
+    "bmask_rcnn": bmask_rcnn.ENTRY,
 }
 
 
