@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from skimage.segmentation import find_boundaries
+from slow_layers import convolve, predict
 from torch import nn
 
-from bcnet.methods.bcnet import BilayerHead, NonLocalBlock, Predictor, bilayer_losses
+from bcnet.methods.bcnet import BilayerHead, NonLocalBlock, bilayer_losses
 from bcnet.params import methods
 from bcnet.params.entries.bcnet import BCNet
 
@@ -32,19 +33,6 @@ def head(**switches: object) -> BilayerHead:
     return module
 
 
-def convolve(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
-    """(C, H, W) by a convolution that keeps the size, one kernel position after the other."""
-    weight = layer.weight.detach().numpy()
-    pad = weight.shape[-1] // 2
-    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
-    height, width = x.shape[1:]
-    out = np.zeros((len(weight), height, width))
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
-            out += np.einsum("oc,chw->ohw", weight[:, :, i, j], padded[:, i : i + height, j : j + width])
-    return out + (0 if layer.bias is None else layer.bias.detach().numpy()[:, None, None])
-
-
 def non_local(x: np.ndarray, block: NonLocalBlock) -> np.ndarray:
     query, key, value = (convolve(x, part).reshape(C, -1) for part in (block.query, block.key, block.value))
     affinity = np.exp(query.T @ key / np.sqrt(C))
@@ -67,16 +55,6 @@ def layer(x: np.ndarray, modules: nn.Sequential) -> np.ndarray:
         if index == 1 and blocks:
             x = non_local(x, blocks[0])
     return x
-
-
-def predict(x: np.ndarray, predictor: Predictor) -> np.ndarray:
-    upsample, last = predictor.upsample, predictor.predict
-    weight = upsample.weight.detach().numpy()  # (in, out, 2, 2)
-    out = np.zeros((C, 2 * x.shape[1], 2 * x.shape[2]))
-    for i in range(2):
-        for j in range(2):
-            out[:, i::2, j::2] = np.einsum("co,chw->ohw", weight[:, :, i, j], x)
-    return convolve(np.maximum(out + upsample.bias.detach().numpy()[:, None, None], 0), last)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def mask_loss(logits: Tensor, targets: Tensor, roi_weights: Tensor, dice: bool =
         logits: (N, H, W) float.
         targets: (N, H, W) bool.
         roi_weights: (N,) float, how often a RoI counts.
-        dice: add the dice loss of each map, 1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1) (BMask R-CNN's contours).
+        dice: add the dice loss of each map, 1 - (2 sum(pg) + 1) / (sum(p^2) + sum(g^2) + 1); BMask R-CNN's, whose form
+            this follows, squares nothing.
     """
     pixels, truth = logits.flatten(1), targets.flatten(1).to(logits.dtype)
     loss = F.binary_cross_entropy_with_logits(pixels, truth, roi_weights[:, None], reduction="sum") / pixels.shape[1]

@@ -1,6 +1,7 @@
 """The mask branch of RoIs: where their features come from, and a head that maps them to named maps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.modeling.poolers import ROIPooler
@@ -37,31 +38,34 @@ class RoIMaskBranch(nn.Module):
     """A mask branch from a head that maps RoI features to named maps.
 
     Args:
-        roi_features: what the head takes.
-        head: (N, C, 14, 14) to a dict of logits (N, 1, 28, 28), `target_mask` among them; (N, classes, 28, 28) where it
-            has a map for each category, of which the RoI's own is taken.
-        losses: from those logits, (N, 1, 28, 28) each, target masks and occluder masks (both (N, 28, 28) bool) to named
+        roi_features: what the head takes, of the features of all levels by name and of instances: mostly `RoIFeatures`,
+            (N, C, 14, 14).
+        head: from it to a dict of logits (N, 1, 28, 28), `target_mask` among them; (N, classes, 28, 28) where it has a
+            map for each category, of which the RoI's own is taken.
+        losses: from those logits, (N, 1, 28, 28) each, and the masks of `learned` (each (N, 28, 28) bool) to named
             losses.
+        learned: masks of the instances that are cut out of the RoIs for the losses.
     """
 
     def __init__(
         self,
-        roi_features: RoIFeatures,
+        roi_features: Callable[[dict[str, Tensor], list[Instances]], Any],
         head: nn.Module,
-        losses: Callable[[dict[str, Tensor], Tensor, Tensor], dict[str, Tensor]],
+        losses: Callable[..., dict[str, Tensor]],
+        learned: Sequence[str] = ("gt_masks", "gt_occluder_masks"),
     ) -> None:
         super().__init__()
         self.roi_features = roi_features
         self.head = head
         self.losses = losses
+        self.learned = learned
 
     def forward(self, features: dict[str, Tensor], instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:
         """Losses in training; otherwise the instances, with maps.
 
         Args:
             features: (B, C, H, W) of each level.
-            instances: of each picture; in training with what they learn, `gt_classes`, `gt_masks` and
-                `gt_occluder_masks`.
+            instances: of each picture; in training with what they learn, `gt_classes` and the masks.
 
         Returns:
             In training named losses. Otherwise the instances, each with probabilities (N, 1, 28, 28) in the RoI
@@ -87,10 +91,9 @@ class RoIMaskBranch(nn.Module):
         crops = [
             # a picture without an object has no masks
             [i.get(field).crop_and_resize(i.proposal_boxes.tensor, side) for i in instances if len(i)]
-            for field in ("gt_masks", "gt_occluder_masks")
+            for field in self.learned
         ]
-        target_masks, occluder_masks = (torch.cat([none, *pictures]) for pictures in crops)
-        return self.losses(outputs, target_masks, occluder_masks)
+        return self.losses(outputs, *(torch.cat([none, *pictures]) for pictures in crops))
 
 
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:

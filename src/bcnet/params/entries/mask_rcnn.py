@@ -23,5 +23,5 @@ ENTRY = Method(
     "Mask R-CNN",
     MaskRCNN,
     "bcnet.methods.mask_rcnn",
-    (Official("model-zoo Mask R-CNN", ("roi_heads.mask_head.mask_fcn1.weight",), "faster_rcnn", OF_DETECTRON2),),
+    (Official("model-zoo Mask R-CNN", ("roi_heads.mask_head.deconv.weight",), "faster_rcnn", OF_DETECTRON2),),
 )
