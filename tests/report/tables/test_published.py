@@ -12,6 +12,7 @@ from tables_factory import metrics, parameters, rows, write_reports
 
 from bcnet import params
 from bcnet.files import InputError
+from bcnet.params.methods import METHODS
 from bcnet.params.reference import check_published, read_reference
 from bcnet.report.tables.compare import compare
 
@@ -172,11 +173,10 @@ def test_presets_say_which_rows_their_variants_reproduce(preset):
         (row,) = (row for row in published[wanted.table] if row.name == wanted.row)
         if name in run.variants and row.backbone:
             variant = run.variants[name]
-            assert row.detector == params.variants.DETECTORS[variant.detector]
+            assert row.detector == variant.detector_name
             short = {"resnet50": "R50", "resnet101": "R101", "resnext101": "X101"}[variant.backbone]
             assert row.backbone == f"{short}-FPN"
-            head = {"Mask R-CNN": "mask_rcnn", "BCNet": "bcnet", "PointRend": "pointrend"}[row.method]
-            assert variant.method == head
+            assert row.method == METHODS[variant.method].name
 
 
 def test_every_published_table_can_be_read():
