@@ -17,7 +17,7 @@ from torch import Tensor
 from bcnet.data.masks.segmentation import decode
 from bcnet.inference.detect import Detections
 from bcnet.models.detections import View
-from bcnet.models.fcos_head import LevelOutput
+from bcnet.models.detectors.fcos_head import LevelOutput
 from bcnet.weights.import_weights import import_weights
 from bcnet.weights.model_file import ModelFile, load_model
 

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from bcnet.models.map_predictor import Predictor
+from bcnet.models.masks.map_predictor import Predictor
 
 
 def convolve(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:

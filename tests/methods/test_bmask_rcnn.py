@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bcnet.methods.bmask_rcnn import OFFICIAL_NAMES, BoundaryPreservingHead, boundary, boundary_preserving_losses
 from bcnet.models.detections import RoIMaps
-from bcnet.models.roi_mask_branch import RoIMaskBranch
+from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
 from bcnet.params import methods
 from bcnet.weights.import_weights import import_weights
 from bcnet.weights.model_file import load_model

@@ -12,17 +12,10 @@ from model_factory import item
 from torch import nn
 
 from bcnet import methods
-from bcnet.methods.condinst import (
-    INSTANCES,
-    CondInstModel,
-    DynamicHead,
-    categories_of,
-    dice_loss,
-    learning,
-)
-from bcnet.models.fcos import STRIDES
-from bcnet.models.fcos_targets import locate
-from bcnet.models.image_masks import centres_of_mass, rasterised, sampled
+from bcnet.methods.condinst import INSTANCES, CondInstModel, DynamicHead, categories_of, dice_loss, learning
+from bcnet.models.detectors.fcos import STRIDES
+from bcnet.models.detectors.fcos_targets import locate
+from bcnet.models.masks.image_masks import centres_of_mass, rasterised, sampled
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.condinst import CondInst
 from bcnet.params.models import Model, Predict

@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances
 from model_factory import PREDICT, SIZES, as_they_are, build, item
 from torch import Tensor, nn
 
-from bcnet.models.roi_mask_branch import RoIMaskBranch
+from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
 from bcnet.params import methods
 
 MAPS = ["target_mask", "occluder_mask", "occluder_contour", "target_contour"]

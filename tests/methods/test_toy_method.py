@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Found, ImageMaps
-from bcnet.models.fcos import FCOS, STRIDES
-from bcnet.models.fcos_head import by_location
+from bcnet.models.detectors.fcos import FCOS, STRIDES
+from bcnet.models.detectors.fcos_head import by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Spec

@@ -16,7 +16,7 @@ from bcnet.inference.detect import detect
 from bcnet.inference.predict import results
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.detections import MAPS
-from bcnet.models.roi_mask_branch import RoIMaskBranch
+from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
 from bcnet.params import methods
 from bcnet.params.models import Predict
 from bcnet.training.loop import load_backbone

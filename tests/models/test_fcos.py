@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.fcos import FCOS, Edition, decode
-from bcnet.models.fcos_head import FCOSHead, LevelOutput
-from bcnet.models.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
+from bcnet.models.detectors.fcos import FCOS, Edition, decode
+from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput
+from bcnet.models.detectors.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
 
 

@@ -9,7 +9,7 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from fcos_factory import PREDICT, item, model, restless
 
-from bcnet.models.mask_roi_heads import training_rois
+from bcnet.models.detectors.mask_roi_heads import training_rois
 from bcnet.params.models import FcosPredict, Schedule
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.segmentation import find_boundaries
 
-from bcnet.models.losses import contour, mask_loss, occluder_roi_weights
+from bcnet.models.masks.losses import contour, mask_loss, occluder_roi_weights
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)))
 

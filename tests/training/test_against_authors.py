@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bcnet.files import write_json
-from bcnet.models.fcos import FCOS
-from bcnet.models.fcos_head import LevelOutput
-from bcnet.models.fcos_targets import assign, distances_to, locate
-from bcnet.models.losses import contour
-from bcnet.models.mask_roi_heads import training_rois
+from bcnet.models.detectors.fcos import FCOS
+from bcnet.models.detectors.fcos_head import LevelOutput
+from bcnet.models.detectors.fcos_targets import assign, distances_to, locate
+from bcnet.models.detectors.mask_roi_heads import training_rois
+from bcnet.models.masks.losses import contour
 from bcnet.params import methods
 from bcnet.params.models import Model, Predict, Schedule
 from bcnet.training.loader import TrainingPictures

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bcnet.models.losses import contour, mask_loss, occluder_roi_weights
-from bcnet.models.map_predictor import Predictor
-from bcnet.models.roi_detectors import with_mask_branch
-from bcnet.models.roi_mask_branch import RoIFeatures, RoIMaskBranch
+from bcnet.models.detectors.roi_detectors import with_mask_branch
+from bcnet.models.masks.losses import contour, mask_loss, occluder_roi_weights
+from bcnet.models.masks.map_predictor import Predictor
+from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.bcnet import BCNet

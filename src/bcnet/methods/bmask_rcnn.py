@@ -9,11 +9,11 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bcnet.models.faster_rcnn import STRIDES, faster_rcnn
-from bcnet.models.losses import mask_loss
-from bcnet.models.map_predictor import Predictor
+from bcnet.models.detectors.faster_rcnn import STRIDES, faster_rcnn
+from bcnet.models.masks.losses import mask_loss
+from bcnet.models.masks.map_predictor import Predictor
+from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
 from bcnet.models.processes import mean_over_processes
-from bcnet.models.roi_mask_branch import RoIFeatures, RoIMaskBranch
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.bmask_rcnn import BMaskRCNN

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Found, ImageMaps, enlarged
-from bcnet.models.fcos import FCOS, STRIDES, Edition
-from bcnet.models.fcos_head import PRIOR, by_location
-from bcnet.models.image_masks import centres_of_mass, rasterised, sampled
+from bcnet.models.detectors.fcos import FCOS, STRIDES, Edition
+from bcnet.models.detectors.fcos_head import PRIOR, by_location
 from bcnet.models.image_segmenter import ImageSegmenter
+from bcnet.models.masks.image_masks import centres_of_mass, rasterised, sampled
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.condinst import CondInst

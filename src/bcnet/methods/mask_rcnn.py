@@ -5,9 +5,9 @@ from detectron2.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
 from detectron2.structures import Instances
 from torch import Tensor
 
+from bcnet.models.detectors.roi_detectors import with_mask_branch
+from bcnet.models.masks.roi_mask_branch import RoIFeatures
 from bcnet.models.processes import over_all_rois
-from bcnet.models.roi_detectors import with_mask_branch
-from bcnet.models.roi_mask_branch import RoIFeatures
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.mask_rcnn import MaskRCNN

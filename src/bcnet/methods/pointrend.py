@@ -6,7 +6,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.structures import Instances
 from torch import Tensor
 
-from bcnet.models.faster_rcnn import faster_rcnn
+from bcnet.models.detectors.faster_rcnn import faster_rcnn
 from bcnet.models.package_modules import without_init
 from bcnet.models.processes import over_all_rois
 from bcnet.models.roi_segmenter import RoISegmenter

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.fcos_head import FCOSHead, LevelOutput, by_location
-from bcnet.models.fcos_targets import BOX_WEIGHT, Locations, assign, distances_to, fcos_losses, locate
-from bcnet.models.mask_roi_heads import MaskROIHeads
+from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput, by_location
+from bcnet.models.detectors.fcos_targets import BOX_WEIGHT, Locations, assign, distances_to, fcos_losses, locate
+from bcnet.models.detectors.mask_roi_heads import MaskROIHeads
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.models import FcosPredict

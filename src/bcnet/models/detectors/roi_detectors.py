@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bcnet.models import faster_rcnn, fcos
+from bcnet.models.detectors import faster_rcnn, fcos
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.variants import OnDetector
