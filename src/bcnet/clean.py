@@ -41,15 +41,15 @@ def clean(data: Path, reports: Path, yes: bool) -> None:
     """
     found = [*old_checkpoints(data), *partial_downloads(data), *temporary_files(data), *temporary_files(reports)]
     if not found:
-        print("nothing is left over")
+        print("nothing to remove")
         return
     for leftover in found:
         print(f"{_megabytes(leftover.size)}  {leftover.paths[0]}: {leftover.why}")
     total = f"{len(found)} left over, {_megabytes(sum(leftover.size for leftover in found))}"
     if not yes and not sys.stdin.isatty():
-        raise InputError(f"{total}: no terminal to ask on, --yes removes them without asking")
+        raise InputError(f"{total}: no terminal to ask on, use --yes to remove them without asking")
     if not yes and input(f"{total}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
-        print("nothing is removed")
+        print("nothing removed")
         return
     for path in (path for leftover in found for path in leftover.paths):
         if path.is_dir():
@@ -90,12 +90,12 @@ def _useless(told: About | None, changed: float, newest: dict[str, float]) -> st
     if told is None:
         return "of an earlier version, which did not note what it makes"
     if told.key.get("code") != code_digest(told.modules):
-        return f"{told.makes}: the code is another one by now"
+        return f"{told.makes}: the code has changed"
     for path, digest in told.inputs.items():
         if Path(path).exists() and sha256(Path(path)) != digest:
-            return f"{told.makes}: {path} is another one by now"
+            return f"{told.makes}: {path} has changed"
     if changed < newest[told.makes]:
-        return f"{told.makes}: was begun anew with other settings"
+        return f"{told.makes}: was started again with other settings"
     return None
 
 
@@ -106,7 +106,7 @@ def partial_downloads(data: Path) -> Iterator[Leftover]:
         beside = [whole.with_name(whole.name + ending) for ending in (".part.from", ".lock")]
         if _is_locked(beside[1]):
             continue
-        yield Leftover((part, *beside), "a download that is not whole", part.stat().st_size)
+        yield Leftover((part, *beside), "an incomplete download", part.stat().st_size)
 
 
 def _is_locked(lock: Path) -> bool:
@@ -124,7 +124,7 @@ def temporary_files(folder: Path) -> Iterator[Leftover]:
     for path in _files(folder):
         match = TEMPORARY.fullmatch(path.name)
         if match and match["name"].endswith(match["suffix"] or "") and time.time() - path.stat().st_mtime > RECENT:
-            yield Leftover((path,), f"{match['name']} was never finished", path.stat().st_size)
+            yield Leftover((path,), f"{match['name']} was not finished", path.stat().st_size)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -136,4 +136,4 @@ def need_space(needed: Mapping[Path, int]) -> None:
         disks[there.stat().st_dev] = (there, before + size)
     for folder, size in disks.values():
         if (free := shutil.disk_usage(folder).free) < size:
-            raise InputError(f"{folder}: {size / 1e9:.1f} GB of free disk space needed, there are {free / 1e9:.1f} GB")
+            raise InputError(f"{folder}: needs {size / 1e9:.1f} GB of free disk space, {free / 1e9:.1f} GB are free")

@@ -50,7 +50,7 @@ def in_processes(
             while running:
                 yield from running.popleft().result()
         except BrokenProcessPool as error:
-            raise InputError(f"one of {jobs} processes was killed, for want of memory? Use fewer of them") from error
+            raise InputError(f"one of {jobs} processes was killed, probably out of memory: use fewer") from error
         finally:
             gc.unfreeze()
             for future in running:

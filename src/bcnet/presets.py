@@ -21,7 +21,7 @@ def put_preset(name: str) -> None:
         raise InputError(f"{PRESETS}: no {name!r}, there are: {', '.join(names) or 'none'}")
     params.load(source)
     if params.PARAMS.exists() and not _held(params.PARAMS, [PRESETS / f"{other}.yaml" for other in names]):
-        raise InputError(f"{params.PARAMS}: has edits that git does not hold: commit them or move the file away first")
+        raise InputError(f"{params.PARAMS}: has changes that are not in git: commit them or move the file away first")
     with atomic_output(params.PARAMS) as temporary:
         temporary.write_text(as_params(source), "utf-8")
 

@@ -153,7 +153,7 @@ def test_what_is_right_is_fetched(project: Path) -> None:
         ("compare", "reports/mine/metrics/mask-rcnn/0/val.json"),
         ("report", "reports/mine/tables/comparison.csv"),
         ("fetch demo", "bcnet fetch: params.yaml: datasets: no 'demo', there are: mine"),
-        ("fetch mine --test", "datasets.mine.source: 'files': only 'coco' has test pictures"),
+        ("fetch mine --test", "datasets.mine.source: 'files': only 'coco' has test images"),
         ("preset none", "bcnet preset: presets: no 'none'"),
     ],
 )

@@ -57,7 +57,7 @@ def everything() -> set[Path]:
 def test_nothing_is_left_over_of_what_may_go_on(project: Path, capsys: pytest.CaptureFixture) -> None:
     before = everything()
     assert main(["clean", "--yes"]) == 0
-    assert capsys.readouterr().out == "nothing is left over\n"
+    assert capsys.readouterr().out == "nothing to remove\n"
     assert everything() == before
 
 
@@ -110,7 +110,7 @@ def test_partial_downloads_and_temporary_files_are_removed(project: Path, capsys
     assert main(["clean", "--yes"]) == 0
     assert before - everything() == gone
     said = capsys.readouterr().out
-    assert "1.0 MB  data/downloads/train2017.zip.part: a download that is not whole\n" in said
+    assert "1.0 MB  data/downloads/train2017.zip.part: an incomplete download\n" in said
     assert said.endswith("3 left over, 3.0 MB: removed\n")
 
 
@@ -138,7 +138,7 @@ def test_without_a_terminal_it_needs_to_be_told(project: Path, capsys: pytest.Ca
     before = everything()
     assert main(["clean"]) == 2
     said = capsys.readouterr()
-    assert said.err.startswith("bcnet clean: 1 left over, 0.0 MB: no terminal to ask on, --yes removes")
+    assert said.err.startswith("bcnet clean: 1 left over, 0.0 MB: no terminal to ask on, use --yes")
     assert said.err.count("\n") == 1
     assert "data/checkpoints/fits" in said.out
     assert everything() == before

@@ -94,5 +94,5 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5_000_000_000))
     one, other = tmp_path / "not/there/yet", tmp_path / "neither"
     need_space({one: 2_000_000_000, other: 3_000_000_000})
-    with pytest.raises(InputError, match=rf"^{tmp_path}: 5\.1 GB of free disk space needed, there are 5\.0 GB$"):
+    with pytest.raises(InputError, match=rf"^{tmp_path}: needs 5\.1 GB of free disk space, 5\.0 GB are free$"):
         need_space({one: 2_000_000_000, other: 3_100_000_000})

@@ -95,7 +95,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ": predict.extra_short_sides.1: 16: input should be greater than",
         ),
         (("nms: 0.5", "extra_short_sides: [160]"), ": predict: extra_short_sides: 160 is a view twice"),
-        (("published: []", "published: [kins]"), ": tables.published: numbers on made data are not comparable"),
+        (("published: []", "published: [kins]"), ": tables.published: synthetic data is not comparable"),
         (
             ("published: []", "compare_to: [mask_rcnn]"),
             ": tables.compare_to: 'mask_rcnn' is neither a variant nor one of imported or predictions (mask-rcnn",
@@ -114,7 +114,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ("imported: {}", "imported: {bcnet: {file: a.pth, label: b}}"),
             "imported: 'bcnet' is already the name of a variant or",
         ),
-        (("imported: {}", "imported: {a: {file: a.pth, label: BCNet}}"), ": label: 'BCNet' is given twice"),
+        (("imported: {}", "imported: {a: {file: a.pth, label: BCNet}}"), ": label: 'BCNet' is used twice"),
         (("imported: {}", "imported: {a: {label: b}}"), ": imported.a.file: missing"),
         (
             (
@@ -131,7 +131,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("  occluded:", '  "a\\nb":'), ": splits.'a\\nb': 'a\\nb': string should match pattern"),
         (("seeds: [0]", "seeds: [' 0_1']"), ": seeds.0: ' 0_1': input should be a valid integer"),
         (("seeds: [0]", ""), ": seeds: missing"),
-        (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is given twice"),
+        (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is used twice"),
         (("  val: {rule: all}", "  whole: {rule: all}"), ": splits: needs one named val"),
     ],
 )
@@ -180,7 +180,7 @@ def test_preset_keeps_edits_that_git_does_not_hold(project: Path, capsys: pytest
     edited = DEMO.replace("seeds: [0]", "seeds: [9]")
     (project / "params.yaml").write_text(edited)
     assert main(["preset", "other"]) == 2
-    assert "params.yaml: has edits that git does not hold" in capsys.readouterr().err
+    assert "params.yaml: has changes that are not in git" in capsys.readouterr().err
     assert (project / "params.yaml").read_text() == edited
     subprocess.run(["git", "add", "."], check=True)
     subprocess.run(["git", "commit", "-qm", "mine"], check=True)
@@ -200,7 +200,7 @@ def test_a_preset_does_not_depend_on_the_locale(project: Path) -> None:
         assert (project / "params.yaml").read_text("utf-8") == as_params(project / "presets/demo.yaml")
     (project / "params.yaml").write_bytes(written.encode("latin-1"))
     assert (result := put()).returncode == 2
-    assert "params.yaml: has edits that git does not hold" in result.stderr
+    assert "params.yaml: has changes that are not in git" in result.stderr
 
 
 def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def test_a_spoilt_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Captu
     state = newest_checkpoint(tmp_path, torch.device("cpu"))
     assert state is not None
     assert state["iteration"] == 10
-    assert "00000015.pt: unreadable, passed over" in capsys.readouterr().err
+    assert "00000015.pt: unreadable, skipped" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["00000010.pt", "00000015.pt"]
 
 
@@ -124,7 +124,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     killed(project, "checkpoint", "os.fsync", "True")  # while one is written
     assert max(int(path.stem) for path in checkpoints(project)) == 4
     killed(project, "loop", "step", "arguments[-1] == 8")  # right after one
-    assert "going on from iteration 8\n" in run(project, "train bcnet")
+    assert "resuming at iteration 8\n" in run(project, "train bcnet")
     assert outputs(project) == undisturbed
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
     assert [line["iteration"] for line in lines] == [12]
@@ -139,7 +139,7 @@ def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_
     shutil.rmtree(tmp_path / "data/demo/models/bcnet")
     params_file = tmp_path / "params.yaml"
     params_file.write_text(params_file.read_text().replace("label: BCNet", "label: Ours"))
-    assert "bcnet: trained already" in run(tmp_path, "train bcnet")
+    assert "bcnet: already trained" in run(tmp_path, "train bcnet")
     assert outputs(tmp_path) == before
 
 
@@ -190,7 +190,7 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
 
 def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Path) -> None:
     copy_with_pasted(project, tmp_path)
-    assert "going on" not in run(tmp_path, "train mask-rcnn --seed 0")  # other pictures make another training
+    assert "resuming" not in run(tmp_path, "train mask-rcnn --seed 0")  # other pictures make another training
     provenance = load_model(tmp_path / "data/demo/models/mask-rcnn/0/model.safetensors").provenance
     assert provenance["train_on"] == "pasted"
     assert provenance["annotations_sha256"] == sha256(tmp_path / "data/demo/bilayer/pasted.json")

@@ -187,7 +187,7 @@ def test_both_released_models_are_recognised(backbone: str, count: int, size: in
 
 def test_other_categories_are_those_of_a_file_in_the_order_of_their_ids(tmp_path: Path, saved: dict) -> None:
     torch.save(stand_ins(released_shapes(BLOCKS["resnet50"], classes=7)), tmp_path / "kins.pth")
-    with pytest.raises(InputError, match=r"kins.pth: 7 categories, not COCO's 80: --categories FILE says which"):
+    with pytest.raises(InputError, match=r"kins.pth: 7 categories, not COCO's 80: name them with --categories FILE"):
         import_weights(str(tmp_path / "kins.pth"), tmp_path / "m", tmp_path)
     with pytest.raises(InputError, match=r"c.json: 8 categories, the model of .*kins.pth has 7"):
         import_weights(str(tmp_path / "kins.pth"), tmp_path / "m", tmp_path, write_categories(tmp_path / "c.json", 8))
@@ -222,7 +222,7 @@ def made(name: str, value: Tensor) -> Change:
     [
         (lambda model: model.pop(CENTRE), f"not a released FCOS-BCNet with resnet50: {CENTRE}: missing"),
         (lambda model: model.pop("mask_head.boundary_fcn2.bias"), "mask_head.boundary_fcn2.bias: missing"),
-        (lambda model: model.pop("head.cls_logits.weight"), "head.cls_logits.weight: missing, its first side counts"),
+        (lambda model: model.pop("head.cls_logits.weight"), "head.cls_logits.weight: missing, its first dimension is"),
         (made("head.extra", torch.ones(3)), "head.extra: left over"),
         (made("proposal_generator.head.centerness.weight", torch.ones(1, 256, 3, 3)), "centerness.weight: left over"),
         (made(CENTRE, torch.ones(1, 256, 1, 1)), f"{CENTRE}: shape (1, 256, 1, 1), expected (1, 256, 3, 3)"),
@@ -235,7 +235,7 @@ def made(name: str, value: Tensor) -> Change:
         (made("pixel_mean", torch.tensor([123.675, 116.28, 103.53])), "expected [103.53, 116.28, 123.675]"),
         (dict.clear, "model: a dict, expected a dict of tensors"),
         (lambda model: [model.pop(name) for name in list(model)[:9]], "; and 4 more"),
-        (lambda model: model.pop("mask_head.boundary_fcn1.weight"), "neither of these: model-zoo Mask R-CNN, released"),
+        (lambda model: model.pop("mask_head.boundary_fcn1.weight"), "expected one of model-zoo Mask R-CNN, released"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line(

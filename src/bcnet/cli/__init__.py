@@ -13,7 +13,9 @@ VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **projec
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser of all verbs."""
-    top = argparse.ArgumentParser(prog="bcnet", description="One verb a stage, each from files to files.")
+    top = argparse.ArgumentParser(
+        prog="bcnet", description="Instance segmentation under occlusion: train and compare methods."
+    )
     top.add_argument("--version", action="version", version=f"bcnet {__version__}")
     subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
@@ -46,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "bcnet").partition(".")[0] == "bcnet":
             raise
-        extras = "'bcnet[train]' has what models need, 'bcnet[workflow]' all (docs/python.md)"
+        extras = "install 'bcnet[train]' for models, 'bcnet[workflow]' for everything (docs/python.md)"
         print(f"bcnet {args.verb}: the package {error.name} is not installed: {extras}", file=sys.stderr)
         return 2
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk

@@ -44,7 +44,7 @@ def convert(args: Namespace) -> None:
 
 def convert_wrong(args: Namespace) -> str | None:
     if args.gather and (args.shard != (1, 1) or args.format != "bilayer" or settings.given(args, settings.CONVERT)):
-        return "--gather takes no --shard, no --format and no settings: the shards have them"
+        return "--gather takes no --shard, no --format and no settings: they are in the shards"
     return None
 
 
@@ -85,71 +85,73 @@ def split_wrong(args: Namespace) -> str | None:
 VERBS = {
     "fetch": Verb(
         fetch,
-        "get a dataset (or imported predictions) ready under data/",
+        "prepare a dataset, or imported predictions, in data/",
         "bcnet fetch demo",
         (
-            argument("dataset", help="a key of params.yaml's datasets"),
-            argument("--predictions", metavar="NAME", help="get this entry of params.yaml's predictions instead"),
-            argument("--test", action="store_true", help="get COCO's test images instead (6.6 GB)"),
+            argument("dataset", help="a dataset of params.yaml"),
+            argument("--predictions", metavar="NAME", help="fetch these predictions of params.yaml instead"),
+            argument("--test", action="store_true", help="fetch COCO's test images instead (6.6 GB)"),
         ),
         fetch_wrong,
     ),
     "check": Verb(
         check,
-        "list everything that is wrong with an annotation file, or write a fixed copy",
-        "bcnet check train.json --images pictures --fix fixed.json",
+        "list all problems of an annotation file, or write a fixed copy",
+        "bcnet check train.json --images images --fix fixed.json",
         (
-            argument("annotations", type=Path, metavar="FILE", help="any COCO-format file; it is only read"),
-            argument("--images", type=Path, metavar="FOLDER", help="its images: decode and measure them too"),
-            file("--fix", "write a copy in which everything is fixed that has one right answer", required=False),
-            argument("--all", action="store_true", help="all lines, not only the first 20 of a kind"),
+            argument("annotations", type=Path, metavar="FILE", help="any COCO-format file; it is not changed"),
+            argument("--images", type=Path, metavar="FOLDER", help="its images: decode them and check their sizes"),
+            file("--fix", "write a copy with all problems fixed that have one right answer", required=False),
+            argument("--all", action="store_true", help="print all lines, not only the first 20 of each kind"),
         ),
     ),
     "convert": Verb(
         convert,
-        "add occluder and occlusion to every annotation",
+        "add the occluder mask and measures of occlusion to every annotation",
         f"bcnet convert --annotations {DEMO.annotations('val')} --out {DEMO.bilayer('val')}",
         (
             file("--annotations", "any COCO-format file"),
-            file("--out", "the bilayer file; the occlusion table (.parquet) goes beside it"),
+            file("--out", "the converted annotations; a table of occlusion (.parquet) goes beside them"),
             *settings.CONVERT,
             JOBS,
             argument(
                 "--format",
                 choices=("bilayer", "released"),
                 default="bilayer",
-                help="released: the polygon key of the released code",
+                help="released: the polygon format of the released code",
             ),
-            argument("--shard", type=shard, default=(1, 1), metavar="K/N", help="only part K of N of the images"),
-            argument("--gather", type=Path, nargs="+", metavar="FILE", help="put the outputs of all shards together"),
+            argument(
+                "--shard", type=shard, default=(1, 1), metavar="K/N", help="convert only part K of N of the images"
+            ),
+            argument("--gather", type=Path, nargs="+", metavar="FILE", help="merge the outputs of all shards"),
         ),
         convert_wrong,
         settings.more("convert", settings.CONVERT),
     ),
     "synthesize": Verb(
         synthesize,
-        "make training images with objects of others pasted over theirs",
+        "create training images with objects of other images pasted over theirs",
         "bcnet synthesize pasted",
-        (argument("name", help="a key of params.yaml's synthetic"), JOBS),
+        (argument("name", help="an entry of `synthetic` in params.yaml"), JOBS),
     ),
     "split": Verb(
         split,
-        "choose the images of a split, or show what every rule would choose",
+        "select the images of a split, or show how many images each rule would select",
         DEMO.split_command("occluded"),
         (
             file("--annotations", "converted annotations"),
-            argument("--rule", help="a key of params.yaml's splits, or a rule itself such as box_iou (below)"),
-            file("--out", "the COCO-format file of the chosen images; with --explain a .csv file", required=False),
+            argument("--rule", help="a split of params.yaml, or a rule such as box_iou (see below)"),
+            file("--out", "a COCO-format file of the selected images; with --explain a .csv file", required=False),
             *settings.SPLIT,
-            argument("--explain", action="store_true", help="a table of how many images each rule selects"),
-            file("--ids", "with --explain: images to come near to, COCO-format .json or text", required=False),
-            argument("--count", type=int, metavar="N", help="with --explain: a number of images to come near to"),
+            argument("--explain", action="store_true", help="print a table of how many images each rule selects"),
+            file("--ids", "with --explain: images to come close to, COCO-format .json or text", required=False),
+            argument("--count", type=int, metavar="N", help="with --explain: a number of images to come close to"),
         ),
         split_wrong,
         """
---rule is a key of params.yaml's splits where the working directory has such a file. It is a rule itself, as
-config/README.md lists them (all, box_iou, mask_cover, ...), where there is none, with one of the flags
---threshold, --same-category, --file, --masks, and where no split has that name. Then the split is named after --out:
+--rule names a split of params.yaml. It names a rule of config/README.md (all, box_iou, mask_cover, ...) if the
+working directory has no params.yaml, if params.yaml has no split of that name, or if you give one of
+--threshold, --same-category, --file, --masks. The split is then named after --out:
   bcnet split --annotations bilayer.json --rule box_iou --threshold 0.2 --out crowded.json""",
     ),
 }

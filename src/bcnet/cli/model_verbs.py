@@ -38,7 +38,7 @@ def import_weights_wrong(args: Namespace) -> str | None:
     if (args.name is None) == (None in (args.file, args.out)):
         return "FILE and --out, or --name"
     if args.name is not None and (args.file or args.out or args.categories):
-        return "--name says file, output and categories"
+        return "--name already determines file, output and categories"
     return None
 
 
@@ -57,7 +57,7 @@ def predict_wrong(args: Namespace) -> str | None:
     if bool(args.model) != bool(args.out):
         return "--model and --out go together"
     if not args.model and len(args.names) != 1:
-        return "one VARIANT, or --model with pictures"
+        return "one VARIANT, or --model with images"
     return None
 
 
@@ -70,7 +70,7 @@ def show(args: Namespace) -> None:
 VERBS = {
     "weights": Verb(
         weights,
-        "ImageNet weights of a backbone",
+        "download the ImageNet weights of a backbone",
         f"bcnet weights efficientnet_lite0 --out {DEMO.weights('bcnet')}",
         (
             argument("backbone", help="efficientnet_lite0, resnet50, resnet101 or resnext101"),
@@ -79,32 +79,32 @@ VERBS = {
     ),
     "train": Verb(
         train,
-        "train a variant; a killed training resumes by itself",
+        "train a variant; the same command resumes a killed training",
         "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
-        (argument("variant", help="a key of params.yaml's variants"), SEED),
+        (argument("variant", help="a variant of params.yaml"), SEED),
     ),
     "import-weights": Verb(
         import_weights,
-        "make a model file of an official model, such as a released FCOS-BCNet (config/README.md lists them)",
+        "convert an official model, such as the released FCOS-BCNet, to a model file (config/README.md lists them)",
         "bcnet import-weights download.pth --out bcnet-released.safetensors",
         (
-            argument("file", nargs="?", metavar="FILE|URL", help="a .pth or .pkl; no code in it is run"),
+            argument("file", nargs="?", metavar="FILE|URL", help="a .pth or .pkl file; code in it is never run"),
             file("--out", "the model file, for `predict --model` and `show --model`", required=False),
             file("--categories", "a COCO-format file with the model's categories (default: COCO's 80)", required=False),
-            argument("--name", help="import this entry of params.yaml's imported, with the dataset's categories"),
+            argument("--name", help="import this imported model of params.yaml, with the categories of the dataset"),
         ),
         import_weights_wrong,
     ),
     "predict": Verb(
         predict,
-        "predict a split with a trained variant or an imported model, or any images with a model file",
+        "run a trained variant or an imported model on a split, or a model file on any images",
         f"bcnet predict --model {MODEL} --out predictions.json street.jpg",
         (
             argument("names", nargs="+", metavar="VARIANT|IMAGE"),
             SEED,
-            argument("--split", choices=("val", TEST_DEV), default="val", help="whose images (default val)"),
-            file("--model", "a model file; then the names are image files", required=False),
-            file("--out", "with --model: where the predictions go", required=False),
+            argument("--split", choices=("val", TEST_DEV), default="val", help="the images to run on (default val)"),
+            file("--model", "a model file; the names are then image files", required=False),
+            file("--out", "with --model: the file of predictions to write", required=False),
         ),
         predict_wrong,
         """
@@ -112,7 +112,7 @@ With --model no params.yaml is needed: the model file holds its own settings."""
     ),
     "show": Verb(
         show,
-        "draw what a model detects in images, and its mask head's maps of each object",
+        "draw the objects that a model detects in images, and the maps of its mask head",
         f"bcnet show --model {MODEL} street.jpg",
         (
             argument("pictures", type=Path, nargs="+", metavar="IMAGE"),
@@ -122,15 +122,15 @@ With --model no params.yaml is needed: the model file holds its own settings."""
                 type=Path,
                 default=Path("shown"),
                 metavar="FOLDER",
-                help="for NAME.png and NAME.svg of each image (default shown)",
+                help="where NAME.png and NAME.svg of each image go (default shown)",
             ),
-            argument("--score", type=float, default=0.5, help="draw objects of at least this score (default 0.5)"),
+            argument("--score", type=float, default=0.5, help="draw objects with at least this score (default 0.5)"),
             argument(
                 "--objects",
                 type=int,
                 default=10,
                 metavar="N",
-                help="of an image only the best N (default 10, at most 40)",
+                help="draw only the best N of each image (default 10, at most 40)",
             ),
         ),
         more="""

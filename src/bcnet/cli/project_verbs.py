@@ -40,22 +40,22 @@ def clean(args: Namespace) -> None:
 
 
 VERBS = {
-    "params": Verb(params, "see that params.yaml is legal; says nothing when it is", "bcnet params"),
-    "sync": Verb(sync, "make Snakemake and DVC agree about what is up to date", "bcnet sync"),
+    "params": Verb(params, "check params.yaml; prints nothing if it is valid", "bcnet params"),
+    "sync": Verb(sync, "make Snakemake and DVC agree on what is up to date", "bcnet sync"),
     "preset": Verb(
         preset,
-        "make presets/NAME.yaml the params.yaml that runs",
+        "copy presets/NAME.yaml to params.yaml",
         "bcnet preset coco",
         (argument("name", help="a file name in presets/, without .yaml"),),
     ),
     "clean": Verb(
         clean,
-        "show what finished and killed work has left behind below data/, and remove it after asking",
+        "list files that finished or killed commands left in data/ and reports/, and remove them after asking",
         "bcnet clean",
-        (argument("--yes", action="store_true", help="remove it without asking"),),
+        (argument("--yes", action="store_true", help="remove them without asking"),),
         more="""
-Left over are: checkpoints of trainings whose model is there, or that cannot go on since their code, an input or their
-settings changed; stored predictions, alike; downloads that are not whole; temporary files of killed runs. Models,
-predictions, images and whole downloads stay, and so does what changed in the last ten minutes.""",
+It removes checkpoints and stored partial predictions of work that is finished, or that cannot resume because the
+code, an input or the settings changed; incomplete downloads; and temporary files of killed commands. It keeps models,
+predictions, images, complete downloads, and everything that changed in the last ten minutes.""",
     ),
 }

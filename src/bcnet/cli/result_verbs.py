@@ -21,7 +21,7 @@ def compare(args: Namespace) -> None:
     from bcnet.report.tables.compare import compare
 
     if missing := compare(params.load(), REPORTS):
-        print(f"Metrics are missing, the tables say which: {len(missing)} rows of comparison.csv have no numbers")
+        print(f"Some metrics are missing: {len(missing)} rows of comparison.csv have no numbers, `why` names them")
 
 
 def report(args: Namespace) -> None:
@@ -29,7 +29,7 @@ def report(args: Namespace) -> None:
     from bcnet.report.page.page import report
 
     if missing := report(params.load(), DATA, REPORTS):
-        print(f"Files of the run are missing, the page lists them: {len(missing)}")
+        print(f"Files of the run are missing: {len(missing)}. The page lists them.")
 
 
 def submit(args: Namespace) -> None:
@@ -53,30 +53,30 @@ def submit(args: Namespace) -> None:
 VERBS = {
     "evaluate": Verb(
         evaluate,
-        "metrics of any COCO-format predictions",
+        "compute the metrics of any COCO-format predictions",
         f"bcnet evaluate --annotations {DEMO.split('val')} --predictions mine.json --out mine-metrics.json",
         (
-            file("--annotations", "ground truth: a split, or any COCO-format file"),
-            file("--predictions", "COCO's result format, ours or another framework's"),
-            file("--out", "metrics as JSON; tables of objects and detections (.parquet) go beside it"),
+            file("--annotations", "the ground truth: a split, or any COCO-format file"),
+            file("--predictions", "predictions in COCO's result format, from any framework"),
+            file("--out", "the metrics as JSON; tables of objects and detections (.parquet) are written beside it"),
             *settings.EVALUATE,
         ),
         more=settings.more("evaluate", settings.EVALUATE),
     ),
-    "compare": Verb(compare, "tables of all metrics of the run", "bcnet compare"),
-    "report": Verb(report, "the self-contained page of the run", "bcnet report"),
+    "compare": Verb(compare, "write the tables that compare all methods of the run", "bcnet compare"),
+    "report": Verb(report, "write the report of the run, one self-contained page", "bcnet report"),
     "submit": Verb(
         submit,
-        "the zip of predictions on test-dev that COCO's server takes",
+        "write the zip of test-dev predictions for COCO's evaluation server",
         "bcnet predict bcnet-r50 --split test-dev && bcnet submit bcnet-r50",
         (
             argument(
                 "name",
                 metavar="VARIANT",
-                help="a key of params.yaml's variants or imported; with --predictions any name",
+                help="a variant or imported model of params.yaml; with --predictions any name",
             ),
             SEED,
-            file("--predictions", "results on test-dev from elsewhere, in COCO's result format", required=False),
+            file("--predictions", "other predictions on test-dev, in COCO's result format", required=False),
         ),
     ),
 }

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from bcnet.cli.verb import Argument, argument
 
 MORE = """
-Settings come from the section {section} of params.yaml where the working directory has one. With one of the flags
-{flags}
-params.yaml is not read; then, and where there is none, every other setting has its default.
+Settings come from the section {section} of params.yaml in the working directory. Without that file, or with one of
+{flags},
+params.yaml is not read and all other settings have their defaults.
 """
 SectionType = TypeVar("SectionType")
 
@@ -23,23 +23,32 @@ def more(section: str, flags: tuple[Argument, ...]) -> str:
 
 
 CONVERT = (
-    argument("--min-box-iou", type=float, metavar="X", help="an occluder's box overlaps by more (default 0.05)"),
     argument(
-        "--min-pixels", type=int, metavar="N", help="an occluder of N pixels or fewer counts as none (default 20)"
+        "--min-box-iou", type=float, metavar="X", help="IoU above which a box may be an occluder's (default 0.05)"
     ),
-    argument("--in-front", action="store_true", default=None, help="what `depth` puts behind is no occluder"),
+    argument("--min-pixels", type=int, metavar="N", help="ignore occluders of N pixels or fewer (default 20)"),
+    argument(
+        "--in-front",
+        action="store_true",
+        default=None,
+        help="ignore occluders that are behind by their `depth`",
+    ),
 )
 SPLIT = (
-    argument("--threshold", type=float, metavar="X", help="an image is selected when its value is X or more"),
-    argument("--same-category", action="store_true", default=None, help="only pairs of boxes of one category count"),
-    argument("--file", metavar="FILE", help="for image_ids: COCO-format .json, or a text with an image id a line"),
-    argument("--masks", metavar="KIND", help="what is ground truth: visible (default) or amodal"),
+    argument("--threshold", type=float, metavar="X", help="select images whose value is X or more"),
+    argument("--same-category", action="store_true", default=None, help="only pairs of boxes of one category"),
+    argument("--file", metavar="FILE", help="for image_ids: COCO-format .json, or text with one image id per line"),
+    argument("--masks", metavar="KIND", help="ground truth masks: visible (default) or amodal"),
 )
 EVALUATE = (
-    argument("--cover-bins", type=float, nargs="+", metavar="X", help="edges of box_cover (default 0 0.1 0.3 1)"),
-    argument("--mask-cover-bins", type=float, nargs="+", metavar="X", help="of mask_cover (default 0 0.02 0.1 1)"),
-    argument("--box-iou-bins", type=float, nargs="+", metavar="X", help="of max_box_iou (default 0 0.2 0.5 1)"),
-    argument("--draws", type=int, metavar="N", help="draws of the bootstrap for intervals (default 1000)"),
+    argument("--cover-bins", type=float, nargs="+", metavar="X", help="bin edges of box_cover (default 0 0.1 0.3 1)"),
+    argument(
+        "--mask-cover-bins", type=float, nargs="+", metavar="X", help="bin edges of mask_cover (default 0 0.02 0.1 1)"
+    ),
+    argument(
+        "--box-iou-bins", type=float, nargs="+", metavar="X", help="bin edges of max_box_iou (default 0 0.2 0.5 1)"
+    ),
+    argument("--draws", type=int, metavar="N", help="bootstrap draws for intervals (default 1000)"),
 )
 
 

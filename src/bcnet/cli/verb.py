@@ -47,5 +47,5 @@ def file(flag: str, text: str, required: bool = True) -> Argument:
     return argument(flag, type=Path, required=required, help=text, metavar="FILE")
 
 
-JOBS = argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: all cores)")
-SEED = argument("--seed", type=int, default=0, help="one of params.yaml's seeds (default 0)")
+JOBS = argument("--jobs", type=int, default=os.cpu_count(), help="number of processes (default: all cores)")
+SEED = argument("--seed", type=int, default=0, help="one of the seeds in params.yaml (default 0)")

@@ -151,7 +151,7 @@ def in_chunks(
     left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
     todo = list(chain.from_iterable(left.values()))
     if len(todo) < len(images):
-        note(f"{what}: going on, {len(images) - len(todo)} of {len(images)} pictures are done")
+        note(f"{what}: resuming, {len(images) - len(todo)} of {len(images)} images are done")
     moving = progress(todo, what)
     for path, chunk in left.items():
         found: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
                 f"{path}: would be drawn to {out / path.stem}.png like {other}: show it into another --out"
             )
         if sources & {(out / f"{path.stem}{ending}").resolve() for ending in (".png", ".svg")}:
-            raise InputError(f"{out / path.stem}.png: is a picture to be shown, expected another folder as --out")
+            raise InputError(f"{out / path.stem}.png: is one of the images to show, expected another folder as --out")
     model = load_model(weights)
     model.module.to(pick_device())
     for path in progress(pictures, "drawing"):

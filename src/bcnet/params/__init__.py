@@ -54,7 +54,7 @@ class Params(Section):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
         if "val" not in self.splits:
-            raise ValueError("splits: needs one named val: the report takes its pictures from it")
+            raise ValueError("splits: needs one named val: the report takes its images from it")
         if taken := sorted({"train", "val", "test"} & self.synthetic.keys()):
             raise ValueError(f"synthetic: {taken[0]!r} is the name of a part of every dataset")
         if self.train_on not in ("train", *self.synthetic):
@@ -72,13 +72,13 @@ class Params(Section):
         labels += [model.label for model in self.imported.values()]
         labels += [brought.label for brought in self.predictions.values()]
         if twice := [label for label in labels if labels.count(label) > 1]:
-            raise ValueError(f"label: {twice[0]!r} is given twice: tables could not tell the rows apart")
+            raise ValueError(f"label: {twice[0]!r} is used twice: rows of tables need different labels")
         return self
 
     @model_validator(mode="after")
     def _tables_fit(self) -> "Params":
         if self.tables.published and isinstance(self.datasets[self.dataset], Shapes):
-            raise ValueError("tables.published: numbers on made data are not comparable with published ones, use []")
+            raise ValueError("tables.published: synthetic data is not comparable with published numbers, use []")
         methods = [*self.variants, *self.imported, *self.predictions]
         for name, wanted in self.tables.reproduces.items():
             _one_of(methods, name, "the methods", "tables.reproduces")

@@ -62,5 +62,5 @@ def newest_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | No
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
-            print(f"{path}: unreadable, passed over: {str(error).splitlines()[0]}", file=sys.stderr)
+            print(f"{path}: unreadable, skipped: {str(error).splitlines()[0]}", file=sys.stderr)
     return None

@@ -66,7 +66,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
             if objects:
                 self.records.append(orjson.dumps({**image, "objects": objects}))
         if not self.records:
-            raise InputError(f"{annotations}: annotations: none to train on, expected at least one that is no crowd")
+            raise InputError(f"{annotations}: annotations: none to train on, expected an object that is not a crowd")
 
     def __len__(self) -> int:
         return len(self.records)
@@ -87,7 +87,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         path = self.images / record["file_name"]
         if "sha256" in record and sha256(path) != record["sha256"]:
             raise InputError(
-                f"{path}: expected sha256 {record['sha256']}: not the picture that was annotated, make it anew"
+                f"{path}: expected sha256 {record['sha256']}: not the image that was annotated, create it again"
             )
         picture = read_image(path, (height, width))
         objects = record["objects"]

@@ -75,7 +75,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     code = [__name__, METHODS[variant.method].module]
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
     if take_results(checkpoints, [out.model, out.training_log]):
-        say(rank, f"{name}: trained already, {out.model} is as it was")
+        say(rank, f"{name}: already trained, {out.model} is unchanged")
         leave_processes(world)
         return
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
@@ -91,7 +91,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     training = Training(name, schedule, model, rank)
     if state := newest_checkpoint(checkpoints, device):
         training.load_state_dict(state)
-        say(rank, f"{name}: going on from iteration {training.iteration}")
+        say(rank, f"{name}: resuming at iteration {training.iteration}")
 
     keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model

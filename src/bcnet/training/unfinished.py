@@ -63,7 +63,7 @@ def begin(
             note = about(other.parent)
             if note and note.makes == str(makes):
                 changes = ", ".join(differences(note.key, whole)) or "its note"
-                print(f"{makes}: what {other.parent} has of it does not fit: {changes} changed", file=sys.stderr)
+                print(f"{makes}: cannot resume from {other.parent}: {changes} changed", file=sys.stderr)
     note = About(str(makes), {str(path): sha256(path) for path in inputs}, whole, list(modules))
     write_json(folder / NAME, asdict(note), keep_equal=True)
     return folder

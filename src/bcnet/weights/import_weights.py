@@ -102,7 +102,7 @@ def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
         if any(mark in tensors for mark in kind.official.marks):
             return kind
     known = ", ".join(kind.name for kind in KINDS)
-    raise InputError(f"{path}: neither of these: {known} (with FPN); its first tensor is {next(iter(tensors))}")
+    raise InputError(f"{path}: expected one of {known} (with FPN); its first tensor is {next(iter(tensors))}")
 
 
 def _backbone(tensors: Mapping[str, Tensor]) -> str:
@@ -119,7 +119,7 @@ def _categories(
     """The model's categories in the order of its classes: as detectron2 has them, that of their ids."""
     name, more = kind.official.classes
     if name not in tensors or not tensors[name].ndim:
-        raise InputError(f"{path}: {name}: missing, its first side counts the categories of a {kind.name}")
+        raise InputError(f"{path}: {name}: missing, its first dimension is the number of categories of a {kind.name}")
     classes = len(tensors[name]) - more
     if annotations:
         categories = sorted(stream.read(annotations).head["categories"], key=lambda category: category["id"])
@@ -128,7 +128,7 @@ def _categories(
         return categories
     things = [{"id": each["id"], "name": each["name"]} for each in COCO_CATEGORIES if each["isthing"]]
     if len(things) != classes:
-        raise InputError(f"{path}: {classes} categories, not COCO's {len(things)}: --categories FILE says which")
+        raise InputError(f"{path}: {classes} categories, not COCO's {len(things)}: name them with --categories FILE")
     return things
 
 

@@ -155,8 +155,8 @@ def test_a_wrong_annotation_is_named_with_what_is_wrong(tmp_path, wrong, expecte
         ("images", {"id": -3}, "image at place 0 has no whole number as 'id'"),
         ("images", {"id": 2**63}, "image at place 0 has no whole number as 'id'"),
         ("images", {"id": "3"}, "image at place 0 has no whole number as 'id'"),
-        ("images", {"id": 1}, "image 1: this id is there twice"),
-        ("categories", {"id": 90}, "category 90: this id is there twice"),
+        ("images", {"id": 1}, "image 1: this id occurs twice"),
+        ("categories", {"id": 90}, "category 90: this id occurs twice"),
         ("categories", {"name": None}, "category 1: name is None"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_missing_section_is_named(tmp_path, section):
 def test_two_annotations_with_one_id(tmp_path):
     data = content()
     data["annotations"] *= 2
-    with pytest.raises(InputError, match="annotation 7: this id is there twice"):
+    with pytest.raises(InputError, match="annotation 7: this id occurs twice"):
         read(tmp_path, data)
 
 

@@ -83,13 +83,13 @@ def test_every_problem_of_every_entry_is_a_line(check: Checker) -> None:
     assert error == "bcnet check: file.json: 19 problems in 7 entries\n"
     assert sorted(lines) == sorted(
         [
-            "image 3: this id is there twice",
+            "image 3: this id occurs twice",
             "image 3: width is 0, expected a whole number of pixels",
             "image 3: height is 2.5, expected a whole number of pixels",
-            "image 3: file_name '/b' leaves the picture folder or holds a tab, line end or control character",
+            "image 3: file_name '/b' leaves the image folder or contains a tab, line end or control character",
             "image 5: width is None, expected a whole number of pixels",
             "image 5: height is None, expected a whole number of pixels",
-            "category 1: this id is there twice",
+            "category 1: this id occurs twice",
             "category 1: name is None, expected a text",
             "category at place 2 has no whole number as 'id'",
             "annotation 7: iscrowd is 2, expected 0 or 1",
@@ -97,7 +97,7 @@ def test_every_problem_of_every_entry_is_a_line(check: Checker) -> None:
             "annotation 7: a polygon reaches outside the 40x30 image by more than 2 pixels: x 0 to 99, y 0 to 9",
             "annotation 7: area is -1, expected a number of pixels",
             "annotation 7: bbox is [0, 0, 99, 9], expected [x, y, width, height] inside the 40x30 image",
-            "annotation 7: this id is there twice",
+            "annotation 7: this id occurs twice",
             "annotation at place 2 has no whole number as 'id'",
             "annotation at place 2: image_id 4 is not the id of an image of this file",
             "annotation at place 2: category_id '1' is not the id of a category of this file",
@@ -127,7 +127,7 @@ def test_what_is_no_annotation_file_ends_in_one_line(text: str, line: str, check
     for arguments in ([], ["--fix", str(check.folder / "out.json")]):
         code, _, error = check(text, *arguments)
         assert code == 2
-        assert (line in error and error.count("\n") == 1) or (arguments and "cannot be mended" in error)
+        assert (line in error and error.count("\n") == 1) or (arguments and "cannot be fixed" in error)
     assert not (check.folder / "out.json").exists()
 
 
@@ -178,7 +178,7 @@ def test_what_is_left_out_is_a_note(check: Checker) -> None:
 def test_two_images_with_one_picture_are_a_note(check: Checker) -> None:
     data = content(annotation(), annotation(id=8, image_id=4))
     data["images"].append(data["images"][0] | {"id": 4, "file_name": "./a.png"})
-    assert check(data)[1][0] == "note: image 4: its picture is that of image 3"
+    assert check(data)[1][0] == "note: image 4: its file is that of image 3"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -205,10 +205,10 @@ def test_every_picture_is_decoded_and_measured(check: Checker, pictures: Path) -
         data["images"].append(data["images"][0] | {"id": number, "file_name": name})
     code, lines, error = check(data, "--images", str(pictures))
     assert code == 2
-    assert lines[0] == "image 4: no such picture: 'none.png'"
-    assert lines[1].startswith("image 5: not a readable picture: ")
-    assert lines[2] == "image 6: the picture is 4x3, its annotation says 40x30: 'small.png'"
-    assert lines[3:] == ["note: picture: no image names 'sub/extra.JPG'"]
+    assert lines[0] == "image 4: no such image file: 'none.png'"
+    assert lines[1].startswith("image 5: not a readable image: ")
+    assert lines[2] == "image 6: the image is 4x3, its annotation says 40x30: 'small.png'"
+    assert lines[3:] == ["note: image file: not in the annotations: 'sub/extra.JPG'"]
     assert error == "bcnet check: file.json: 3 problems in 3 entries\n"
     assert check.fix(data, "--images", str(pictures))[::2] == (2, None)
 
@@ -332,13 +332,13 @@ def test_an_equal_image_goes_but_two_different_ones_with_one_id_cannot_be_mended
     (check.folder / "out.json").unlink()
     data["images"][1] = data["images"][1] | {"file_name": "b.png"}
     code, lines, error = check(data, "--fix", str(check.folder / "out.json"))
-    assert (code, lines) == (2, ["image 3: this id is there twice"])
-    assert error == "bcnet check: file.json: 1 problems in 1 entries cannot be mended, out.json is not written\n"
+    assert (code, lines) == (2, ["image 3: this id occurs twice"])
+    assert error == "bcnet check: file.json: 1 problems in 1 entries cannot be fixed, out.json is not written\n"
     assert not (check.folder / "out.json").exists()
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "", None, "a\0.png"])
-def test_a_picture_outside_its_folder_cannot_be_mended(name: Any, check: Checker) -> None:
+def test_an_image_outside_its_folder_cannot_be_fixed(name: Any, check: Checker) -> None:
     data = content(annotation(area=-1))
     data["images"][0]["file_name"] = name
     code, lines, mended = check.fix(data)

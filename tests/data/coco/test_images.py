@@ -30,7 +30,7 @@ def test_exif_is_respected_where_it_gives_the_annotated_size(tmp_path, orientati
 
 
 def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path):
-    with pytest.raises(InputError, match=r"p\.png: the picture is 4x6, its annotation says 8x8"):
+    with pytest.raises(InputError, match=r"p\.png: the image is 4x6, its annotation says 8x8"):
         read_image(saved(tmp_path / "p.png", orientation=6), (8, 8))
 
 
@@ -63,7 +63,7 @@ def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], b"", b"no picture", whole[:4] + bytes(200)):
         path.write_bytes(broken)
-        with pytest.raises(InputError, match=r"p\.jpg: not a readable picture"):
+        with pytest.raises(InputError, match=r"p\.jpg: not a readable image"):
             read_image(path)
     with pytest.raises(InputError, match="none"):
         read_image(tmp_path / "none.jpg")

@@ -85,7 +85,7 @@ NOT_STRING = {"size": [40, 60], "counts": [2400]}
     [
         ("[{]", r"mine.json: not a JSON list of predictions \(truncated\?\)"),
         ({"annotations": []}, r"mine.json: not a JSON list of predictions .*Expected `array`"),
-        ([], r"mine.json: no predictions: the server takes no empty list"),
+        ([], r"mine.json: no predictions: the server does not accept an empty list"),
         ([prediction(), 7], r"mine.json: prediction at place 1: 7: expected an object"),
         ([prediction(image_id=6)], r"place 0: image_id: 6: expected the id of one of .* 2 "),
         ([prediction(image_id="5")], r"place 0: image_id: '5': "),

@@ -185,7 +185,7 @@ def test_of_several_ids_that_are_there_twice_the_first_repetition_is_named(annot
     ids = [one["id"] for one in content["annotations"]]
     content["annotations"][8]["id"], content["annotations"][9]["id"] = ids[5], ids[2]
     annotations.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=f"annotation {ids[5]}: this id is there twice"):
+    with pytest.raises(InputError, match=f"annotation {ids[5]}: this id occurs twice"):
         convert(annotations, tmp_path / "out.json", Convert(), jobs=1)
 
 

@@ -250,7 +250,7 @@ def test_when_all_fail_the_line_names_them_all(server, tmp_path):
         download(remote(server, mirrors=["mirror/file.zip", "lost.zip"]), tmp_path / "file.zip", Waits())
     assert str(error.value) == (
         f"{server.url}/file.zip: HTTP 404 Not Found; {server.url}/mirror/file.zip: HTTP 403 Forbidden; "
-        f"{server.url}/lost.zip: HTTP 404 Not Found (run it again to go on from {tmp_path / 'file.zip.part'})"
+        f"{server.url}/lost.zip: HTTP 404 Not Found (run the command again to resume from {tmp_path / 'file.zip.part'})"
     )
 
 

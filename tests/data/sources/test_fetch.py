@@ -140,7 +140,7 @@ def test_a_folder_in_the_place_of_the_link_is_not_deleted(user, tmp_path):
     precious = tmp_path / "mine/images/train/precious.png"
     precious.parent.mkdir(parents=True)
     precious.write_bytes(b"1")
-    with pytest.raises(InputError, match=r"images/train: a folder, where a link to .*train2017 belongs"):
+    with pytest.raises(InputError, match=r"images/train: is a folder, expected a link to .*train2017"):
         fetch(own_files(user), "mine", tmp_path / "mine")
     assert precious.exists()
 
@@ -183,8 +183,8 @@ def missing(user):
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (truncated, "not a readable picture"),
-        (of_another_size, "the picture is 5x7, its annotation says 16x12"),
+        (truncated, "not a readable image"),
+        (of_another_size, "the image is 5x7, its annotation says 16x12"),
         (missing, "No such file"),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_spoiled_picture_is_named(user, tmp_path, spoil, expected):
 
 def test_wrong_annotations_and_a_missing_folder_are_named(user, tmp_path):
     shutil.rmtree(user / "val2017")
-    with pytest.raises(InputError, match="val2017: no such picture folder"):
+    with pytest.raises(InputError, match="val2017: no such image folder"):
         fetch(own_files(user), "mine", tmp_path / "mine")
     (user / "annotations/instances_train2017.json").write_text('{"images": [')
     with pytest.raises(InputError, match=r"train2017\.json: not valid JSON"):
@@ -314,7 +314,7 @@ def test_the_disk_must_have_room_for_archives_and_pictures(server, tmp_path, mon
     needed = sum(sizes.values()) + sizes["zips/train2017.zip"] + sizes["zips/val2017.zip"]
     dataset, folder = Coco(source="coco", url=server.url), tmp_path / "data/coco"
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=needed - 1))
-    with pytest.raises(InputError, match=rf"^{tmp_path}\S*: 0\.0 GB of free disk space needed, there are 0\.0 GB$"):
+    with pytest.raises(InputError, match=rf"^{tmp_path}\S*: needs 0\.0 GB of free disk space, 0\.0 GB are free$"):
         fetch(dataset, "coco", folder)
     assert server.asked == []
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=needed))
@@ -344,7 +344,7 @@ def test_the_test_pictures_of_a_users_coco_folder_are_linked(test_part, tmp_path
     assert (folder / listed).read_bytes() == (test_part / listed).read_bytes()
 
     Image.new("RGB", (5, 7)).save(test_part / "test2017/t.png")
-    with pytest.raises(InputError, match=r"t\.png: the picture is 5x7, its annotation says 16x12"):
+    with pytest.raises(InputError, match=r"t\.png: the image is 5x7, its annotation says 16x12"):
         fetch_test(dataset, "coco", folder)
     (test_part / listed).write_text('{"images": [{"id": 1, "height": 2, "width": 0, "file_name": "t.png"}]}')
     with pytest.raises(InputError, match=r"test-dev2017\.json: image 1: width is 0"):
@@ -355,7 +355,7 @@ def test_the_test_pictures_of_a_users_coco_folder_are_linked(test_part, tmp_path
 
 
 def test_only_coco_has_test_pictures(user, tmp_path):
-    line = r"^params\.yaml: datasets\.mine\.source: 'files': only 'coco' has test pictures$"
+    line = r"^params\.yaml: datasets\.mine\.source: 'files': only 'coco' has test images$"
     with pytest.raises(InputError, match=line):
         fetch_test(own_files(user), "mine", tmp_path / "mine")
 

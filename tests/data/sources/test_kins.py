@@ -135,7 +135,7 @@ def test_an_object_without_a_pixel_is_left_out_and_counted(read, capsys):
         ({"image_id": 4}, "annotation 12: image_id: 4: expected one of the file's 1"),
         ({"category_id": 3}, "annotation 12: category_id: 3: expected one of the file's 7"),
         ({"ico_id": "2"}, "annotation 12: ico_id: '2': expected a whole number"),
-        ({"id": 11}, "annotation 11: this id is there twice"),
+        ({"id": 11}, "annotation 11: this id occurs twice"),
     ],
 )
 def test_one_line_names_annotation_key_and_what_was_expected(read, change, expected):

@@ -362,7 +362,7 @@ def test_the_result_is_converted_and_trained_on(folder: Path, monkeypatch: pytes
     assert all(len(loaded[0, 0, index]["instances"]) for index in range(len(loaded)))
     shutil.copy(folder / "images/sod/000001.png", folder / "images/sod/000002.png")
     place = next(i for i, record in enumerate(loaded.records) if b"000002.png" in record)
-    with pytest.raises(InputError, match=r"images/sod/000002\.png: expected sha256 [0-9a-f]{64}: not the picture"):
+    with pytest.raises(InputError, match=r"images/sod/000002\.png: expected sha256 [0-9a-f]{64}: not the image"):
         loaded[0, 0, place]
 
 
@@ -375,14 +375,14 @@ def test_the_result_is_converted_and_trained_on(folder: Path, monkeypatch: pytes
         (
             pictures(),
             {"min_pixels": 5000},
-            r"instances_train\.json: no object to paste: no picture has a whole one \(no ",
+            r"instances_train\.json: no object to paste: no image has a complete one \(not ",
         ),
-        (pictures()[:1], {}, r"instances_train\.json: no object to paste over: no other picture has a whole one"),
-        ([], {}, r"instances_train\.json: no object to paste: no picture"),
+        (pictures()[:1], {}, r"instances_train\.json: no object to paste over: no second image has a complete one"),
+        ([], {}, r"instances_train\.json: no object to paste: no image"),
         (
             pictures(),
             {"hidden": [0.999, 1.0]},
-            r"params\.yaml: synthetic\.sod: picture \d+: 20 pictures tried, in none .*",
+            r"params\.yaml: synthetic\.sod: image \d+: tried 20 images, in none .*",
         ),
     ],
 )
@@ -434,11 +434,11 @@ def test_wrong_input_leaves_everything_as_it_was(folder: Path) -> None:
 
 def test_nothing_of_a_users_is_overwritten(folder: Path, tmp_path: Path) -> None:
     (folder / "images/sod/real").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"images/sod/real: a folder, where a link to \.\./train belongs"):
+    with pytest.raises(InputError, match=r"images/sod/real: is a folder, expected a link to \.\./train"):
         synthesize(settings(), "sod", folder, jobs=1)
     shutil.rmtree(folder / "images/sod")
     (folder / "images/sod").symlink_to(tmp_path / "own")
-    with pytest.raises(InputError, match=r"images/sod: a link, where a folder of made pictures belongs"):
+    with pytest.raises(InputError, match=r"images/sod: is a link, expected a folder of synthetic images"):
         synthesize(settings(), "sod", folder, jobs=1)
     assert len(list((tmp_path / "own").iterdir())) == 6
 

@@ -197,5 +197,7 @@ def test_all_annotations_or_none_have_visible_masks(tmp_path):
     assert is_amodal(path, some[:1])
     assert not is_amodal(path, some[1:])
     assert not is_amodal(path, [])
-    with pytest.raises(InputError, match=r"truth.json: annotation 7: no 'visible_segmentation', which others have"):
+    with pytest.raises(
+        InputError, match=r"truth.json: annotation 7: no 'visible_segmentation', but other annotations have one"
+    ):
         is_amodal(path, some)

@@ -64,7 +64,7 @@ def test_charts_of_an_ablation_are_files_too(copied):
 
 
 def test_a_figure_says_what_it_shows_and_whose(drawn):
-    origin = "demo, made pictures: never comparable with COCO"
+    origin = "demo, synthetic images: not comparable with COCO"
     looks = [figures.look(index) for index in range(4)]
     legend = [f"{look.symbol} {each.label}" for look, each in zip(looks, methods(run_parameters()), strict=True)]
     bands = "bands: one sample standard deviation over seeds"

@@ -153,6 +153,6 @@ def test_objects_are_filtered_by_category_cover_and_failure(page):
     page.get_by_label("Objects on which").select_option(f"BCNet $x$ {HOSTILE}")
     fitting = page.locator("#objects").get_by_role("status")
     before = int(fitting.inner_text().split()[2])
-    page.get_by_label("One of the two").select_option("badly localised")
+    page.get_by_label("Outcome of either").select_option("badly localised")
     assert 0 < int(fitting.inner_text().split()[2]) < before
     assert all("badly localised" in text for text in objects(page))

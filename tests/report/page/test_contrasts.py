@@ -187,7 +187,9 @@ def test_tables_of_other_objects_are_refused(copied):
     for method in methods(run_parameters()):
         one = copied / f"reports/demo/metrics/{method.name}/{method.runs[0]}/val.parquet"
         shutil.copy(path, one) if one != path else None
-    with pytest.raises(InputError, match=r"val\.parquet: annotation_id 31: not in .*val\.json: `bcnet evaluate` it"):
+    with pytest.raises(
+        InputError, match=r"val\.parquet: annotation_id 31: not in .*val\.json: run `bcnet evaluate` again"
+    ):
         section(copied)
 
 

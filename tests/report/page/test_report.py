@@ -106,12 +106,12 @@ def test_provenance_is_complete_and_hashes_are_whole_in_the_tooltip(page):
     assert "1 (val, seed 1; occluded, seed 1)" in page.text
 
 
-def test_made_data_is_labelled_so_and_coco_is_not(copied, page):
-    assert "Made data" in page.text
+def test_synthetic_data_is_labelled_so_and_coco_is_not(copied, page):
+    assert "Synthetic data" in page.text
     params = run_parameters(datasets={"demo": {"source": "coco"}})
     report(params, copied / "data", copied / "reports")
     other = Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8"))
-    assert "Made data" not in other.text
+    assert "Synthetic data" not in other.text
     assert "COCO 2017, http://images.cocodataset.org" in other.text
 
 
@@ -119,9 +119,9 @@ def test_the_page_says_what_was_trained_on_and_what_each_split_is(copied):
     params = run_parameters(synthetic={"pasted": {"pictures": 70}}, train_on="pasted")
     report(params, copied / "data", copied / "reports")
     text = Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text
-    assert "trained on pasted: 70 pictures with pasted objects and the real ones" in text
-    assert "val: all pictures" in text
-    assert "occluded: pictures with two boxes of IoU 0.2 or more" in text
+    assert "trained on pasted: 70 images with pasted objects, plus the real images" in text
+    assert "val: all images" in text
+    assert "occluded: images with two boxes of IoU 0.2 or more" in text
 
 
 @pytest.mark.parametrize("name", [f"{table}.csv" for table in TABLES])
@@ -158,9 +158,9 @@ def test_what_is_missing_is_listed_with_the_command_that_makes_it(copied, page, 
     assert "<details open>\n<summary>1 file</summary>" in html
     partial = Page(html)
     text = partial.text
-    assert text.index("Not there yet") < text.index(missing[0]) < text.index("In percent, of masks")
+    assert text.index("Missing files") < text.index(missing[0]) < text.index("In percent. AP compares masks")
     assert command in missing[0]
-    assert "Not there yet" not in page.text
+    assert "Missing files" not in page.text
     assert {title: rows for title, rows in partial.groups.items() if title != FIRST} == {
         title: rows for title, rows in page.groups.items() if title != FIRST
     }
@@ -188,7 +188,7 @@ def test_a_run_of_which_only_one_method_was_evaluated_has_its_page(copied):
     assert any(item.startswith(f"{path}: missing, `bcnet evaluate ") for item in page.items)
     assert "n = 20" in page.text  # objects in a bin, of the method that was measured
     assert "There is no training log." in page.text
-    assert "There are none to show." in page.text
+    assert "There are no images to show." in page.text
 
 
 @pytest.mark.parametrize("line", ['{"iteration": 20, "lo', '{"iteration": 20, "loss": "low"}', "[20, 1.5]"])
@@ -204,7 +204,7 @@ def test_tables_of_another_run_are_refused(copied):
     variants = {**{k: v.model_dump(exclude_unset=True) for k, v in params.variants.items()}}
     variants["mask-rcnn"]["label"] = "renamed"
     with pytest.raises(
-        InputError, match=r"differences\.csv: rows of 'mask-rcnn': `bcnet compare` makes those of this run"
+        InputError, match=r"differences\.csv: rows of 'mask-rcnn', no method of this run: run `bcnet compare`"
     ):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
     (copied / "reports" / "demo" / "tables" / "differences.csv").write_text(
@@ -213,9 +213,9 @@ def test_tables_of_another_run_are_refused(copied):
         .replace("mask-rcnn", "renamed"),
         encoding="utf-8",
     )
-    with pytest.raises(InputError, match=r"benchmark\.csv: no row of 'renamed', split 'val': `bcnet compare`"):
+    with pytest.raises(InputError, match=r"benchmark\.csv: no row of 'renamed', split 'val': run `bcnet compare`"):
         report(run_parameters(variants=variants), copied / "data", copied / "reports")
-    with pytest.raises(InputError, match=r"differences\.csv: no row of 'another': `bcnet compare`"):
+    with pytest.raises(InputError, match=r"differences\.csv: no row of 'another': run `bcnet compare`"):
         report(
             run_parameters(variants={**variants, "another": variants["mask-rcnn"] | {"label": "another"}}),
             copied / "data",

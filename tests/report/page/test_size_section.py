@@ -24,7 +24,7 @@ def test_speed_and_size_of_each_model_are_beside_its_accuracy(text):
     rows = [row for row in rows_of(section(text, "size")) if len(row) > 1]
     assert [row[0] for row in rows[1:]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}", "The zoo's"]
     assert [row[1] for row in rows[1:]] == ["0.02", "0.02", "0.04"]
-    means = [f"mean {mean}, 10 pictures" for mean in ("20.0", "25.0", "1000.0")]
+    means = [f"mean {mean}, 10 images" for mean in ("20.0", "25.0", "1000.0")]
     assert [row[3] for row in rows[1:]] == [
         f"{ms}{mean}" for ms, mean in zip(("10.0", "12.5", "500.0"), means, strict=True)
     ]
@@ -40,7 +40,7 @@ def test_times_of_different_devices_are_in_charts_of_their_own(text):
         "speed on CPU, 2 threads",
         "size",
     ]
-    assert re.findall('aria-label="Points: accuracy against (.*?), speed', "".join(charts)) == [CLOCK, PROCESSOR]
+    assert re.findall('aria-label="Scatter chart: accuracy against (.*?), speed', "".join(charts)) == [CLOCK, PROCESSOR]
     colours = [figures.look(index).colour for index in range(4)]
     drawn = [[colour in chart for colour in colours] for chart in charts]
     assert drawn == [[True, True, False, False], [False, False, True, False], [True, True, True, False]]
@@ -82,10 +82,10 @@ def test_a_model_that_was_not_timed_is_said_to_be_so(copied):
     assert [row[1:6] for row in rows[1:]] == [
         ["0.02", "0.1", "—1", "—1", "GPU"],
         ["0.02", "0.1", "—2", "—2", "—2"],
-        ["—3", "—3", "500.0mean 1000.0, 10 pictures", "400.0", "CPU, 2 threads"],
+        ["—3", "—3", "500.0mean 1000.0, 10 images", "400.0", "CPU, 2 threads"],
     ]
     assert re.findall("<li>(the .*|no .*)</li>", part) == [
-        "no picture was timed",
+        "no image was timed",
         "the speed is missing",
         "the model is missing",
     ]

@@ -37,14 +37,14 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     whole = [row for row in rows(folder, "comparison") if row["split"] == "val"]
     best = max(whole, key=lambda row: float(row["AP"]))
     assert best["origin"] == "brought"
-    assert f"AP of all {best['objects']} objects: {best['label']} (brought) has {best['AP']} percent, " in found
+    assert f"AP of all {best['objects']} objects: {best['label']} (imported predictions) has {best['AP']} %, " in found
     assert "most occluded" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
             low, high = float(row["low"]), float(row["high"])
-            side = "better" if low > 0 else "worse" if high < 0 else "not to be told from it"
+            side = "Better" if low > 0 else "Worse" if high < 0 else "No clear difference"
             numbers = [f"{float(row[key]):+.2f}".replace("-", MINUS) for key in ("difference", "low", "high")]
-            assert re.search(f"; {side}: [^;]*{re.escape(numbers[0])}", found)
+            assert re.search(rf"\. {side}: (?:(?!\. [BWN]).)*{re.escape(numbers[0])}", found)
             assert "{} ({} to {})".format(*numbers) in found
             break
     else:
@@ -58,9 +58,8 @@ def test_labels_are_text(text):
 
 
 def test_an_occluder_layer_that_nothing_tells_from_the_rest_is_said_to_be_so(text):
-    assert "The occluder layer by itself: not known. No two measured variants of this run differ in structure" in said(
-        text
-    )
+    unknown = "The effect of the occluder layer alone: unknown."
+    assert f"{unknown} No two evaluated variants of this run differ only in structure, so" in said(text)
 
 
 @pytest.mark.parametrize("single_first", [True, False])
@@ -72,7 +71,7 @@ def test_an_occluder_layer_by_itself_is_told(copied, single_first):
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
-    layer = found[found.index("The occluder layer by itself, in heads that are equal but for it:") :]
+    layer = found[found.index("The effect of the occluder layer alone, in heads that are otherwise equal:") :]
     step = next(row for row in rows(copied / "reports/demo/tables", "ablations") if row["split"] == "val")
     assert (step["switch"], step["before"]) == ("structure", "single" if single_first else "bilayer")
     difference = f"{float(step['difference']):+.2f}".replace("-", MINUS)
@@ -94,7 +93,7 @@ def test_of_a_run_that_has_measured_nothing_on_val_nothing_is_said(copied):
         path.unlink()
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    assert "In short" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
+    assert "<h2>Summary</h2>" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
 
 
 def test_one_method_is_not_the_most_of_any(copied):
@@ -104,7 +103,7 @@ def test_one_method_is_not_the_most_of_any(copied):
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
-    assert re.search(r"AP of all 30 objects: The zoo's \(imported\) has 4\d\.\d\d percent\. The", found)
+    assert re.search(r"AP of all 30 objects: The zoo's \(imported model\) has 4\d\.\d\d %\. The", found)
 
 
 def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:

@@ -12,6 +12,7 @@ from report_factory import SCRIPT, run_parameters
 
 from bcnet.files import InputError
 from bcnet.params.results import BINNED
+from bcnet.report.page.grid import origin_words
 from bcnet.report.page.page import report
 from bcnet.report.page.sections.differences import beyond_chance, signed
 from bcnet.report.tables import compare
@@ -20,23 +21,23 @@ from bcnet.report.tables.rows import Method, methods
 
 
 def test_origins_are_told_apart_in_the_main_table(page):
-    measured = ("measured here", "imported", "brought")
+    measured = ("measured here", "imported model", "imported predictions")
     groups = [f"{split}|{origin}" for split in ("val", "occluded") for origin in measured]
     assert list(page.groups)[:6] == groups
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
     assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00 ± 0.00"]
     assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
-    assert page.groups["val|imported"][0][:3] == ["The zoo's", "43.50", "63.50"]
-    assert page.groups["val|brought"][0][1:3] == ["44.50", "64.50"]
+    assert page.groups["val|imported model"][0][:3] == ["The zoo's", "43.50", "63.50"]
+    assert page.groups["val|imported predictions"][0][1:3] == ["44.50", "64.50"]
 
 
 def test_an_empty_cell_says_why(page):
-    """Detector and backbone of brought predictions, APs without small objects."""
-    assert page.groups["val|imported"][0][5:9] == ["FCOS", "resnet50", "—2", "—2"]
-    assert page.groups["val|brought"][0][5:9] == ["—3", "—3", "—4", "—4"]
+    """Detector and backbone of imported predictions, APs without small objects."""
+    assert page.groups["val|imported model"][0][5:9] == ["FCOS", "resnet50", "—2", "—2"]
+    assert page.groups["val|imported predictions"][0][5:9] == ["—3", "—3", "—4", "—4"]
     reasons = ["no object of this size in the split", "trained elsewhere", "not stated"]
-    reasons.append("brought predictions do not say")
+    reasons.append("imported predictions do not say")
     assert page.items[:4] == reasons
     assert {("title", reason) for reason in reasons} <= set(page.attributes)
 
@@ -82,10 +83,10 @@ def test_differences_are_shown_with_interval_and_p(made_run, text):
     assert "<strong>\N{MINUS SIGN}10.00</strong>" in main[8]  # and leaks a tenth less
     sure = [row for row in rows if row["difference"] and (float(row["low"]) > 0 or float(row["high"]) < 0)]
     assert 0 < section.count("<strong>") == len(sure) < len(rows)
-    assert "against mask-rcnn" in section
-    assert "pictures and seeds (100 draws)" in " ".join(section.split())
+    assert "Compared with mask-rcnn" in section
+    assert "images and seeds (100 draws)" in " ".join(section.split())
     assert "<li>no object in this bin</li>" in section
-    labels = re.findall(r'aria-label="Point and interval of each method\'s difference to mask-rcnn on (\S+);', text)
+    labels = re.findall(r'aria-label="Difference of each method to mask-rcnn on (\S+):', text)
     assert labels == ["val", "occluded"]
 
 
@@ -113,12 +114,12 @@ def test_a_difference_has_its_sign():
 
 
 def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
-    assert "not of training again" not in page.text
+    assert "not training again" not in " ".join(page.text.split())
     params = run_parameters(seeds=[0])
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text.split())
-    assert "The interval is of other pictures, not of training again with other seeds: there is one." in text
+    assert "With one seed, the interval covers other images, but not training again with another seed." in text
 
 
 def test_recall_is_shown_as_in_the_table(text, page):
@@ -139,26 +140,26 @@ def test_recall_is_shown_as_in_the_table(text, page):
 
 
 def label(method: Method) -> str:
-    return method.label + ("" if method.origin == "measured here" else method.origin)
+    return method.label + ("" if method.origin == "measured here" else origin_words(method.origin))
 
 
 def test_the_benchmark_and_the_kinds_of_errors_are_tables(text):
     main, errors = rows_of(section(text, "occlusion")), rows_of(section(text, "errors"))
     heads = ["boundary AP", "found", "found\noccluded", "found\nseparated"]
-    heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (less is better)"]
+    heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (lower is better)"]
     assert main[0] == ["Method", *heads, "occluded", "separated"]
     numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00", "—1", "80.00 ± 0.00"]
     assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers, "50.50 ± 0.00", "—2", "25.00 ± 0.00", "20", "0"]
     assert [row[0] for row in main if len(row) == 1][:2] == ["val", "occluded"]
     kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
     assert errors[0][1:6] == kinds
-    assert errors[4][:3] == ["The zoo'simported", "1.00", "10.00"]
+    assert errors[4][:3] == ["The zoo'simported model", "1.00", "10.00"]
     assert errors[4][-1] == "7.00"
 
 
 def test_leak_stands_beside_its_difference_to_each_baseline(made_run, text):
     rows = rows_of(section(text, "leak"))
-    assert rows[0] == ["Method", "leak", "against mask-rcnn"]
+    assert rows[0] == ["Method", "leak", "difference to mask-rcnn"]
     assert [row[0] for row in rows if len(row) == 1] == ["val", "occluded"]
     assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00"]
     with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
@@ -241,7 +242,7 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     report(run_parameters(), copied / "data", copied / "reports")
     text = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.text.count("_Theirs: the predictions are boxes, none is drawn") == 8
+    assert page.text.count("_Theirs: predictions without masks are not drawn") == 8
     assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
     places = ("comparison", "differences", "occlusion", "same-category", "leak", "errors", "order")
     found = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}

@@ -176,7 +176,9 @@ def test_steps_of_another_run_are_refused(tmp_path):
     other = (tmp_path / "reports/demo/tables/ablations.csv").read_bytes()
     compare(run_parameters(), tmp_path / "reports")
     (tmp_path / "reports/demo/tables/ablations.csv").write_bytes(other)
-    with pytest.raises(InputError, match=r"ablations\.csv: rows of 'Renamed': `bcnet compare` makes those of this run"):
+    with pytest.raises(
+        InputError, match=r"ablations\.csv: rows of 'Renamed', no method of this run: run `bcnet compare`"
+    ):
         report(run_parameters(), tmp_path / "data", tmp_path / "reports")
 
 

@@ -122,7 +122,7 @@ def section(
         else:
             name = f"{what} {entry['id']}"
             if known.setdefault(entry["id"], entry) is not entry:
-                yield Problem(name, f"{name}: this id is there twice")
+                yield Problem(name, f"{name}: this id occurs twice")
         for problem in check(entry):
             yield Problem(name, f"{name}: {problem}")
 
@@ -152,9 +152,9 @@ def image_problems(image: dict) -> Iterator[str]:
         yield f"width x height is {width}x{height}, expected at most {LARGEST_IMAGE} pixels"
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
-        yield f"file_name is {shown(name)}, expected a path below the picture folder"
+        yield f"file_name is {shown(name)}, expected a path below the image folder"
     elif not names_a_file(image):
-        yield f"file_name {shown(name)} leaves the picture folder or holds a tab, line end or control character"
+        yield f"file_name {shown(name)} leaves the image folder or contains a tab, line end or control character"
 
 
 def _is_side(side: Any) -> bool:

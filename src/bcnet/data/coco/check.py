@@ -46,7 +46,7 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
         changes = mend(data, pictures)
         if problems := list(annotation_file.problems(data)) + _picture_problems(data, pictures):
             _print(problems, everything)
-            raise InputError(f"{path}: {_number(problems)} cannot be mended, {out} is not written")
+            raise InputError(f"{path}: {_number(problems)} cannot be fixed, {out} is not written")
         write_json(out, data)
         _print(not_json_line + changes, everything)
         print(f"{out}: written, {len(changes + not_json_line)} changes")
@@ -86,7 +86,7 @@ def _picture_problems(data: Any, folder: Path | None) -> list[Problem]:
         file, size = image["file_name"], (image["height"], image["width"]) if annotation_file.has_size(image) else None
         text = ""
         if not (folder / file).exists():
-            text = "no such picture"
+            text = "no such image file"
         else:
             try:
                 read_image(folder / file, size)
@@ -127,7 +127,7 @@ def _notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]
     files: dict[PurePosixPath, int] = {}
     for key, image in right["image"].items():
         if (first := files.setdefault(PurePosixPath(image["file_name"]), key)) != key:
-            yield Problem(f"image {key}", f"image {key}: its picture is that of image {first}")
+            yield Problem(f"image {key}", f"image {key}: its file is that of image {first}")
     if folder:
         yield from _picture_notes(data["images"], folder)
 
@@ -155,7 +155,7 @@ def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
     Image.init()
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in Image.EXTENSION and file.relative_to(folder) not in named:
-            yield Problem("picture", f"picture: no image names {shown(str(file.relative_to(folder)))}")
+            yield Problem("image file", f"image file: not in the annotations: {shown(str(file.relative_to(folder)))}")
 
 
 def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:

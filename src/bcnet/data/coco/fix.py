@@ -79,7 +79,7 @@ def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Proble
                     yield from _put(entry, "height", height, name)
             first = kept.setdefault(entry["id"], entry) if annotation_file.is_id(entry.get("id")) else entry
             if first is not entry and first == entry:
-                yield Problem(name, f"{name}: removed: the same entry is there twice")
+                yield Problem(name, f"{name}: removed: the same entry occurs twice")
                 continue
         entries.append(entry)
     data[section] = entries

@@ -41,15 +41,15 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
             upright = stored[::-1] if orientation in (5, 6, 7, 8) else stored
             if size not in (None, stored, upright):
                 expected = f"{size[1]}x{size[0]}" if size else ""
-                raise InputError(f"{path}: the picture is {upright[1]}x{upright[0]}, its annotation says {expected}")
+                raise InputError(f"{path}: the image is {upright[1]}x{upright[0]}, its annotation says {expected}")
             return _rgb(image.transpose(turn) if turn is not None and size in (None, upright) else image, path)
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:  # all by broken files
-        raise InputError(f"{path}: not a readable picture: {error}") from error
+        raise InputError(f"{path}: not a readable image: {error}") from error
 
 
 def _rgb(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode == "F":
-        raise InputError(f"{path}: the picture holds real numbers, expected 8 or 16 bits")
+        raise InputError(f"{path}: the image has floating-point pixels, expected 8 or 16 bits")
     if image.mode.startswith("I"):  # one channel of 16 bits, which Pillow would clip at 255
         grey = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

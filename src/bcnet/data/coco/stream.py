@@ -47,13 +47,13 @@ def read(path: Path) -> AnnotationFile:
         entries = msgspec.json.decode(sections["annotations"], type=list[_Ids])
     except (OSError, KeyError, ValueError, RecursionError) as error:  # ValueError: what msgspec and orjson raise
         annotation_file.read(path)  # which says it better
-        raise InputError(f"{path}: not a sound annotation file: {error}") from error
+        raise InputError(f"{path}: not a valid annotation file: {error}") from error
     for problem in annotation_file.problems(head):
         raise InputError(f"{path}: {problem.line}")
     images = {image["id"]: image for image in head["images"]}
     ids = [entry.id for entry in entries]
     if len(set(ids)) < len(ids):
-        raise InputError(f"{path}: annotation {_first_repeated(ids)}: this id is there twice")
+        raise InputError(f"{path}: annotation {_first_repeated(ids)}: this id occurs twice")
     by_image: defaultdict[int, list[int]] = defaultdict(list)
     for place, entry in enumerate(entries):
         by_image[entry.image_id].append(place)

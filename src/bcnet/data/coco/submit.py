@@ -50,7 +50,7 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{predictions}: not a JSON list of predictions (truncated?): {error}") from error
     if not texts:
-        raise InputError(f"{predictions}: no predictions: the server takes no empty list")
+        raise InputError(f"{predictions}: no predictions: the server does not accept an empty list")
     by_id = {image["id"]: image for image in images}
     found: Counter[int] = Counter()
     stem = f"detections_test-dev2017_{name}_results"
@@ -69,7 +69,7 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
             file.write((b"," if place else b"[") + orjson.dumps({key: entry[key] for key in KEYS}))
         file.write(b"]")
     size = out.stat().st_size
-    line = f"{out}: {len(texts)} predictions of {len(found)} of {len(by_id)} pictures, {size / 1e6:.1f} MB"
+    line = f"{out}: {len(texts)} predictions of {len(found)} of {len(by_id)} images, {size / 1e6:.1f} MB"
     return line if size < LARGE else f"{line}, which is known to fail: raise predict.score_threshold"
 
 

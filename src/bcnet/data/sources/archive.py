@@ -60,7 +60,7 @@ def unzip_file(archive: Path, name: str, target: Path) -> None:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    unsound = f"{archive}: not a sound zip archive"
+    unsound = f"{archive}: not a valid zip archive"
     try:
         file = zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile) as error:

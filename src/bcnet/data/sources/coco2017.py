@@ -99,7 +99,7 @@ def test_dev_images(folder: Path) -> list[dict[str, Any]]:
     """
     files = DatasetFiles(folder)
     if not files.test_list.exists():
-        raise InputError(f"{files.test_list}: no such file (`{files.fetch_test_command}` gets it: COCO only)")
+        raise InputError(f"{files.test_list}: no such file (`{files.fetch_test_command}` downloads it, for COCO only)")
     return annotation_file.read_images(files.test_list)
 
 

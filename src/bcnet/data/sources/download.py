@@ -134,7 +134,7 @@ def _download(file: RemoteFile, path: Path, stop: Event) -> None:
             part.path.replace(path)
             part.discard()
             return
-    hint = f" (run it again to go on from {part.path})" if part.size else ""
+    hint = f" (run the command again to resume from {part.path})" if part.size else ""
     raise InputError("; ".join(problems) + hint)
 
 

@@ -73,7 +73,7 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
         case Coco():
             coco2017.download_parts(dataset, folder, ("test",))
         case _:
-            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test pictures")
+            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test images")
 
 
 def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:

@@ -20,10 +20,10 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
         InputError: a picture or the folder is missing or wrong, or a folder lies where the link belongs.
     """
     if not pictures.is_dir():
-        raise InputError(f"{pictures}: no such picture folder")
+        raise InputError(f"{pictures}: no such image folder")
     target = pictures.resolve()
     if link.resolve() != target and link.exists() and not link.is_symlink():
-        raise InputError(f"{link}: a folder, where a link to {pictures} belongs; move it away")
+        raise InputError(f"{link}: is a folder, expected a link to {pictures}: move it away")
 
     def check(image: dict[str, Any]) -> None:
         read_image(pictures / image["file_name"], (image["height"], image["width"]))

@@ -13,16 +13,16 @@ from bcnet.params.data import Split
 Annotations = Sequence[dict[str, Any]]
 
 
-WORDS = {  # rule -> the pictures that it selects; T is the threshold
-    "all": "all pictures",
-    "image_ids": "the pictures that FILE lists",
-    "box_iou": "pictures with two boxes of IoU T or more",
-    "box_iou_inclusive": "pictures with two boxes of IoU T or more, widths and heights plus 1",
-    "box_over_smaller": "pictures with two boxes that share T or more of the smaller",
-    "box_over_larger": "pictures with two boxes that share T or more of the larger",
-    "box_cover": "pictures with an object of whose box other masks cover T or more",
-    "mask_cover": "pictures with an object of whose mask others overlap T or more",
-    "image_overlap": "pictures in which T or more of the area under boxes lies under two or more",
+WORDS = {  # rule -> the images that it selects; T is the threshold
+    "all": "all images",
+    "image_ids": "the images that FILE lists",
+    "box_iou": "images with two boxes of IoU T or more",
+    "box_iou_inclusive": "images with two boxes of IoU T or more, computed with widths and heights plus 1",
+    "box_over_smaller": "images with two boxes whose overlap is T or more of the smaller one",
+    "box_over_larger": "images with two boxes whose overlap is T or more of the larger one",
+    "box_cover": "images with an object with T or more of its box covered by other masks",
+    "mask_cover": "images with an object with T or more of its mask overlapped by other masks",
+    "image_overlap": "images in which T or more of the area covered by boxes is covered by two or more",
 }
 
 

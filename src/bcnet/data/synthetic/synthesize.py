@@ -72,13 +72,13 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     records = [orjson.dumps({**image, "annotations": by_image[image["id"]]}) for image in data["images"]]
     del by_image
     found = in_processes(partial(_whole, min_pixels=settings.min_pixels), records, jobs)
-    places = list(progress(found, f"looking for whole objects in {train}", len(records)))
+    places = list(progress(found, f"looking for complete objects in {train}", len(records)))
     whole = np.array([(record, place) for record, found in enumerate(places) for place in found], int).reshape(-1, 2)
     if len(np.unique(whole[:, 0])) < 2:
-        what = f"no crowd, {settings.min_pixels} pixels (synthetic.{name}.min_pixels) in one piece, off the border, "
-        what += "nothing else in its box"
-        lacks = "paste over: no other picture" if len(whole) else "paste: no picture"
-        raise InputError(f"{train}: no object to {lacks} has a whole one ({what})")
+        what = f"not a crowd, {settings.min_pixels} pixels (synthetic.{name}.min_pixels) in one piece, off the border, "
+        what += "no other object in its box"
+        lacks = "paste over: no second image" if len(whole) else "paste: no image"
+        raise InputError(f"{train}: no object to {lacks} has a complete one ({what})")
 
     out.unlink(missing_ok=True)  # from now on the pictures are not those that it stands for
     _own_folder(own, settings.keep_real)
@@ -102,9 +102,9 @@ def _own_folder(pictures: Path, keep_real: bool) -> None:
     """Make the picture folder, with the link to the real pictures or without it; nothing of a user's is touched."""
     link = pictures / "real"
     if pictures.is_symlink():
-        raise InputError(f"{pictures}: a link, where a folder of made pictures belongs; move it away")
+        raise InputError(f"{pictures}: is a link, expected a folder of synthetic images: move it away")
     if link.exists() and not link.is_symlink():
-        raise InputError(f"{link}: a folder, where a link to ../train belongs; move it away")
+        raise InputError(f"{link}: is a folder, expected a link to ../train: move it away")
     pictures.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     if keep_real:
@@ -140,8 +140,8 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
             break
     else:
         raise InputError(
-            f"params.yaml: synthetic.{name}: picture {index}: {BASES} pictures tried, in none of them "
-            f"{settings.pasted[0]} objects find places that hide {list(settings.hidden)} of others: widen hidden, "
+            f"params.yaml: synthetic.{name}: image {index}: tried {BASES} images, in none of them can "
+            f"{settings.pasted[0]} objects be placed to hide {list(settings.hidden)} of others: widen hidden, "
             "lower pasted or min_pixels"
         )
     picture = _read(folder, base).copy()

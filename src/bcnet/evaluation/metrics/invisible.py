@@ -31,7 +31,7 @@ def is_amodal(path: Path, annotations: Sequence[dict[str, Any]]) -> bool:
     if len(without) == len(annotations):
         return False
     if without:
-        raise InputError(f"{path}: annotation {without[0]}: no 'visible_segmentation', which others have")
+        raise InputError(f"{path}: annotation {without[0]}: no 'visible_segmentation', but other annotations have one")
     return True
 
 

@@ -13,10 +13,10 @@ OBJECTS = 80  # that the page holds at most
 SHOWN = 12  # of them at a time
 AROUND = 0.6  # of an object's box that is shown on each side of it
 RULE = (
-    f"the page holds at most {OBJECTS} objects of val: of every two methods the one whose best mask's IoU differs most "
-    "between them, then the second of every two, and so on, until there are so many. An object's best mask is the one "
-    f"of its category that overlaps it most, whatever its score. Shown are the {SHOWN} on which the two chosen methods "
-    "differ most"
+    "A method's best mask of an object is the one with the highest IoU among its predictions of the object's category, "
+    "whatever their scores. For every pair of methods the page takes the object of val for which the IoUs of their "
+    f"best masks differ most, then the second object of every pair, and so on, up to {OBJECTS} objects. It shows the "
+    f"{SHOWN} objects that differ most between the two selected methods."
 )
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture, the ends exclusive
 

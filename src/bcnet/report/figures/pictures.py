@@ -14,8 +14,8 @@ from bcnet.report.figures.predictions import Annotations
 MIN_SCORE = 0.5  # of a prediction that is drawn
 MIN_OBJECTS = 3
 RULE = (
-    "the {n} pictures of val whose objects have the highest mean max_box_iou (the largest IoU of an object's box with "
-    f"another's), among those with at least {MIN_OBJECTS} objects first; crowd regions do not count"
+    "the {n} images of val with the highest mean max_box_iou of their objects (the highest IoU of an object's box with "
+    f"another object's box). Images with at least {MIN_OBJECTS} objects come first, and crowd regions do not count"
 )
 
 

@@ -43,7 +43,7 @@ class Predictions:
         if place >= len(entries):
             raise InputError(
                 f"{self.file}: {len(entries)} predictions of image {image_id}, expected more than {place}: the tables"
-                " of objects are of other predictions, `bcnet evaluate` these"
+                " of objects belong to other predictions, run `bcnet evaluate` again"
             )
         return entries[place]
 

@@ -22,7 +22,7 @@ from bcnet.report.figures.predictions import Annotations
 from bcnet.weights.model_file import ModelFile, load_model
 
 OBJECTS = 6
-RULE = f"of the objects that it finds in these pictures the {OBJECTS} with the largest box_cover"
+RULE = f"the {OBJECTS} objects with the largest box_cover among those that the model finds in the images above"
 
 
 @dataclass(frozen=True)

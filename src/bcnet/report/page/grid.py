@@ -9,6 +9,13 @@ from bcnet.files import InputError
 from bcnet.report.tables.rows import Method
 
 TextRow = dict[str, str]  # of a CSV file
+ORIGINS = {"imported": "imported model", "brought": "imported predictions"}  # as readers of the page see them
+REASONS = {"brought predictions do not say": "imported predictions do not say"}  # of tables, as readers see them
+
+
+def origin_words(origin: str) -> str:
+    """The origin of numbers as the page calls it."""
+    return ORIGINS.get(origin, origin)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) 
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := set(columns) - set(reader.fieldnames or ()):
-            raise InputError(f"{path}: no column {min(missing)!r}, `bcnet compare` writes it")
+            raise InputError(f"{path}: no column {min(missing)!r}: run `bcnet compare` again")
         rows = list(reader)
     for place, row in enumerate(rows, 1):
         for column in numbers:
@@ -90,7 +97,7 @@ def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) 
 def reasons(row: TextRow) -> dict[str, str]:
     """Why a row's empty cells are empty, by column, from its `why`: `column, column: reason; column: reason`."""
     parts = [part.partition(": ") for part in row["why"].split("; ") if part]
-    return {column: reason for columns, _, reason in parts for column in columns.split(", ")}
+    return {column: REASONS.get(reason, reason) for columns, _, reason in parts for column in columns.split(", ")}
 
 
 def cells(row: TextRow, columns: Iterable[str]) -> tuple[Cell, ...]:
@@ -115,7 +122,7 @@ def rows_of(rows: Iterable[TextRow], method: Method, split: str, path: Path) -> 
     """
     own = [row for row in rows if (row["origin"], row["label"], row["split"]) == (method.origin, method.label, split)]
     if not own:
-        raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: `bcnet compare` makes them")
+        raise InputError(f"{path}: no row of {method.label!r}, split {split!r}: run `bcnet compare` again")
     return own
 
 

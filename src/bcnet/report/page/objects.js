@@ -26,7 +26,7 @@
     const other = select("differs from", methods, second);
     const category = select("Category", any(objects.map(({ card }) => card.dataset.category).toSorted()), "");
     const bin = select("box_cover", any(bins), "");
-    const failure = select("One of the two:", any(panels.map((panel) => panel.dataset.failure).toSorted()), "");
+    const failure = select("Outcome of either", any(panels.map((panel) => panel.dataset.failure).toSorted()), "");
     const status = element("span", { className: "soft" });
     status.setAttribute("role", "status");
     const choices = [one, other, category, bin, failure];

@@ -16,6 +16,7 @@ from bcnet.params.data import Coco, Shapes
 from bcnet.report.figures import figure_files
 from bcnet.report.page.contents import MISSING, SECTIONS, SUMMARY
 from bcnet.report.page.context import Context
+from bcnet.report.page.grid import origin_words
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import evaluate_command
 
@@ -53,7 +54,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         params=params,
         looks=context.looks,
         source=_source(params),
-        made=synthetic,
+        synthetic=synthetic,
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         summary=[(SUMMARY, contents[SUMMARY])] if contents[SUMMARY] is not None else [],
         sections=shown,
@@ -61,7 +62,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         # of all scripts the browser runs these only, whatever else may have got into the page
         script_sources=" ".join(f"'sha256-{_sha256(script)}'" for script in SCRIPTS),
     )
-    about = f"{name}, made pictures: never comparable with COCO" if synthetic else name
+    about = f"{name}, synthetic images: not comparable with COCO" if synthetic else name
     figures = [figure for section, content in shown for figure in section.charts(content, context)]
     files = {figure.name: figure_files.render(environment, figure, context.looks, about) for figure in figures}
     figure_files.write(context.report_files.figures, files)
@@ -79,6 +80,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["origin_words"] = origin_words
     environment.globals.update(cut=cut, fitted=fitted, text_width=text_width)
     return environment
 
@@ -90,8 +92,8 @@ def _sha256(text: str) -> str:
 def _source(params: Params) -> str:
     dataset = params.datasets[params.dataset]
     if isinstance(dataset, Shapes):
-        counts = f"{dataset.train} train and {dataset.val} val pictures of {dataset.size} by {dataset.size} pixels"
-        line = f"{counts}, made by the project with seed {dataset.seed}"
+        counts = f"{dataset.train} train and {dataset.val} val images of {dataset.size} by {dataset.size} pixels"
+        line = f"{counts}, generated with seed {dataset.seed}"
     elif isinstance(dataset, Coco):
         line = f"COCO 2017, {dataset.folder or dataset.url}"
     else:
@@ -100,8 +102,8 @@ def _source(params: Params) -> str:
     if params.train_on == "train":
         return line
     pasted = params.synthetic[params.train_on]
-    with_real = " and the real ones" if pasted.keep_real else ""
-    return f"{line}; trained on {params.train_on}: {pasted.pictures} pictures with pasted objects{with_real}"
+    with_real = ", plus the real images" if pasted.keep_real else ""
+    return f"{line}; trained on {params.train_on}: {pasted.pictures} images with pasted objects{with_real}"
 
 
 def _note_missing_metrics(context: Context) -> None:

@@ -47,17 +47,17 @@ def ablations(context: Context) -> Ablations | None:
     run = {(method.origin, method.label) for method in context.looks}
     if strange := [row["label"] for row in rows if (row["origin"], row["label"]) not in run]:
         path = context.report_files.table("ablations")
-        raise InputError(f"{path}: rows of {strange[0]!r}: `bcnet compare` makes those of this run")
-    x = f"{rows[0]['metric']}: change by the switch (points)"
+        raise InputError(f"{path}: rows of {strange[0]!r}, no method of this run: run `bcnet compare` again")
+    x = f"{rows[0]['metric']}: change (points)"
     return Ablations(
         interval_charts(rows, context.looks, "ablations", x, _switch),
-        difference_grid("what one switch changes", rows, "Switch", _line),
+        difference_grid("what one setting changes", rows, "Setting", _line),
     )
 
 
 def charts(steps: Ablations, context: Context) -> Iterator[Figure]:
     """The charts as files."""
-    notes = "what one switch changes, with 95 % intervals", "in the look of the second variant"
+    notes = "what one setting changes, with 95 % intervals", "colour and marker of the second variant"
     for chart in steps.charts:
         yield Figure(f"ablations-{chart.split}", f"Ablations on {chart.split}", chart.drawing, chart.methods, notes)
 

@@ -7,7 +7,7 @@ from bcnet.report.page.grid import Grid, Group, Line, TextRow, cells, read_table
 from bcnet.report.tables.comparison import ABOUT
 
 NO_METRICS = {*ABOUT, "seeds", "box_AP", "objects", "images", "iterations", "why", "source"}
-HEADS = {"box_AP": "box AP", "images": "pictures"}
+HEADS = {"box_AP": "box AP"}
 
 
 def comparison_file(context: Context) -> Path:

@@ -105,10 +105,10 @@ def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> N
     for method, table in tables.items():
         if not table["annotation_id"].equals(expected):
             path = context.object_file(method)
-            raise InputError(f"{path}: other objects than those of {context.object_file(first)}: `bcnet evaluate` both")
+            raise InputError(f"{path}: other objects than {context.object_file(first)}: run `bcnet evaluate` for both")
     if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
         path = context.object_file(first)
-        raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: `bcnet evaluate` it")
+        raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: run `bcnet evaluate` again")
 
 
 def _objects(

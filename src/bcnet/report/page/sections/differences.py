@@ -72,12 +72,13 @@ def _check_methods(rows: Sequence[TextRow], looks: Looks, path: Path) -> None:
     in_file = {(row["origin"], row["label"]) for row in rows}
     in_file |= {(row["baseline_origin"], row["baseline"]) for row in rows}
     if strange := sorted(in_file ^ run) if rows or len(looks) > 1 else []:
-        what = "no row" if strange[0] in run else "rows"
-        raise InputError(f"{path}: {what} of {strange[0][1]!r}: `bcnet compare` makes those of this run")
+        name = repr(strange[0][1])
+        what = f"no row of {name}" if strange[0] in run else f"rows of {name}, no method of this run"
+        raise InputError(f"{path}: {what}: run `bcnet compare` again")
 
 
 def _against(origin: str, baseline: str, rows: list[TextRow], looks: Looks) -> Against:
-    x = f"{rows[0]['metric']} minus that of {cut(baseline, NAME)} (points)"
+    x = f"{rows[0]['metric']}, difference to {cut(baseline, NAME)} (points)"
     main = [row for row in rows if row["measure"] in MAIN_MEASURES]
     others = [row for row in rows if row["measure"] not in MAIN_MEASURES]
     label = f"differences to {baseline}"

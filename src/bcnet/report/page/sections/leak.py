@@ -34,4 +34,4 @@ def leak_grid(context: Context) -> Grid | None:
         Group(split, tuple(line(rows_of(rows, method, split, path)[0]) for method in context.looks))
         for split in splits(rows)
     )
-    return Grid("leak", ("Method", "leak", *(f"against {baseline}" for _, baseline in baselines)), groups)
+    return Grid("leak", ("Method", "leak", *(f"difference to {baseline}" for _, baseline in baselines)), groups)

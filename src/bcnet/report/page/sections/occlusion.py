@@ -16,7 +16,7 @@ WHOSE = ("origin", "label", "split", "why")
 ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind in TIDE))
 AMODAL = tuple(name for name in BENCHMARK if name.startswith(("invisible_", "order_")))
 MAIN = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "leak")), *COUNTS)
-LESS_IS_BETTER = ("leak", "ECE")
+LOWER_IS_BETTER = ("leak", "ECE")
 BY_OCCLUDER = "occluder"  # the measure whose bins are of what occludes an object: it has a section of its own
 Looks = Mapping[Method, Look]
 Rows = Mapping[Method, list[TextRow]]
@@ -44,7 +44,7 @@ def head(name: str) -> str:
     """How a number of the benchmark is called over its column."""
     text = name.replace("tide_", "TIDE ").replace("_occluded", ", occluded").replace("_separated", ", separated")
     text = text.replace("AR_", "AR, ").replace("_", " ")
-    return f"{text} (less is better)" if name in LESS_IS_BETTER else text
+    return f"{text} (lower is better)" if name in LOWER_IS_BETTER else text
 
 
 def coping(context: Context) -> Coping:
@@ -53,7 +53,7 @@ def coping(context: Context) -> Coping:
     Raises:
         InputError: benchmark.csv, recall.csv or categories.csv is missing, or of another run.
     """
-    main = _benchmark_grid("how methods cope with occlusion", MAIN, context)
+    main = _benchmark_grid("results under occlusion", MAIN, context)
     measures = context.once(_measures)
     return Coping(
         main, tuple(measure for name, measure in measures.items() if name != BY_OCCLUDER), _categories(context)

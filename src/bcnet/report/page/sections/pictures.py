@@ -20,7 +20,7 @@ from bcnet.report.tables.rows import Method, predict_command
 PICTURES = 8
 LONGEST = 640  # side of a shown picture, pixels
 RULE = pictures.RULE.format(n=PICTURES)
-OF_BOXES = Panel((), "the predictions are boxes, none is drawn")
+OF_BOXES = Panel((), "predictions without masks are not drawn")
 Entries = list[dict[str, Any]]  # annotations or predictions
 
 
@@ -117,7 +117,7 @@ def _detections(
     if strange := drawn ^ set(own["annotation_id"].tolist()):
         raise InputError(
             f"{context.object_file(method)}: other objects than in {context.val_file}, the first is annotation"
-            f" {min(strange)}: `bcnet evaluate` it"
+            f" {min(strange)}: run `bcnet evaluate` again"
         )
     given = own[own["detection"].notna()].astype({"detection": int})
     columns = (given[name].tolist() for name in ("annotation_id", "image_id", "detection"))

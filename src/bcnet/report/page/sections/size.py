@@ -21,7 +21,7 @@ from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
 
 SPLIT = "val"
-CLOCK, PROCESSOR = "milliseconds a picture", "milliseconds of processor a picture"
+CLOCK, PROCESSOR = "milliseconds per image", "CPU milliseconds per image"
 HEADS = "Method", "parameters (millions)", "file (MB)", CLOCK, PROCESSOR, "device"
 Dots = dict[Method, Dot]
 
@@ -157,8 +157,8 @@ def _speed(took: Speed | None) -> tuple[Cell, Cell, Cell]:
         return (Cell("", why="the speed is missing"),) * 3
     device = Cell(took.device)
     if took.median_seconds is None or took.mean_seconds is None or took.median_processor_seconds is None:
-        return *(Cell("", why="no picture was timed"),) * 2, device
-    below = f"mean {1000 * took.mean_seconds:.1f}, {took.pictures} pictures"
+        return *(Cell("", why="no image was timed"),) * 2, device
+    below = f"mean {1000 * took.mean_seconds:.1f}, {took.pictures} images"
     processor = Cell(f"{1000 * took.median_processor_seconds:.1f}")
     return Cell(f"{1000 * took.median_seconds:.1f}", below=(below,)), processor, device
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bcnet.report.page.context import Context
-from bcnet.report.page.grid import TextRow, read_table, rows_of
+from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
 from bcnet.report.page.sections.ablations import ablation_rows
 from bcnet.report.page.sections.differences import beyond_chance, difference_rows, signed
 from bcnet.report.page.sections.occlusion import WHOSE
@@ -120,4 +120,4 @@ def _stated(row: TextRow) -> StatedDifference:
 
 
 def _named(label: str, origin: str) -> str:
-    return label if origin == "measured here" else f"{label} ({origin})"
+    return label if origin == "measured here" else f"{label} ({origin_words(origin)})"
