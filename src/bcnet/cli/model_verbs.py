@@ -85,7 +85,7 @@ VERBS = {
     ),
     "import-weights": Verb(
         import_weights,
-        "make a model file of a released FCOS-BCNet, or of the model zoo's Mask R-CNN or PointRend",
+        "make a model file of a released FCOS-BCNet, CondInst or BlendMask, or the model zoo's Mask R-CNN or PointRend",
         "bcnet import-weights download.pth --out bcnet-released.safetensors",
         (
             argument("file", nargs="?", metavar="FILE|URL", help="a .pth or .pkl; no code in it is run"),

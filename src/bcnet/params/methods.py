@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, condinst, mask_rcnn, pointrend
+from bcnet.params.entries import bcnet, blendmask, condinst, mask_rcnn, pointrend
 from bcnet.params.variants import Variant
 
 METHODS = {
@@ -14,6 +14,7 @@ METHODS = {
     "bcnet": bcnet.ENTRY,
     "pointrend": pointrend.ENTRY,
     "condinst": condinst.ENTRY,
+    "blendmask": blendmask.ENTRY,
 }
 
 
