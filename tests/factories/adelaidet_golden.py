@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from bcnet.data.masks.segmentation import decode
-from bcnet.inference.detect import Detections
-from bcnet.models.detections import View
+from bcnet.models.detections import Found, View
 from bcnet.models.detectors.fcos_head import LevelOutput
 from bcnet.weights.import_weights import import_weights
 from bcnet.weights.model_file import ModelFile, load_model
@@ -158,41 +157,40 @@ class Agreement:
 
     boxes: float  # pixels
     scores: float
-    mask_iou: float  # the lowest of those that they stored
+    mask_ious: list[float]  # of those that they stored, lowest first
     areas: int  # largest difference of all, in pixels
 
 
-def detections(model: ModelFile, run: dict[str, Any]) -> Detections:
+def detections(model: ModelFile, run: dict[str, Any]) -> Found:
     """What the model finds in a run's picture, which it sees in its own size."""
-    size = tuple(run["output_hw"])
     with torch.inference_mode():
-        found = model.module.detect([View(picture(run), False)], size)
-        masks = found.masks.paste(size).numpy()
-    return Detections(found.classes.tolist(), found.scores.tolist(), found.boxes.numpy(), masks, {})
+        return model.module.detect([View(picture(run), False)], tuple(run["output_hw"]))
 
 
-def compared(found: Detections, run: dict[str, Any], expected: dict[str, np.ndarray]) -> Agreement:
+def compared(method: str, run: str, found: Found, undecided: np.ndarray | None = None) -> Agreement:
     """Detections beside theirs, which must be as many, each of them matched once.
 
     Args:
+        method: whose detections.
+        run: its name.
         found: ours.
-        run: of `recipe.json`, with the masks of the first.
-        expected: `boxes`, `scores`, `classes` and `areas`.
+        undecided: (N, H, W) bool, pixels that do not count.
     """
-    distances = np.abs(found.boxes[:, None] - expected["boxes"]).max(-1)
-    distances[np.array(found.classes)[:, None] != expected["classes"]] = np.inf
+    about, arrays = read(method, "recipe")["runs"][run], np.load(places.GOLDEN / method / "infer.npz")
+    expected = {name: arrays[f"{run}_{name}"] for name in ("boxes", "scores", "classes", "areas")}
+    size = tuple(about["output_hw"])
+    masks = found.masks.paste(size).numpy()
+    unsure = np.zeros_like(masks) if undecided is None else undecided
+    distances = np.abs(found.boxes.numpy()[:, None] - expected["boxes"]).max(-1)
+    distances[found.classes.numpy()[:, None] != expected["classes"]] = np.inf
     theirs = distances.argmin(1)
     assert sorted(theirs) == list(range(len(expected["boxes"])))
-    areas = found.masks.sum((1, 2))
+    areas = np.abs(masks.sum((1, 2)) - expected["areas"][theirs]) - unsure.sum((1, 2))
     ious = []
     for ours, place in enumerate(theirs):
-        if place < len(run["masks"]):
-            mask, own = decode(run["masks"][place], *run["output_hw"]), found.masks[ours]
+        if place < len(about["masks"]):
+            mask, own = decode(about["masks"][place], *size) & ~unsure[ours], masks[ours] & ~unsure[ours]
             union = (mask | own).sum()
-            ious.append((mask & own).sum() / union if union else 1.0)
-    return Agreement(
-        float(distances.min(1).max()),
-        float(np.abs(np.array(found.scores) - expected["scores"][theirs]).max()),
-        float(min(ious)),
-        int(np.abs(areas - expected["areas"][theirs]).max()),
-    )
+            ious.append(float((mask & own).sum() / union) if union else 1.0)
+    scores = np.abs(found.scores.numpy() - expected["scores"][theirs])
+    return Agreement(float(distances.min(1).max()), float(scores.max()), sorted(ious), max(0, int(areas.max())))

@@ -43,7 +43,7 @@ CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", 
 
 
 OF_ROIS = ("faster_rcnn bcnet", "fcos bcnet")  # whose norms see the RoIs of a process
-OF_PICTURES = ("fcos condinst",)  # whose norms see the pictures of a process
+OF_PICTURES = ("fcos condinst", "fcos blendmask")  # whose norms see the pictures of a process
 
 
 def told(case: tuple[str, str]) -> bool:

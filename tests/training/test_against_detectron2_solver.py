@@ -195,8 +195,9 @@ def faster_rcnn(method: str) -> nn.Module:
         (lambda: faster_rcnn("mask_rcnn"), 0),
         (lambda: faster_rcnn("pointrend"), 0),
         (lambda: fcos_model("condinst"), 16 + 2 * 7),  # of the mask branch
+        (lambda: fcos_model("blendmask"), 16 + 2 * (7 + 2)),  # of the bases and of the semantic head
     ],
-    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst"],
+    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask"],
 )
 def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.Module], norms: int) -> None:
     model = make()

@@ -12,7 +12,7 @@ from bcnet.files import InputError
 from bcnet.weights import import_weights as imported
 from bcnet.weights.import_weights import import_weights
 
-METHODS = {"condinst": "CondInst"}
+METHODS = {"condinst": "CondInst", "blendmask": "BlendMask"}
 DEAD = ("mask_head._iter", "mask_head.sizes_of_interest")  # buffers that this project computes
 
 
@@ -84,6 +84,9 @@ def test_condinst_with_the_semantic_head(tmp_path: Path, saved: dict[str, Any]) 
         ("condinst", "mask_branch.tower.4.weight"),
         ("condinst", "mask_branch.tower.0.1.running_mean"),
         ("condinst", "proposal_generator.fcos_head.ctrness.bias"),
+        ("blendmask", "top_layer.bias"),
+        ("blendmask", "basis_module.tower.5.weight"),
+        ("blendmask", "proposal_generator.fcos_head.ctrness.bias"),
     ],
 )
 def test_a_file_that_lacks_a_tensor_is_refused(method: str, name: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Found, ImageMaps, enlarged
 from bcnet.models.detectors.fcos import FCOS, STRIDES, Edition
-from bcnet.models.detectors.fcos_head import PRIOR, by_location
+from bcnet.models.detectors.fcos_head import PRIOR, at_least_single, by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.image_masks import centres_of_mass, rasterised, sampled
 from bcnet.models.processes import mean_over_processes
@@ -124,15 +124,13 @@ class MaskBranch(nn.Module):
         fine, *coarse = (refine(features[name]) for refine, name in zip(self.refine, STRIDES, strict=False))
         for level in coarse:
             fine = fine + enlarged(level, fine.shape[-1] // level.shape[-1], corner=True)
-        shared: Tensor = self.tower(fine)
-        return shared.to(torch.promote_types(shared.dtype, torch.float32))
+        return at_least_single(self.tower(fine))
 
     def semantics(self, p3: Tensor) -> Tensor:
         """(N, C, H / 8, W / 8) to logits of the categories, (N, categories, H / 8, W / 8)."""
         assert self.seg_head is not None
         assert self.logits is not None
-        logits: Tensor = self.logits(self.seg_head(p3))
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return at_least_single(self.logits(self.seg_head(p3)))
 
 
 def convolution(channels: int, out: int) -> nn.Sequential:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, bmask_rcnn, condinst, mask_rcnn, pointrend
+from bcnet.params.entries import bcnet, blendmask, bmask_rcnn, condinst, mask_rcnn, pointrend
 from bcnet.params.variants import Variant
 
 METHODS = {
@@ -15,6 +15,7 @@ METHODS = {
     "pointrend": pointrend.ENTRY,
     "condinst": condinst.ENTRY,
     "bmask_rcnn": bmask_rcnn.ENTRY,
+    "blendmask": blendmask.ENTRY,
 }
 
 

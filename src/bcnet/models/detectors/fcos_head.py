@@ -83,5 +83,9 @@ def by_location(levels: Sequence[Tensor]) -> Tensor:
 
     In single precision at least: mixed precision has halves here.
     """
-    rows = [maps.movedim(-3, -1).flatten(-3, -2) for maps in levels]
-    return torch.cat([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows], -2)
+    return torch.cat([at_least_single(maps.movedim(-3, -1).flatten(-3, -2)) for maps in levels], -2)
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """Halves as single precision, anything else as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
