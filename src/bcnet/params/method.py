@@ -21,6 +21,9 @@ class Official:
         detector: that they stand on; None: the method has none.
         classes: the tensor whose first side counts the categories, and how many more it counts.
         sizes: short and long side at test time by backbone, where they are not 800 and 1333.
+        conventions: of the code base: a name of `models.conventions.BY_NAME`.
+        background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
+            box scores are the last, and others have none.
     """
 
     name: str
@@ -28,6 +31,8 @@ class Official:
     detector: str | None
     classes: tuple[str, int]
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    conventions: str = "detectron2"
+    background_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

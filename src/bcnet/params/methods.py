@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, bmask_rcnn, mask_rcnn, pointrend
+from bcnet.params.entries import bcnet, bmask_rcnn, mask_rcnn, mask_scoring_rcnn, pointrend
 from bcnet.params.variants import Variant
 
 METHODS = {
@@ -14,6 +14,7 @@ METHODS = {
     "bcnet": bcnet.ENTRY,
     "pointrend": pointrend.ENTRY,
     "bmask_rcnn": bmask_rcnn.ENTRY,
+    "mask_scoring_rcnn": mask_scoring_rcnn.ENTRY,
 }
 
 
