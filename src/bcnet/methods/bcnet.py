@@ -1,5 +1,6 @@
 """BCNet: a RoI as two overlapping layers, the occluder's and the target's (Ke, Tai, Tang, CVPR 2021)."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import fvcore.nn.weight_init as weight_init
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from bcnet.models.detectors.roi_detectors import with_mask_branch
 from bcnet.models.masks.losses import contour, mask_loss, occluder_roi_weights
 from bcnet.models.masks.map_predictor import Predictor
+from bcnet.models.masks.mask_iou import MaskIoUHead
 from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
@@ -21,9 +23,13 @@ def build(spec: Spec[BCNet]) -> RoISegmenter:
     variant, channels = spec.variant, spec.sizes.fpn_channels
     losses = partial(bilayer_losses, variant=variant)
     masks = 1 if variant.one_mask else spec.classes
-    return with_mask_branch(
-        spec, lambda strides: RoIMaskBranch(RoIFeatures(strides), BilayerHead(channels, variant, masks), losses)
-    )
+
+    def branch(strides: Mapping[str, int]) -> RoIMaskBranch:
+        head = BilayerHead(channels, variant, masks)
+        scored = MaskIoUHead(channels, spec.sizes.box_channels, spec.classes) if variant.mask_iou else None
+        return RoIMaskBranch(RoIFeatures(strides), head, losses, mask_iou=scored)
+
+    return with_mask_branch(spec, branch)
 
 
 class NonLocalBlock(nn.Module):

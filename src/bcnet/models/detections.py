@@ -59,6 +59,39 @@ class RoIMaps:
 
 
 @dataclass(frozen=True)
+class WholePixelMaps:
+    """Masks as maps of RoIs, pasted as code bases do whose boxes end at their last pixel (maskrcnn-benchmark's Masker).
+
+    Attributes: as of `RoIMaps`.
+    """
+
+    maps: Tensor
+    boxes: Tensor
+
+    def paste(self, size: Size) -> Tensor:
+        """Each map, with a border of zeros, resized to the pixels that its box spans; a probability over 0.5 is in."""
+        height, width = size
+        masks = torch.zeros(len(self.maps), height, width, dtype=torch.bool, device=self.maps.device)
+        side = self.maps.shape[-1]
+        first, last = self.boxes[:, :2], self.boxes[:, 2:] - 1
+        centre, half = (first + last) / 2, (last - first) / 2 * ((side + 2) / side)
+        corners = torch.cat([centre - half, centre + half], dim=1).int().tolist()
+        for mask, probabilities, (left, top, right, bottom) in zip(
+            masks, F.pad(self.maps, (1, 1, 1, 1)), corners, strict=True
+        ):
+            spanned = max(bottom - top + 1, 1), max(right - left + 1, 1)
+            whole = F.interpolate(probabilities[None], spanned, mode="bilinear", align_corners=False)[0, 0] > THRESHOLD
+            y, x = max(top, 0), max(left, 0)
+            there = mask[y : max(bottom + 1, 0), x : max(right + 1, 0)]
+            there.copy_(whole[y - top : y - top + there.shape[0], x - left : x - left + there.shape[1]])
+        return masks
+
+    def of(self, chosen: Tensor, boxes: Tensor) -> "WholePixelMaps":
+        """The maps of some of the objects, pasted into these boxes."""
+        return WholePixelMaps(self.maps[chosen], boxes)
+
+
+@dataclass(frozen=True)
 class ImageMaps:
     """Masks as maps of the whole view, which lies in the upper left of what a model has padded.
 

@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.detections import MAPS, Found, RoIMaps, Size, View
+from bcnet.models.detections import MAPS, Found, RoIMaps, Size, View, WholePixelMaps
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params.variants import Variant
 
@@ -40,11 +40,11 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
             backbone=backbone,
             proposal_generator=proposal_generator,
             roi_heads=roi_heads,
-            pixel_mean=pictures.pixel_mean,
+            pixel_mean=spec.conventions.pixel_mean or pictures.pixel_mean,
             pixel_std=pictures.pixel_std,
             input_format=pictures.channel_order,
         )
-        self.nms, self.detections = nms, spec.predict.detections
+        self.nms, self.detections, self.conventions = nms, spec.predict.detections, spec.conventions
 
     def forward(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
         """The losses of a batch: items of `training.loader.TrainingPictures`."""
@@ -59,8 +59,7 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
         else:
             instances = self._merged(views, size)
         height, width = instances.image_size
-        boxes = Boxes(instances.pred_boxes.tensor.clone())
-        boxes.scale(size[1] / width, size[0] / height)
+        boxes = self.conventions.scaled(instances.pred_boxes, size[1] / width, size[0] / height)
         boxes.clip(size)
         instances.pred_boxes = boxes
         instances = instances[boxes.nonempty()]
@@ -68,7 +67,8 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
         boxes, masks = instances.pred_boxes.tensor, instances.pred_masks
         fields = {**instances.get_fields(), "target_mask": masks}
         maps = {name: fields[name] for name in MAPS if name in fields}
-        return Found(instances.pred_classes, instances.scores, boxes, RoIMaps(masks, boxes), maps)
+        pasted = WholePixelMaps if self.conventions.last_pixel else RoIMaps
+        return Found(instances.pred_classes, instances.scores, boxes, pasted(masks, boxes), maps)
 
     def _merged(self, views: Sequence[View], size: Size) -> Instances:
         """Detections of all views of one picture: boxes by NMS, then the maps in them by their mean.

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from detectron2.modeling import FPN
 from torch import Tensor, nn
 
+from bcnet.models.conventions import DETECTRON2, Conventions
 from bcnet.models.detections import Found, Size, View
 from bcnet.params.models import Model, Predict
 from bcnet.params.variants import Variant
@@ -24,12 +25,14 @@ class Spec(Generic[OfMethod]):
         sizes: what all variants share.
         predict: test time.
         classes: number of categories, background not counted.
+        conventions: of the code base that trained it.
     """
 
     variant: OfMethod
     sizes: Model
     predict: Predict
     classes: int
+    conventions: Conventions = DETECTRON2
 
 
 class Segmenter(nn.Module):

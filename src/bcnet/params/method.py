@@ -25,6 +25,9 @@ class Official:
         fcos: how FCOS chooses its detections at test time.
         keys: of the variant, where they are not as by default.
         unused: beginnings of the names of tensors that do nothing at test time.
+        conventions: of the code base: a name of `models.conventions.BY_NAME`.
+        background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
+            box scores are the last, and others have none.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Official:
     fcos: FcosPredict = field(default_factory=FcosPredict)
     keys: Mapping[str, Any] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    conventions: str = "detectron2"
+    background_first: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

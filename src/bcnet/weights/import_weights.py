@@ -16,6 +16,7 @@ from bcnet.data.coco import stream
 from bcnet.files import InputError, sha256
 from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
+from bcnet.models.conventions import BY_NAME, DETECTRON2
 from bcnet.models.segmenter import Spec
 from bcnet.params.method import Official
 from bcnet.params.methods import METHODS, variant
@@ -66,7 +67,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     path = local_file(source, downloads)
     tensors = _of_one_process(read_tensors(path))
     kind = _kind(path, tensors)
-    backbone = _backbone(tensors)
+    backbone = _backbone({_renamed(name, kind.names()): tensor for name, tensor in tensors.items()})
     categories = _categories(path, kind, tensors, annotations)
     of_detector = {"detector": kind.official.detector} if kind.official.detector else {}
     chosen = variant(method=kind.method, backbone=backbone, **of_detector, **kind.official.keys)
@@ -74,7 +75,8 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     predict = Predict(short_side=short_side, max_side=max_side, fcos=kind.official.fcos)
     sizes = Model()
     with torch.device("meta"):  # only its names and shapes are looked at
-        expected = build(Spec(chosen, sizes, predict, len(categories))).state_dict()
+        conventions = BY_NAME[kind.official.conventions]
+        expected = build(Spec(chosen, sizes, predict, len(categories), conventions)).state_dict()
     description = {
         "variant": chosen.model_dump(mode="json", exclude_unset=True),
         "model": sizes.model_dump(mode="json"),
@@ -87,7 +89,9 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
             "versions": {"bcnet": __version__, "torch": torch.__version__},
         },
     }
-    save_model(out, _fit(path, kind, backbone, tensors, expected), description)
+    if conventions is not DETECTRON2:
+        description["conventions"] = kind.official.conventions
+    save_model(out, _fit(path, kind, backbone, _background_last(path, kind, tensors), expected), description)
 
 
 def _of_one_process(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -143,7 +147,7 @@ def _fit(
     problems = []
     for name, tensor in tensors.items():
         ours = _renamed(name, names)
-        if name in CELL_ANCHORS or name.startswith(kind.official.unused):
+        if ours in CELL_ANCHORS or name.startswith(kind.official.unused):
             continue
         if name in normalisation:
             if tensor.numel() != 3 or not np.allclose(tensor.flatten(), normalisation[name], atol=1e-3):
@@ -161,6 +165,20 @@ def _fit(
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: not a {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
     return {name: fitting[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _background_last(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Those whose first rows are the background's with these as the last, for scores of boxes, or without them."""
+    scores, _ = kind.official.classes
+    groups, ordered = len(tensors[scores]), dict(tensors)
+    for name, tensor in tensors.items():
+        if name.startswith(kind.official.background_first):
+            own, rest = divmod(len(tensor) if tensor.ndim else 1, groups)
+            if rest:
+                raise InputError(f"{path}: {name}: shape {tuple(tensor.shape)}, expected rows for {groups} classes")
+            of_scores = name.startswith(scores.removesuffix("weight"))
+            ordered[name] = tensor.roll(-own, 0) if of_scores else tensor[own:]
+    return ordered
 
 
 def _renamed(name: str, beginnings: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bcnet.files import InputError, atomic_output
 from bcnet.methods import build
+from bcnet.models.conventions import BY_NAME
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params.methods import variant
 from bcnet.params.models import Model, Predict
@@ -35,7 +36,8 @@ def save_model(path: Path, tensors: dict[str, Tensor], description: dict[str, An
     Args:
         path: a safetensors file.
         tensors: the model's `state_dict`.
-        description: `variant`, `model`, `predict` (those sections as JSON), `categories` and `provenance`.
+        description: `variant`, `model`, `predict` (those sections as JSON), `categories` and `provenance`, and of
+            others' models perhaps `conventions`, a name of `models.conventions.BY_NAME`.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_output(path) as temporary:
@@ -66,10 +68,11 @@ def load_model(path: Path, predict: Predict | None = None) -> ModelFile:
         about = json.loads(description)
         chosen, own = variant(**_of_today(about["variant"])), Predict.model_validate(about["predict"])
         sizes, categories, provenance = Model.model_validate(about["model"]), about["categories"], about["provenance"]
+        conventions = BY_NAME[about.get("conventions", "detectron2")]
     except (KeyError, TypeError, ValueError) as error:  # not JSON, or a part that is missing or unknown
         raise InputError(f"{path}: metadata: not as this version writes it: {' '.join(str(error).split())}") from error
     predict = predict or own
-    model = build(Spec(chosen, sizes, predict, len(categories)))
+    model = build(Spec(chosen, sizes, predict, len(categories), conventions))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -45,6 +45,7 @@ class BCNet(OnAnyDetector):
     occluder_rois: Literal["released", "balanced", "all"] = "released"  # that train the occluder layer
     contour_loss: Literal["bce", "bce_dice"] = "bce"
     loss_weights: LossWeights = LossWeights()
+    mask_iou: bool = False  # masks are scored as in Mask Scoring R-CNN
 
     OF_TWO_LAYERS: ClassVar = ("occluder", "occluder_rois")
 

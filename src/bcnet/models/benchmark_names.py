@@ -1,0 +1,37 @@
+"""Beginnings of the names of tensors in files of maskrcnn-benchmark, and of ours in their place."""
+
+BLOCKS = (3, 4, 23, 3)  # of the deepest ResNet, by stage
+
+
+def _resnet() -> dict[str, str]:
+    theirs, ours = "backbone.body.", "backbone.bottom_up."
+    names = {f"{theirs}stem.conv1.": f"{ours}stem.conv1.", f"{theirs}stem.bn1.": f"{ours}stem.conv1.norm."}
+    for stage, count in enumerate(BLOCKS, start=1):
+        for block in range(count):
+            of_theirs, of_ours = f"{theirs}layer{stage}.{block}.", f"{ours}res{stage + 1}.{block}."
+            for number in (1, 2, 3):
+                names[f"{of_theirs}conv{number}."] = f"{of_ours}conv{number}."
+                names[f"{of_theirs}bn{number}."] = f"{of_ours}conv{number}.norm."
+            names[f"{of_theirs}downsample.0."] = f"{of_ours}shortcut."
+            names[f"{of_theirs}downsample.1."] = f"{of_ours}shortcut.norm."
+    return names
+
+
+def _faster_rcnn() -> dict[str, str]:
+    names = _resnet()
+    for stage in (1, 2, 3, 4):
+        names[f"backbone.fpn.fpn_inner{stage}."] = f"backbone.fpn_lateral{stage + 1}."
+        names[f"backbone.fpn.fpn_layer{stage}."] = f"backbone.fpn_output{stage + 1}."
+    head = "proposal_generator.rpn_head."
+    return names | {
+        "rpn.anchor_generator.": "proposal_generator.anchor_generator.",
+        "rpn.head.conv.": f"{head}conv.",
+        "rpn.head.cls_logits.": f"{head}objectness_logits.",
+        "rpn.head.bbox_pred.": f"{head}anchor_deltas.",
+        "roi_heads.box.feature_extractor.fc6.": "roi_heads.box_head.fc1.",
+        "roi_heads.box.feature_extractor.fc7.": "roi_heads.box_head.fc2.",
+        "roi_heads.box.predictor.": "roi_heads.box_predictor.",
+    }
+
+
+FASTER_RCNN = _faster_rcnn()  # with a feature pyramid on a ResNet
