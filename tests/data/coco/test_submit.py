@@ -167,7 +167,7 @@ def test_from_pictures_to_the_zip(project: Path, capsys: pytest.CaptureFixture[s
     assert main(["submit", "bcnet"]) == 0
     zipped = "detections_test-dev2017_bcnet-0_results"
     said = capsys.readouterr().out
-    assert said.startswith(f"data/coco/submissions/{zipped}.zip: 12 predictions of 4 of 4 pictures, ")
+    assert said.startswith(f"data/coco/submissions/{zipped}.zip: 12 predictions of 4 of 4 images, ")
     assert zipfile.ZipFile(project / f"submissions/{zipped}.zip").read(f"{zipped}.json") == out.read_bytes()
 
 
@@ -200,7 +200,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert not out.exists()
     assert main(PREDICT) == 0
     assert seen == [2, 3, 4, 5, 4, 5]
-    assert "2 of 4 pictures are done" in capsys.readouterr().err
+    assert "2 of 4 images are done" in capsys.readouterr().err
     assert (out.read_bytes(), out.with_suffix(".provenance.json").read_bytes()) == undisturbed
     assert read(out.with_suffix(".speed.json"), Speed).pictures == 4
     assert not list(project.parent.glob("checkpoints/*"))

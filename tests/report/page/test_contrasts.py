@@ -182,7 +182,7 @@ def test_tables_of_other_objects_are_refused(copied):
     table = pd.read_parquet(path)
     table["annotation_id"] += 1
     table.to_parquet(path)
-    with pytest.raises(InputError, match=re.escape(f"{path}: other objects than those of ")):
+    with pytest.raises(InputError, match=re.escape(f"{path}: other objects than in ")):
         section(copied)
     for method in methods(run_parameters()):
         one = copied / f"reports/demo/metrics/{method.name}/{method.runs[0]}/val.parquet"

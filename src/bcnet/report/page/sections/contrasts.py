@@ -105,7 +105,8 @@ def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> N
     for method, table in tables.items():
         if not table["annotation_id"].equals(expected):
             path = context.object_file(method)
-            raise InputError(f"{path}: other objects than {context.object_file(first)}: run `bcnet evaluate` for both")
+            file = context.object_file(first)
+            raise InputError(f"{path}: other objects than in {file}: run `bcnet evaluate` for both")
     if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
         path = context.object_file(first)
         raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: run `bcnet evaluate` again")
