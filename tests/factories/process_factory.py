@@ -191,7 +191,7 @@ def work(rank: int, folder: Path) -> None:
     for world in WORLDS:
         group, place = divmod(rank, world)
         store = f"file://{folder}/{world}-{group}.store"
-        patience = timedelta(seconds=60)
+        patience = timedelta(minutes=10)  # on a busy machine
         distributed.init_process_group("gloo", store, patience, rank=place, world_size=world)
         found = together(folder, CASES[group :: WORLDS[0] // world], place, world)
         (folder / f"{world} {group} {place}.json").write_text(json.dumps(found))

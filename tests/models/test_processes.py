@@ -19,7 +19,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str,
     """Of each process, what it is (how many they were, group, place), and what it found in each case."""
     out = tmp_path_factory.mktemp("processes") / "found.json"
     factory = ROOT / "tests/factories/process_factory.py"
-    subprocess.run([sys.executable, str(factory), str(out)], check=True, timeout=600)
+    subprocess.run([sys.executable, str(factory), str(out)], check=True, timeout=1800)
     return json.loads(out.read_text())
 
 
