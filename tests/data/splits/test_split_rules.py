@@ -153,15 +153,15 @@ def test_box_iou_is_what_the_converted_annotations_say(objects):
 @pytest.mark.parametrize(
     ("split", "line"),
     [
-        (Split(), "all pictures"),
-        (Split(rule="image_ids", file="/some/where/occ.json"), "the pictures that occ.json lists"),
+        (Split(), "all images"),
+        (Split(rule="image_ids", file="/some/where/occ.json"), "the images that occ.json lists"),
         (
             Split(rule="box_over_smaller", threshold=0.25, same_category=True),
-            "pictures with two boxes of one category that share 0.25 or more of the smaller",
+            "images with two boxes of one category whose overlap is 0.25 or more of the smaller one",
         ),
         (
             Split(rule="image_overlap", threshold=0.2, masks="amodal"),
-            "pictures in which 0.2 or more of the area under boxes lies under two or more; "
+            "images in which 0.2 or more of the area covered by boxes is covered by two or more; "
             "whole (amodal) masks are the ground truth",
         ),
     ],
