@@ -140,18 +140,13 @@ def _fit(
     path: Path, kind: Kind, backbone: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """The tensors under this project's names, every one of `expected` and no other, floating-point ones as float32."""
-    spec = BACKBONES[backbone]
-    normalisation = {"pixel_mean": spec.pixel_mean, "pixel_std": spec.pixel_std}
-    names = kind.names()
-    fitting: dict[str, Tensor] = {}
-    problems = []
+    names, fitting, problems = kind.names(), dict[str, Tensor](), []
     for name, tensor in tensors.items():
         ours = _renamed(name, names)
         if ours in CELL_ANCHORS or name.startswith(kind.official.unused):
             continue
-        if name in normalisation:
-            if tensor.numel() != 3 or not np.allclose(tensor.flatten(), normalisation[name], atol=1e-3):
-                problems.append(f"{name}: {tensor.flatten()[:3].tolist()}, expected {list(normalisation[name])}")
+        if name in ("pixel_mean", "pixel_std"):
+            problems += _normalised_otherwise(name, tensor, backbone)
         elif ours not in expected or ours in fitting:
             problems.append(f"{name}: left over")
         else:
@@ -165,6 +160,14 @@ def _fit(
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: not a {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
     return {name: fitting[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _normalised_otherwise(name: str, tensor: Tensor, backbone: str) -> list[str]:
+    """What is wrong with a file's `pixel_mean` or `pixel_std`: nothing, or one line."""
+    expected = getattr(BACKBONES[backbone], name)
+    if tensor.numel() == 3 and np.allclose(tensor.flatten(), expected, atol=1e-3):
+        return []
+    return [f"{name}: {tensor.flatten()[:3].tolist()}, expected {list(expected)}"]
 
 
 def _background_last(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
