@@ -268,9 +268,9 @@ def test_the_code_of_a_training_is_what_its_modules_import() -> None:
     files = {str(path.relative_to(package)) for path in code.modules(["bcnet.training.loop", METHODS["bcnet"].module])}
     assert files >= {
         "methods/bcnet.py",
-        "models/fcos_targets.py",
-        "models/roi_detectors.py",
-        "models/losses.py",
+        "models/detectors/fcos_targets.py",
+        "models/detectors/roi_detectors.py",
+        "models/masks/losses.py",
         "training/sampler.py",
         "training/schedule.py",
         "data/masks/segmentation.py",

@@ -109,4 +109,4 @@ def test_a_verb_that_needs_more_says_so(user: Path, folder: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("bcnet train: the package ")
     assert done.stderr.count("\n") == 1
-    assert "'bcnet[train]' has what models need" in done.stderr
+    assert "install 'bcnet[train]' for models" in done.stderr

@@ -111,7 +111,7 @@ def test_dvc_shows_the_numbers_of_the_tables(by_snakemake: Path) -> None:
 
 def test_the_report_shows_every_row(by_snakemake: Path) -> None:
     page = (by_snakemake / "reports/demo/index.html").read_text()
-    assert all(text in page for text in ("Mask R-CNN", "BCNet", "occluded", "comparable with COCO numbers"))
+    assert all(text in page for text in ("Mask R-CNN", "BCNet", "occluded", "with results on COCO"))
 
 
 def test_the_report_shows_how_long_a_picture_took(by_snakemake: Path) -> None:
