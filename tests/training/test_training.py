@@ -141,6 +141,10 @@ def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_
     params_file.write_text(params_file.read_text().replace("label: BCNet", "label: Ours"))
     assert "bcnet: already trained" in run(tmp_path, "train bcnet")
     assert outputs(tmp_path) == before
+    with (tmp_path / "data/demo/models/bcnet/0/model.safetensors").open("r+b") as file:
+        file.truncate(1000)  # what is kept is linked to it
+    assert "already trained" not in run(tmp_path, "train bcnet")
+    assert outputs(tmp_path) == before
 
 
 def test_variants_with_one_seed_start_with_equal_weights_but_for_the_mask_head(project: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from bcnet.files import atomic_output
+from bcnet.files import atomic_output, read_json, sha256, write_json
 
+RESULTS = "results.json"  # hashes of a finished training's files
 KEPT = 2  # the newest, and one more in case the disk spoilt it
 
 
@@ -22,14 +23,20 @@ def keep_results(folder: Path, results: Sequence[Path]) -> None:
     """
     for path in results:
         _link(path, folder / path.name)
+    write_json(folder / RESULTS, {path.name: sha256(path) for path in results})
     for old in folder.glob("*.pt"):
         old.unlink()
 
 
 def take_results(folder: Path, results: Sequence[Path]) -> bool:
-    """Put the files that `keep_results` kept where they belong; false where they are not there."""
+    """Put the files that `keep_results` kept where they belong; false where they are not there.
+
+    Neither where one is spoilt: a change of the file itself is one of what is linked to it.
+    """
     kept = [folder / path.name for path in results]
-    if not all(path.exists() for path in kept):
+    if not all(path.exists() for path in (folder / RESULTS, *kept)):
+        return False
+    if read_json(folder / RESULTS) != {path.name: sha256(path) for path in kept}:
         return False
     for path, result in zip(kept, results, strict=True):
         result.parent.mkdir(parents=True, exist_ok=True)
