@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bcnet.files import InputError
 from bcnet.inference.detect import detect
+from bcnet.inference.predict import results
 from bcnet.methods.mask_scoring_rcnn import OFFICIAL_NAMES, MaskHead
 from bcnet.models.detections import View
 from bcnet.models.masks.mask_iou import MaskIoUHead, mask_iou_loss, mask_iou_targets, shares_inside
@@ -291,21 +292,30 @@ def test_rois_without_a_common_cell_or_an_area_are_left_out() -> None:
 
 @pytest.mark.parametrize("detector", ["faster_rcnn", "fcos"])
 @pytest.mark.parametrize("keys", [{"method": "mask_scoring_rcnn"}, {"method": "bcnet", "mask_iou": True}])
-def test_boxes_are_chosen_before_masks_are_scored(keys: dict[str, Any], detector: str) -> None:
-    """The same detections as without, in the order of the new scores."""
+@pytest.mark.parametrize("flip", [False, True])
+def test_boxes_are_chosen_before_masks_are_scored(keys: dict[str, Any], detector: str, flip: bool) -> None:
+    """The same detections as without, in the order of the new scores; the boxes keep theirs. Also of two views."""
+    predict = EVERYTHING.model_copy(update={"flip": flip})
     variant = methods.variant(detector=detector, backbone="efficientnet_lite0", **keys)
     torch.manual_seed(0)
     module: Segmenter = build(variant, SIZES, EVERYTHING, 3).eval()
     branch: Any = module.get_submodule("roi_heads.mask_head")
     torch.nn.init.normal_(branch.mask_iou.predict.weight, std=1)
     image = item()["image"].permute(1, 2, 0).numpy()
-    scored = detect(ModelFile(module, variant, EVERYTHING, [], {}), image)
+    model = ModelFile(module, variant, predict, [{"id": place + 1} for place in range(3)], {})
+    scored, entries = detect(model, image), results(model, image, 7)
     branch.mask_iou = None
-    plain = detect(ModelFile(module, variant, EVERYTHING, [], {}), image)
+    plain = detect(model, image)
     assert len(scored.scores) == len(plain.scores) > 5
     assert {tuple(box) for box in scored.boxes.tolist()} == {tuple(box) for box in plain.boxes.tolist()}
     assert scored.scores == sorted(scored.scores, reverse=True)
     assert scored.scores != plain.scores
+    assert plain.box_scores is None
+    assert scored.box_scores is not None
+    of_box = {(label, *box): score for label, score, box in zip(plain.classes, plain.scores, plain.boxes, strict=True)}
+    assert scored.box_scores == [of_box[label, *box] for label, box in zip(scored.classes, scored.boxes, strict=True)]
+    assert [entry["box_score"] for entry in entries] == [round(score, 6) for score in scored.box_scores]
+    assert "box_score" not in results(model, image, 7)[0]
 
 
 def test_the_loss_of_scores_reaches_masks_and_features() -> None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions, remarks
 from bcnet.data.occlusion.converted import check_converted
-from bcnet.evaluation.matching.arrays import Objects, detections_of
+from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
-from bcnet.evaluation.matching.outcomes import KINDS, outcomes
+from bcnet.evaluation.matching.outcomes import KINDS, Outcomes, outcomes, with_boxes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.metrics.invisible import invisible, is_amodal
@@ -116,7 +116,10 @@ def measure(
     detections = detections_of(predictions, truth.ids)
     ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
     outcome = outcomes(detections, objects, sizes, predictions.iou_type)
-    detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type)
+    as_boxes = (
+        None if np.array_equal(predictions.box_score, predictions.score) else _as_boxes(predictions, truth, objects)
+    )
+    detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
     table = object_table(
         content["annotations"], _separated(content), detections, objects, outcome, predictions.iou_type
     )
@@ -129,6 +132,7 @@ def measure(
             "images": len(truth.ids),
             "objects": table.num_rows,
             "iou_type": predictions.iou_type,
+            "box_scores": as_boxes is not None,
             "predictions": len(predictions),
             "remarks": remarks(predictions, len(truth.ids)),
         },
@@ -145,6 +149,12 @@ def measure(
         "categories": _of_categories(content["categories"], table, runs),
     }
     return Evaluation(metrics, table, detection_rows)
+
+
+def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects) -> tuple[Detections, Outcomes]:
+    """Predicted masks as the boxes around them, ranked by the scores of the boxes, and what becomes of these."""
+    detections = with_boxes(detections_of(predictions, truth.ids, as_boxes=True), truth.sizes)
+    return detections, outcomes(detections, objects, truth.sizes, "bbox")
 
 
 def _separated(content: dict[str, Any]) -> list[bool]:

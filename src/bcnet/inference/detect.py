@@ -21,6 +21,7 @@ class Detections:
     masks: np.ndarray  # (N, H, W) bool
     maps: dict[str, np.ndarray]  # (N, S, S) float32 each: probabilities in the box, by names of `MAPS`; may be none
     occluders: np.ndarray | None = None  # (N, H, W) bool, `occluder_mask` in the picture, where it was asked for
+    box_scores: list[float] | None = None  # what the boxes are ranked by, where masks have scores of their own
 
 
 def detect(model: ModelFile, picture: np.ndarray) -> Detections:
@@ -46,4 +47,5 @@ def detect(model: ModelFile, picture: np.ndarray) -> Detections:
         masks.cpu().numpy(),
         {name: maps[:, 0].cpu().numpy() for name, maps in found.maps.items()},
         occluders,
+        None if found.box_scores is None else found.box_scores.tolist(),
     )

@@ -38,8 +38,8 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
 
     Returns:
         Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE), and `occluder` (the same, empty
-        where the model sees none) if `predict.occluders` asks for it and the head has such a map. No `bbox`:
-        pycocotools would take its area for the mask's.
+        where the model sees none) if `predict.occluders` asks for it and the head has such a map; `box_score` where
+        masks have scores of their own. No `bbox`: pycocotools would take its area for the mask's.
     """
     found = detect(model, picture)
     entries = [
@@ -51,6 +51,9 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
         }
         for label, score, mask in zip(found.classes, found.scores, found.masks, strict=True)
     ]
+    if found.box_scores is not None:
+        for entry, box_score in zip(entries, found.box_scores, strict=True):
+            entry["box_score"] = round(box_score, 6)
     if found.occluders is not None:
         for entry, occluder in zip(entries, found.occluders, strict=True):
             entry["occluder"] = encode(occluder)

@@ -154,6 +154,7 @@ class Found:
         boxes: (N, 4) float: left, top, right, bottom.
         masks: the final masks.
         maps: (N, 1, S, S) probabilities in the boxes each, by names of `MAPS`; none for a method without such maps.
+        box_scores: (N,) float, what the boxes are ranked by, if a method scores its masks otherwise.
     """
 
     classes: Tensor
@@ -161,3 +162,4 @@ class Found:
     boxes: Tensor
     masks: Masks
     maps: dict[str, Tensor] = field(default_factory=dict)
+    box_scores: Tensor | None = None

@@ -70,7 +70,8 @@ class ImageSegmenter(Segmenter, ABC):
         kept = Boxes(boxes).nonempty()
         boxes = boxes[kept]
         maps = {name: values[kept] for name, values in found.maps.items()}
-        return Found(found.classes[kept], found.scores[kept], boxes, found.masks.of(kept, boxes), maps)
+        box_scores = None if found.box_scores is None else found.box_scores[kept]
+        return Found(found.classes[kept], found.scores[kept], boxes, found.masks.of(kept, boxes), maps, box_scores)
 
     def _normalised(self, pictures: list[Tensor]) -> ImageList:
         """Pictures (3, h, w) uint8, padded with zeros so that every level has whole cells."""

@@ -25,7 +25,7 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
         backbone: with its pyramid.
         proposal_generator, roi_heads: detectron2's, or what takes their place. The mask branch at `roi_heads.mask_head`
             gives instances the field `pred_masks`, (N, 1, S, S) probabilities in `pred_boxes`, and may give them any of
-            `MAPS` besides, and other `scores`.
+            `MAPS` besides, and other `scores`; `box_scores` are then what these were.
         nms: IoU above which of two boxes of a category, found in different views, the lower is dropped.
     """
 
@@ -68,7 +68,9 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
         fields = {**instances.get_fields(), "target_mask": masks}
         maps = {name: fields[name] for name in MAPS if name in fields}
         pasted = WholePixelMaps if self.conventions.last_pixel else RoIMaps
-        return Found(instances.pred_classes, instances.scores, boxes, pasted(masks, boxes), maps)
+        return Found(
+            instances.pred_classes, instances.scores, boxes, pasted(masks, boxes), maps, fields.get("box_scores")
+        )
 
     def _merged(self, views: Sequence[View], size: Size) -> Instances:
         """Detections of all views of one picture: boxes by NMS, then the maps in them by their mean.
@@ -107,6 +109,8 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
             changes.append(seen.scores - merged.scores)  # zero, but for mask branches that score their masks
         for name, total in sums.items():
             merged.set(name, total / len(views))
+        if seen.has("box_scores"):
+            merged.box_scores = merged.scores
         merged.scores = merged.scores + torch.stack(changes).mean(0)
         return merged
 

@@ -27,7 +27,7 @@ def read(tmp_path):
 
 
 def assert_same(one: prediction_format.Predictions, other: prediction_format.Predictions) -> None:
-    for name in ("image", "category", "score", "texts", "ends", "boxes", "occluder_texts", "occluder_ends"):
+    for name in ("image", "category", "score", "box_score", "texts", "ends", "boxes", "occluder_texts", "occluder_ends"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.iou_type, one.ids) == (other.iou_type, other.ids)
 
@@ -174,6 +174,34 @@ def test_scores_that_are_no_numbers(read, value):
         read(predictions)
     with pytest.raises(InputError, match="place 0: score: inf: expected a finite number"):
         read(json.dumps(predictions[:1]).replace(str(predictions[0]["score"]), "1e999", 1))
+
+
+@pytest.mark.parametrize("block", [400, 1 << 20])
+def test_boxes_may_have_scores_of_their_own(read, monkeypatch, block):
+    truth, predictions = made(0)
+    monkeypatch.setattr(prediction_file, "BLOCK", block)
+    scored = [each | {"box_score": place / 100} for place, each in enumerate(predictions)]
+    found = read(scored)
+    assert found.box_score.tolist() == [place / 100 for place in range(len(predictions))]
+    assert found.score.tolist() == [each["score"] for each in predictions]
+    order = sorted(scored, key=lambda each: (each["image_id"], -each["score"]))
+    assert prediction_format.entries(found, truth["images"]) == order
+    scored[3]["box_score"] = None
+    assert read(scored).box_score[3] == scored[3]["score"]
+    by_box = [{**each, "box_score": 0.5} for each in boxes(predictions)]
+    assert read(by_box).box_score.tolist() == found.score.tolist()
+    quick = read(scored)
+    counts = scored[0]["segmentation"]["counts"]
+    scored[0] |= {"segmentation": scored[0]["segmentation"] | {"counts": run_lengths(counts).tolist()}}
+    assert_same(read(scored), quick)  # entry by entry
+
+
+@pytest.mark.parametrize("value", [float("nan"), "0.5", True])
+def test_a_box_score_that_is_no_number(read, value):
+    _, predictions = made(0)
+    predictions[3]["box_score"] = value
+    with pytest.raises(InputError, match=f"prediction at place 3: box_score: {value!r}: expected a finite number"):
+        read(predictions)
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])

@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from evaluation_factory import boxes, coco_api, made
@@ -11,9 +12,11 @@ from places import ROOT
 from bcnet.cli import main
 from bcnet.data.masks.segmentation import run_lengths
 from bcnet.evaluation.evaluate import evaluate
+from bcnet.evaluation.matching.detection_table import schema
 from bcnet.evaluation.matching.object_table import OCCLUSION
 from bcnet.evaluation.matching.outcomes import KINDS
-from bcnet.evaluation.metrics.coco_ap import NAMES
+from bcnet.evaluation.metrics.coco_ap import NAMES, coco_numbers
+from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.files import InputError
 from bcnet.params.results import Evaluate
 
@@ -140,6 +143,35 @@ def test_a_box_beside_a_mask_changes_nothing(run):
     boxed = [{**prediction, "bbox": [0, 0, 9, 9], "id": 1, "area": 81} for prediction in predictions]
     metrics, expected = run(truth, boxed), run(truth, predictions)
     assert all(metrics[key] == expected[key] for key in ("segm", "bbox", "recall"))
+
+
+def test_boxes_are_ranked_by_scores_of_their_own(run, tmp_path):
+    """As if the boxes were a file of their own; masks as if `box_score` were not there. Also beyond the best 100."""
+    truth, predictions = made(2)
+    random = np.random.default_rng(0)
+    predictions += random.permutation(np.array(predictions * 4, object)).tolist()
+    predictions = [each | {"score": round(float(random.random()), 2)} for each in predictions]
+    scored = [each | {"box_score": round(float(random.random()), 1)} for each in predictions]
+    scored[3]["box_score"] = None
+    crowded = [each for each in predictions if each["image_id"] == predictions[0]["image_id"]]
+    scored += [crowded[0] | {"box_score": 0.95}] * 60 + [crowded[1] | {"score": 0.9, "box_score": 0.05}] * 60
+    of_boxes = [each | {"score": each["score"] if each["box_score"] is None else each["box_score"]} for each in scored]
+    plain = [{key: value for key, value in each.items() if key != "box_score"} for each in scored]
+    metrics, without = run(truth, scored), run(truth, plain, name="plain")
+    expected = coco_api(truth, boxes(of_boxes), "bbox").stats
+    assert list(metrics["bbox"].values()) == pytest.approx(list(expected), abs=1e-12)
+    assert abs(metrics["bbox"]["AP"] - without["bbox"]["AP"]) > 1e-3
+    assert metrics["provenance"]["box_scores"]
+    assert not without["provenance"]["box_scores"]
+    for about in (metrics, without):
+        del about["provenance"], about["bbox"], about["intervals"]["box_AP"]
+        for category in about["categories"]:
+            del category["bbox"]
+    assert metrics == without
+    table = pq.read_table(tmp_path / "out.detections.parquet")
+    assert table.schema == schema("segm", box_scores=True)
+    drawn = coco_numbers(run_of(table, pq.read_table(tmp_path / "out.parquet"), "bbox"))
+    assert list(drawn.values()) == pytest.approx(list(expected), abs=1e-12)
 
 
 def test_no_prediction_is_zero(run):

@@ -46,6 +46,7 @@ class _Mask(msgspec.Struct, gc=False):
     score: float
     segmentation: _Rle
     occluder: _Rle | None = None
+    box_score: float | None = None
     id: int | str | None = None
 
 
@@ -75,12 +76,20 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
     none: Texts = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
     if iou_type == "bbox":
         boxes = _plain_boxes(entries)
-        return None if boxes is None else (Predictions("bbox", image, category, score, *none, boxes, *none, ids), count)
+        return (
+            None
+            if boxes is None
+            else (Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), count)
+        )
     masks = _plain_masks(entries, image_ids, known)
     if masks is None:
         return None
     shapes, occluders = masks
-    return Predictions("segm", image, category, score, *shapes, np.zeros((len(image), 4)), *occluders, ids), count
+    box_score = np.array([each.score if each.box_score is None else each.box_score for each in entries], np.float64)
+    if not np.isfinite(box_score).all():
+        return None
+    no_boxes = np.zeros((len(image), 4))
+    return Predictions("segm", image, category, score, box_score, *shapes, no_boxes, *occluders, ids), count
 
 
 def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
@@ -155,6 +164,7 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
 
     sizes = [(image["height"], image["width"]) for image in (known.images[each["image_id"]] for each in sound)]
     masks = iou_type == "segm"
+    box_scores = [entry.get("box_score") if masks else None for entry in sound]
     texts, ends = _texts([each["segmentation"] if masks else None for each in sound], sizes)
     occluder_texts, occluder_ends = _texts([each.get("occluder") if masks else None for each in sound], sizes)
     return Predictions(
@@ -162,6 +172,13 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
         column("image_id", np.int64),
         column("category_id", np.int64),
         column("score", np.float64),
+        np.array(
+            [
+                entry["score"] if box_score is None else box_score
+                for entry, box_score in zip(sound, box_scores, strict=True)
+            ],
+            np.float64,
+        ),
         texts,
         ends,
         np.zeros((len(sound), 4)) if masks else column("bbox", np.float64).reshape(-1, 4),

@@ -127,6 +127,7 @@ def _put_together(
         image=joined("image"),
         category=joined("category"),
         score=joined("score"),
+        box_score=joined("box_score"),
         texts=np.frombuffer(masks[0], np.uint8),
         ends=ends("ends", masks[1]),
         boxes=joined("boxes"),

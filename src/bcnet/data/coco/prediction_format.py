@@ -22,17 +22,18 @@ SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # where a prediction has its s
 class Predictions:
     """N predictions as columns, in file order.
 
-    `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `texts`: (bytes,) uint8, compressed RLE of masks, one
-    after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and
-    height in pixels, zeros in one of masks; `occluder_texts`, `occluder_ends`: as `texts` and `ends`, of the masks that
-    they have as `occluder`, no bytes for one that has none; `ids`: what they have as `id`, if anything, which nothing
-    reads.
+    `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `box_score`: (N,) float64, what the boxes around masks
+    are ranked by: `box_score` of an entry, or its `score`; `texts`: (bytes,) uint8, compressed RLE of masks, one after
+    the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and height
+    in pixels, zeros in one of masks; `occluder_texts`, `occluder_ends`: as `texts` and `ends`, of the masks that they
+    have as `occluder`, no bytes for one that has none; `ids`: what they have as `id`, if anything, which nothing reads.
     """
 
     iou_type: IouType
     image: np.ndarray
     category: np.ndarray
     score: np.ndarray
+    box_score: np.ndarray
     texts: np.ndarray
     ends: np.ndarray
     boxes: np.ndarray
@@ -109,6 +110,8 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     if not _is_number(score := entry.get("score")):
         return f"score: {score!r:.60}: expected a finite number"
     if iou_type == "segm":
+        if (box_score := entry.get("box_score")) is not None and not _is_number(box_score):
+            return f"box_score: {box_score!r:.60}: expected a finite number, or none"
         image = images[entry["image_id"]]
         return _mask_problem(entry, (image["height"], image["width"]))
     box = entry.get("bbox")
@@ -157,6 +160,8 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
             "category_id": int(predictions.category[place]),
         }
         entry["score"] = float(predictions.score[place])
+        if predictions.box_score[place] != predictions.score[place]:
+            entry["box_score"] = float(predictions.box_score[place])
         if predictions.iou_type == "bbox":
             entry["bbox"] = predictions.boxes[place].tolist()
         else:

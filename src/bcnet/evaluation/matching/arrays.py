@@ -64,13 +64,15 @@ class Masks(NamedTuple):
     stop: np.ndarray
 
 
-def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
+def detections_of(predictions: Predictions, images: np.ndarray, as_boxes: bool = False) -> Detections:
     """The best 100 predictions of each image and category.
 
     Args:
         images: (I,) rising ids of the images; all predictions are of these.
+        as_boxes: they are ranked as boxes, by `box_score`.
     """
-    order = np.lexsort((-predictions.score, predictions.category, predictions.image))  # stable
+    score = predictions.box_score if as_boxes else predictions.score
+    order = np.lexsort((-score, predictions.category, predictions.image))  # stable
     image, category = predictions.image[order], predictions.category[order]
     order = order[rank(image, category) < DETECTIONS]
     return Detections(
@@ -78,7 +80,7 @@ def detections_of(predictions: Predictions, images: np.ndarray) -> Detections:
         place=order,
         place_in_image=_place_in_image(predictions.image)[order],
         category=predictions.category[order],
-        score=predictions.score[order],
+        score=score[order],
         texts=predictions.texts,
         start=starts(predictions.ends)[order],
         stop=predictions.ends[order],

@@ -1,5 +1,7 @@
 """The table of detections: all that COCO's AP of any choice of images is computed from."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 
@@ -8,20 +10,41 @@ from bcnet.evaluation.matching.arrays import Detections
 from bcnet.evaluation.matching.coco_matching import AREAS
 from bcnet.evaluation.matching.outcomes import KINDS, Outcomes
 
+RANKING = "category_id", "score"
+BOX_RANKING = "box_category_id", "box_score"
+
 
 def flag(kind: str, name: str, area: str) -> str:
     """The column of a flag, `matched` or `ignored`, for what detections and objects are matched by and an area."""
     return f"{kind}_{name}_{area}"
 
 
-def schema(iou_type: IouType) -> pa.Schema:
-    """Of the table of detections that are masks or boxes."""
+def ranking(kind: str, names: Collection[str]) -> tuple[str, str]:
+    """The columns of a table, which has these names, by which detections of a kind are ranked: category and score."""
+    return BOX_RANKING if kind == "bbox" and BOX_RANKING[1] in names else RANKING
+
+
+def schema(iou_type: IouType, box_scores: bool = False) -> pa.Schema:
+    """Of the table of detections.
+
+    Args:
+        iou_type: whether they are masks or boxes.
+        box_scores: whether the boxes around masks have scores of their own.
+    """
+    columns = {"image_id": pa.int64()}
+    for category, score in (RANKING, BOX_RANKING) if box_scores else (RANKING,):
+        columns |= {category: pa.list_(pa.int64()), score: pa.list_(pa.float64())}
     flags = [flag(kind, name, area) for kind in KINDS[iou_type] for area in AREAS for name in ("matched", "ignored")]
-    columns = {"image_id": pa.int64(), "category_id": pa.list_(pa.int64()), "score": pa.list_(pa.float64())}
     return pa.schema(columns | dict.fromkeys(flags, pa.list_(pa.uint16())))
 
 
-def detection_table(images: np.ndarray, detections: Detections, outcomes: Outcomes, iou_type: IouType) -> pa.Table:
+def detection_table(
+    images: np.ndarray,
+    detections: Detections,
+    outcomes: Outcomes,
+    iou_type: IouType,
+    as_boxes: tuple[Detections, Outcomes] | None = None,
+) -> pa.Table:
     """One row an image, rising by id, with all that COCO's AP has to know of its detections, as lists.
 
     The lists go by category and falling score, equal scores in the predictions' order, and have at most 100 detections
@@ -33,12 +56,22 @@ def detection_table(images: np.ndarray, detections: Detections, outcomes: Outcom
     Args:
         images: (I,) their ids.
         iou_type: whether the detections are masks or boxes.
+        as_boxes: the same predictions ranked and matched as boxes, where these have scores of their own: the lists of
+            boxes then go by `box_category_id` and `box_score`.
     """
-    columns = {"category_id": detections.category, "score": detections.score}
+    columns: dict[str, tuple[Detections, np.ndarray]] = {}
+    rankings = [(RANKING, detections), *([(BOX_RANKING, as_boxes[0])] if as_boxes else [])]
+    for (category, score), ranked in rankings:
+        columns |= {category: (ranked, ranked.category), score: (ranked, ranked.score)}
     for k, kind in enumerate(KINDS[iou_type]):
+        ranked, became, of_kind = detections, outcomes, k
+        if kind == "bbox" and as_boxes:
+            (ranked, became), of_kind = as_boxes, 0
         for a, area in enumerate(AREAS):
-            columns[flag(kind, "matched", area)] = np.ascontiguousarray(outcomes.matched[k, :, a])
-            columns[flag(kind, "ignored", area)] = np.ascontiguousarray(outcomes.ignored[k, :, a])
-    starts = pa.array(np.concatenate([[0], detections.ends]), pa.int32())
-    lists = {name: pa.ListArray.from_arrays(starts, values) for name, values in columns.items()}
-    return pa.table({"image_id": images, **lists}, schema=schema(iou_type))
+            columns[flag(kind, "matched", area)] = ranked, became.matched[of_kind, :, a]
+            columns[flag(kind, "ignored", area)] = ranked, became.ignored[of_kind, :, a]
+    lists = {
+        name: pa.ListArray.from_arrays(pa.array(np.append(0, ranked.ends), pa.int32()), np.ascontiguousarray(values))
+        for name, (ranked, values) in columns.items()
+    }
+    return pa.table({"image_id": images, **lists}, schema=schema(iou_type, as_boxes is not None))

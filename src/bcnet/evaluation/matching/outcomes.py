@@ -92,6 +92,30 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
     return result
 
 
+def with_boxes(detections: Detections, sizes: list[tuple[int, int]]) -> Detections:
+    """Detections that are masks with the boxes around these, so that `outcomes` can match them as boxes.
+
+    Args:
+        sizes: as of `outcomes`.
+    """
+    heights, boxes = np.array([height for height, _ in sizes], np.int64), np.zeros_like(detections.boxes)
+
+    def of_images(first: int, last: int) -> None:
+        _boxes_of_images(first, last, heights, detections, boxes)
+
+    by_image(of_images, len(sizes), "boxes")
+    return detections._replace(boxes=boxes)
+
+
+@njit(cache=True, nogil=True)
+def _boxes_of_images(first: int, last: int, heights: np.ndarray, detections: Detections, boxes: np.ndarray) -> None:
+    """Fill in `boxes` for the images `first` to `last`, exclusive."""
+    for image in range(first, last):
+        d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
+        runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
+        boxes[d0:d1] = boxes_around(runs, ends, heights[image])
+
+
 @njit(cache=True, nogil=True)
 def _of_images(
     first: int,

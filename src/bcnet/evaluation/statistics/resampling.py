@@ -10,7 +10,7 @@ import pyarrow as pa
 from bcnet.compiled import njit
 from bcnet.evaluation.matching.arrays import coco_order, rank
 from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
-from bcnet.evaluation.matching.detection_table import flag
+from bcnet.evaluation.matching.detection_table import flag, ranking
 from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
 
 PRECISION = {  # metric -> area of objects, IoU thresholds
@@ -63,14 +63,15 @@ def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
     """
     images = detections["image_id"].to_numpy()
     column = {name: detections[name].combine_chunks().flatten().to_numpy() for name in detections.column_names[1:]}
-    image = np.repeat(np.arange(len(images)), detections["score"].combine_chunks().value_lengths().to_numpy())
+    of, by = ranking(kind, detections.column_names)
+    image = np.repeat(np.arange(len(images)), detections[by].combine_chunks().value_lengths().to_numpy())
     categories, object_category = np.unique(objects["category_id"].to_numpy(), return_inverse=True)
-    order, category = coco_order(image, column["category_id"], column["score"], categories)
+    order, category = coco_order(image, column[of], column[by], categories)
     return Run(
         images=images,
         image=image[order],
         category=category,
-        rank=rank(image, column["category_id"])[order],
+        rank=rank(image, column[of])[order],
         matched={area: column[flag(kind, "matched", area)][order] for area in AREAS},
         ignored={area: column[flag(kind, "ignored", area)][order] for area in AREAS},
         object_image=np.searchsorted(images, objects["image_id"].to_numpy()),

@@ -114,10 +114,9 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
     method, provenance = runs[path]
     boxes = provenance["iou_type"] == "bbox"
     command = evaluate_command(path, method, params.dataset)
+    of_detections = detection_table.schema(provenance["iou_type"], provenance.get("box_scores", False)).names
     tables = []
-    for (table_of, count), columns in zip(
-        TABLES.items(), (detection_table.schema(provenance["iou_type"]).names, OBJECTS), strict=True
-    ):
+    for (table_of, count), columns in zip(TABLES.items(), (of_detections, OBJECTS), strict=True):
         table = table_of(path)
         tables.append(read_table_of(table, columns, command))
         if tables[-1].num_rows != provenance[count]:
