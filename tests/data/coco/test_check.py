@@ -17,7 +17,7 @@ from skimage.measure import points_in_poly
 
 from bcnet.cli import main
 from bcnet.data.coco import annotation_file, annotation_rules
-from bcnet.data.coco.fix import mend
+from bcnet.data.coco.fix import fix
 from bcnet.data.masks.segmentation import clip, encode
 from bcnet.files import InputError, read_json
 
@@ -397,7 +397,7 @@ def test_mending_changes_nothing_that_is_right(tmp_path: Path) -> None:
         wrong = {problem.entry for problem in annotation_file.problems(whole)}
         assert repr(whole) == repr(before)  # it only looks
         _fill(whole, wrong)
-        mend(data, None)
+        fix(data, None)
         for section, what in () if annotation_file.missing_sections(data) else annotation_file.SECTIONS.items():
             after, complete = annotation_file.by_id(data[section]), annotation_file.by_id(whole[section])
             for key, entry in annotation_file.by_id(before[section]).items():

@@ -27,7 +27,17 @@ def read(tmp_path):
 
 
 def assert_same(one: prediction_format.Predictions, other: prediction_format.Predictions) -> None:
-    for name in ("image", "category", "score", "box_score", "texts", "ends", "boxes", "occluder_texts", "occluder_ends"):
+    for name in (
+        "image",
+        "category",
+        "score",
+        "box_score",
+        "texts",
+        "ends",
+        "boxes",
+        "occluder_texts",
+        "occluder_ends",
+    ):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.iou_type, one.ids) == (other.iou_type, other.ids)
 

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
-from bcnet.data.coco.fix import mend
+from bcnet.data.coco.fix import fix
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError, readable, shown, write_json
@@ -23,16 +23,16 @@ AREA_FACTOR, AREA_SLACK = 2.0, 50.0  # an area is far from the mask's by this fa
 
 
 def check(path: Path, pictures: Path | None, out: Path | None, everything: bool) -> None:
-    """Print all problems of an annotation file, then notes on what is legal but odd; or write a mended copy.
+    """Print all problems of an annotation file, then notes on what is legal but odd; or write a fixed copy.
 
     Args:
         pictures: the folder of its pictures, which are then decoded too.
-        out: where the mended copy goes; then the changes are printed, or, if one problem cannot be mended, those that
+        out: where the fixed copy goes; then the changes are printed, or, if one problem cannot be fixed, those that
             cannot, and nothing is written.
         everything: print all lines instead of `SHOWN` of a kind.
 
     Raises:
-        InputError: there is a problem (with `out`: one that cannot be mended), or `out` is the file itself.
+        InputError: there is a problem (with `out`: one that cannot be fixed), or `out` is the file itself.
     """
     if out and out.exists() and out.samefile(path):
         raise InputError(f"--fix {out}: expected another file than the one that is checked")
@@ -43,7 +43,7 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
     data, not_json = annotation_file.parse(path, content)
     not_json_line = [Problem("file", str(error).removeprefix(f"{path}: "))] if (error := not_json) else []
     if out:
-        changes = mend(data, pictures)
+        changes = fix(data, pictures)
         if problems := list(annotation_file.problems(data)) + _picture_problems(data, pictures):
             _print(problems, everything)
             raise InputError(f"{path}: {_number(problems)} cannot be fixed, {out} is not written")

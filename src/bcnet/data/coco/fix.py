@@ -1,4 +1,4 @@
-"""Mend: what is wrong with an annotation file and has only one right answer, put right."""
+"""Fix: what is wrong with an annotation file and has only one right answer, put right."""
 
 import math
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from bcnet.data.masks.segmentation import NUMBERS, clip, polygon_extent, segment
 from bcnet.files import InputError, shown
 
 
-def mend(data: Any, pictures: Path | None) -> list[Problem]:
-    """Mend the content of an annotation file in place; `coco.problems` then tells what could not be mended.
+def fix(data: Any, pictures: Path | None) -> list[Problem]:
+    """Fix the content of an annotation file in place; `coco.problems` then tells what could not be fixed.
 
     Whole numbers written as text or with ".0" become integers; an image without a size gets that of its picture; the
-    second of two equal images or categories goes; a second annotation with an id gets a free one; polygons are mended
+    second of two equal images or categories goes; a second annotation with an id gets a free one; polygons are fixed
     one by one; boxes and areas that are wrong are taken from the mask. An annotation that is still wrong goes.
 
     Args:
@@ -61,7 +61,7 @@ def _mend_whole(entry: dict, keys: tuple[str, ...], name: str) -> Iterator[Probl
 
 
 def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem]:
-    """Mend images or categories. Two different ones with one id stay: nobody knows whose the annotations are."""
+    """Fix images or categories. Two different ones with one id stay: nobody knows whose the annotations are."""
     section = {"image": "images", "category": "categories"}[what]
     kept: dict[int, dict] = {}
     entries = []
@@ -114,14 +114,14 @@ def _mend_annotations(data: dict) -> Iterator[Problem]:
 
 
 def _free_ids(entries: list[Any]) -> Iterator[int]:
-    """The ids from 1 on that no entry has, or will have once it is mended."""
+    """The ids from 1 on that no entry has, or will have once it is fixed."""
     named = [_whole(entry.get("id")) for entry in entries if isinstance(entry, dict)]
     taken = {number for number in named if annotation_file.is_id(number)}
     return (number for number in count(1) if number not in taken)
 
 
 def _mend_values(entry: dict, name: str) -> Iterator[Problem]:
-    """Mend what an annotation says beside its shape and its own id's being free."""
+    """Fix what an annotation says beside its shape and its own id's being free."""
     yield from _mend_whole(entry, ("id", "image_id", "category_id"), name)
     crowd = entry.get("iscrowd")
     crowd = int(crowd or 0) if crowd is None or isinstance(crowd, bool) else _whole(crowd)
@@ -129,7 +129,7 @@ def _mend_values(entry: dict, name: str) -> Iterator[Problem]:
 
 
 def _mend_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
-    """Mend an annotation's mask; a box and an area that are wrong are taken away."""
+    """Fix an annotation's mask; a box and an area that are wrong are taken away."""
     box, area = entry.get("bbox"), entry.get("area")
     yield from _mend_segmentation(entry, height, width, name)
     if not annotation_rules.is_box(box, height, width):
@@ -139,7 +139,7 @@ def _mend_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Pro
 
 
 def _mend_segmentation(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
-    """Mend a flat polygon, the size of an RLE, polygons that are none, and polygons that reach outside.
+    """Fix a flat polygon, the size of an RLE, polygons that are none, and polygons that reach outside.
 
     Where one is cut at the image's border, the box and the area that it had are taken away.
     """

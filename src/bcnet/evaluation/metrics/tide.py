@@ -14,7 +14,7 @@ NOT_WRONG = -1
 
 
 class Tide(TypedDict):
-    """AP50, what it gains if all errors of a kind are mended, and how many there are: see `tide`."""
+    """AP50, what it gains if all errors of a kind are fixed, and how many there are: see `tide`."""
 
     AP50: float | None
     gain: dict[str, float | None]
@@ -37,12 +37,12 @@ def tide(
 
     A wrong detection is of the first kind that applies. Loc: IoU of .1 to .5 with an object of its category. Cls: .5 or
     more with one of another category. Dupe: over .5 with one of its category, which another detection has. Bkg: .1 or
-    less with any. Both: the rest. Miss: an object that is not found and that no Loc or Cls points at. To mend is, of
+    less with any. Both: the rest. Miss: an object that is not found and that no Loc or Cls points at. To fix is, of
     - Loc, Cls: of those that point at an object that is not found the best becomes right, of that object's category;
       the others go, as do those that point at a found one;
     - Dupe, Bkg, Both, and FP (all wrong detections): they go;
     - Miss, and FN (all objects that are not found): the objects go. A category that has none left has an AP of 0.
-    Each is mended alone, and gains do not add up to 1 - AP50.
+    Each is fixed alone, and gains do not add up to 1 - AP50.
 
     Args:
         category: (D,) of the kept detections, in the order image, category, falling score.
@@ -80,12 +80,12 @@ def tide(
     column = np.searchsorted(categories, category)
     column[~np.isin(category, categories)] = len(categories)  # beyond those that count
     object_column = np.searchsorted(categories, object_category)
-    mended = column.copy()
-    mended[best] = object_column[target[best]]
+    fixed = column.copy()
+    fixed[best] = object_column[target[best]]
 
     def ap50(gone: np.ndarray, made_right: np.ndarray, lost: np.ndarray) -> float:
         kept = ~(gone | ignored)
-        columns = np.where(made_right, mended, column)[kept]
+        columns = np.where(made_right, fixed, column)[kept]
         objects = np.bincount(object_column[~(lost | crowd)], minlength=len(categories))
         return _average_precision(columns, score[kept], (right | made_right)[kept], objects)
 
