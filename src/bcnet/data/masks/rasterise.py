@@ -33,10 +33,7 @@ def _of_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     Its outline is drawn on the finer grid; where it goes from a column of pixels to the next, on the line through the
     pixels' centres, the mask begins or ends. Source: cocoapi, maskApi.c, `rleFrPoly`.
     """
-    corners = np.empty((len(points) // 2 + 1, 2), np.int64)
-    for k in range(len(corners)):
-        place = 2 * (k % (len(corners) - 1))
-        corners[k] = int(FINER * points[place] + 0.5), int(FINER * points[place + 1] + 0.5)
+    corners = _corners(points)
     steps = 0
     for k in range(1, len(corners)):
         steps += abs(corners[k, 0] - corners[k - 1, 0])
@@ -56,14 +53,23 @@ def _of_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
                 x, y = x0 + along, int(y0 + slope * along + 0.5)
             else:
                 x, y = int(x0 + slope * along + 0.5), y0 + along
-            if x != last_x:
-                finer = min(x, last_x)
-                if finer % FINER == FINER // 2 and 0 <= finer // FINER < width:  # the centre of a column
-                    row = int(np.ceil((min(y, last_y) + 0.5) / FINER - 0.5))
-                    borders[count] = finer // FINER * height + min(max(row, 0), height)
-                    count += 1
+            finer = min(x, last_x)
+            if x != last_x and finer % FINER == FINER // 2 and 0 <= finer // FINER < width:  # the centre of a column
+                row = int(np.ceil((min(y, last_y) + 0.5) / FINER - 0.5))
+                borders[count] = finer // FINER * height + min(max(row, 0), height)
+                count += 1
             last_x, last_y = x, y
     return _between(np.sort(borders[:count]), height * width)
+
+
+@njit(cache=True, nogil=True)
+def _corners(points: np.ndarray) -> np.ndarray:
+    """A polygon's corners on the finer grid, the first one again at the end: x and y, (K + 1, 2) int64."""
+    corners = np.empty((len(points) // 2 + 1, 2), np.int64)
+    for k in range(len(corners)):
+        place = 2 * (k % (len(corners) - 1))
+        corners[k] = int(FINER * points[place] + 0.5), int(FINER * points[place + 1] + 0.5)
+    return corners
 
 
 @njit(cache=True, nogil=True)
