@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bcnet.drawing.roi_maps import Found, colour_bar, crop, heat_map, mask_over, png_uri, squares
+from bcnet.drawing.roi_maps import DrawnDetection, colour_bar, crop, heat_map, mask_over, png_uri, squares
 from bcnet.drawing.sheet import sheet
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,12 +24,12 @@ def picture() -> np.ndarray:
     return np.stack([2 * columns, 4 * rows, np.full((60, 100), 40)], axis=-1).astype(np.uint8)
 
 
-def found(names: list[str], label: str = "ring 0.90") -> Found:
+def found(names: list[str], label: str = "ring 0.90") -> DrawnDetection:
     """A detection of 28x14 pixels in the picture, whose maps are random and all different."""
     random, mask = np.random.default_rng(0), np.zeros((60, 100), bool)
     mask[20:34, 50:64] = True
     maps = {name.replace(" ", "_"): random.random((28, 28), np.float32) for name in names}
-    return Found(label, RED, np.array([50, 20, 78, 34], np.float32), mask, maps)
+    return DrawnDetection(label, RED, np.array([50, 20, 78, 34], np.float32), mask, maps)
 
 
 def opened(uri: str) -> np.ndarray:

@@ -13,9 +13,9 @@ from PIL import Image
 from bcnet.api.inputs import File
 from bcnet.drawing.figures import COLOURS
 from bcnet.drawing.roi_maps import SIDE, detected, squares
+from bcnet.drawing.show import MOST, sheet_of
 from bcnet.files import InputError
 from bcnet.inference.detect import Detections, detect
-from bcnet.inference.show import MOST, sheet_of
 from bcnet.weights.model_file import ModelFile
 from bcnet.weights.model_file import load_model as model_file
 

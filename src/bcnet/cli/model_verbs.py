@@ -62,7 +62,7 @@ def predict_wrong(args: Namespace) -> str | None:
 
 
 def show(args: Namespace) -> None:
-    from bcnet.inference.show import show
+    from bcnet.drawing.show import show
 
     show(args.model, args.pictures, args.out, args.score, args.objects)
 

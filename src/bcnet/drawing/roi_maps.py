@@ -17,7 +17,7 @@ COLOUR_MAP = "magma"  # equal steps look equal, also in grey
 
 
 @dataclass(frozen=True)
-class Found:
+class DrawnDetection:
     """A detection as it is drawn."""
 
     label: str  # category and score
@@ -27,26 +27,26 @@ class Found:
     maps: dict[str, np.ndarray]  # (S, S) each, 0 to 1
 
 
-def detected(model: ModelFile, detections: Detections, index: int, colour: str) -> Found:
+def detected(model: ModelFile, detections: Detections, index: int, colour: str) -> DrawnDetection:
     """One of a picture's detections, as it is drawn."""
     name = model.categories[detections.classes[index]]["name"]
     maps = {key: maps[index] for key, maps in detections.maps.items()}
     label = f"{name} {detections.scores[index]:.2f}"
-    return Found(label, colour, detections.boxes[index], detections.masks[index], maps)
+    return DrawnDetection(label, colour, detections.boxes[index], detections.masks[index], maps)
 
 
-def squares(picture: np.ndarray, found: Found) -> dict[str, np.ndarray]:
+def squares(picture: np.ndarray, detection: DrawnDetection) -> dict[str, np.ndarray]:
     """A detection's RoI in squares: the picture, each map in the paper's order, and the final mask over the picture.
 
     Args:
         picture: (H, W, 3) uint8, RGB.
-        found: the detection; its maps are drawn in their own order.
+        detection: the detection; its maps are drawn in their own order.
 
     Returns:
         By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise.
     """
-    maps = {name.replace("_", " "): heat_map(values) for name, values in found.maps.items()}
-    return {"RoI": crop(picture, found.box), **maps, "final mask": mask_over(picture, found)}
+    maps = {name.replace("_", " "): heat_map(values) for name, values in detection.maps.items()}
+    return {"RoI": crop(picture, detection.box), **maps, "final mask": mask_over(picture, detection)}
 
 
 def heat_map(values: np.ndarray) -> np.ndarray:
@@ -61,12 +61,12 @@ def crop(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     return np.asarray(part)
 
 
-def mask_over(picture: np.ndarray, found: Found) -> np.ndarray:
+def mask_over(picture: np.ndarray, detection: DrawnDetection) -> np.ndarray:
     """The final mask over the picture, in the RoI: its edge in colour, all around it pale; (SIDE, SIDE, 3) uint8."""
-    shown, inside = crop(picture, found.box), crop(found.mask.astype(np.uint8) * 255, found.box) >= 128
+    shown, inside = crop(picture, detection.box), crop(detection.mask.astype(np.uint8) * 255, detection.box) >= 128
     pale = 170 + shown.mean(axis=2, keepdims=True) / 3
     drawn = np.where(inside[:, :, None], shown, pale).astype(np.uint8)
-    drawn[inside & ~binary_erosion(inside, iterations=3, border_value=1)] = ImageColor.getrgb(found.colour)
+    drawn[inside & ~binary_erosion(inside, iterations=3, border_value=1)] = ImageColor.getrgb(detection.colour)
     return drawn
 
 

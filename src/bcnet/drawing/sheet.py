@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from bcnet.drawing.figures import STYLE, outline, rings
-from bcnet.drawing.roi_maps import COLOUR_MAP, SIDE, Found, squares
+from bcnet.drawing.roi_maps import COLOUR_MAP, SIDE, DrawnDetection, squares
 
 DPI = 144
 WIDTH, MARGIN, GAP = 1320, 32, 16  # pixels, as all lengths here
@@ -26,7 +26,9 @@ BAR = 150, 12  # the colour bar
 INK, SOFT = "#1c1e21", "#5c6269"
 
 
-def sheet(title: str, caption: Sequence[str], picture: np.ndarray, objects: Sequence[Found]) -> dict[str, bytes]:
+def sheet(
+    title: str, caption: Sequence[str], picture: np.ndarray, objects: Sequence[DrawnDetection]
+) -> dict[str, bytes]:
     """Draw a picture's detections.
 
     Args:
@@ -55,40 +57,40 @@ def sheet(title: str, caption: Sequence[str], picture: np.ndarray, objects: Sequ
         return {ending: _saved(figure, ending) for ending in ("png", "svg")}
 
 
-def _overview(axes: Axes, picture: np.ndarray, objects: Sequence[Found]) -> None:
+def _overview(axes: Axes, picture: np.ndarray, objects: Sequence[DrawnDetection]) -> None:
     """The picture with its final masks, boxes and numbers, the best object on top."""
     height, width = picture.shape[:2]
     size = round(axes.bbox.width), round(axes.bbox.height)
     shown = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
     axes.imshow(np.asarray(shown), interpolation="none", aspect="auto", extent=(0, width, height, 0))
-    for number, found in reversed(list(enumerate(objects, start=1))):
-        left, up, right, down = map(float, found.box)
-        axes.add_patch(Rectangle((left, up), right - left, down - up, fill=False, lw=0.9, ls=":", ec=found.colour))
-        if drawn := rings(found.mask):
+    for number, detection in reversed(list(enumerate(objects, start=1))):
+        left, up, right, down = map(float, detection.box)
+        axes.add_patch(Rectangle((left, up), right - left, down - up, fill=False, lw=0.9, ls=":", ec=detection.colour))
+        if drawn := rings(detection.mask):
             shape = Outline.make_compound_path(*(Outline(ring, closed=True) for ring in drawn))
             halo = withStroke(linewidth=2.2, foreground="white")  # for a mask of nearly its object's own colour
-            axes.add_patch(PathPatch(shape, fc=(found.colour, 0.35), lw=0))
-            axes.add_patch(PathPatch(shape, fill=False, ec=found.colour, lw=1.1, path_effects=[halo]))
-        at, dark = outline(found.mask), withStroke(linewidth=2, foreground=INK)
+            axes.add_patch(PathPatch(shape, fc=(detection.colour, 0.35), lw=0))
+            axes.add_patch(PathPatch(shape, fill=False, ec=detection.colour, lw=1.1, path_effects=[halo]))
+        at, dark = outline(detection.mask), withStroke(linewidth=2, foreground=INK)
         number_look: dict[str, Any] = {"size": 8, "weight": "bold", "color": "white", "ha": "center", "va": "center"}
         axes.text(at.x, at.y, str(number), zorder=3, path_effects=[dark], **number_look)
 
 
-def _key(figure: Figure, left: float, top: float, objects: Sequence[Found]) -> None:
+def _key(figure: Figure, left: float, top: float, objects: Sequence[DrawnDetection]) -> None:
     """Number, category and score of each object, in one or two columns beside the picture."""
     columns = -(-len(objects) // KEY)
-    for index, found in enumerate(objects):
+    for index, detection in enumerate(objects):
         x, y = left + (WIDTH - MARGIN - left) / columns * (index // KEY), top + LINE * (index % KEY + 0.6)
         letters = int((WIDTH - MARGIN - left) / columns / 12)
-        _label(figure, x, y, index + 1, replace(found, label=_short(found.label, letters)))
+        _label(figure, x, y, index + 1, replace(detection, label=_short(detection.label, letters)))
 
 
-def _rows(figure: Figure, top: float, picture: np.ndarray, objects: Sequence[Found]) -> None:
+def _rows(figure: Figure, top: float, picture: np.ndarray, objects: Sequence[DrawnDetection]) -> None:
     """For each object its squares, with their names above the first row, and the colour bar at the sheet's head."""
-    for row, found in enumerate(objects):
+    for row, detection in enumerate(objects):
         y = top + LINE + row * ROW
-        _label(figure, MARGIN, y + 20, row + 1, replace(found, label=_short(found.label, 90)))
-        for column, (name, square) in enumerate(squares(picture, found).items()):
+        _label(figure, MARGIN, y + 20, row + 1, replace(detection, label=_short(detection.label, 90)))
+        for column, (name, square) in enumerate(squares(picture, detection).items()):
             x = MARGIN + column * (SIDE + GAP)
             _axes(figure, x, y + LINE, SIDE, SIDE).imshow(square, interpolation="none", aspect="auto")
             if row == 0:
@@ -99,9 +101,9 @@ def _rows(figure: Figure, top: float, picture: np.ndarray, objects: Sequence[Fou
     _text(figure, x + BAR[0] + 6, 72, "1", size=8, color=SOFT)
 
 
-def _label(figure: Figure, x: float, y: float, number: int, found: Found) -> None:
-    _text(figure, x, y, str(number), size=9, weight="bold", color=found.colour)
-    _text(figure, x + 14 + 12 * len(str(number)), y, found.label, size=9)
+def _label(figure: Figure, x: float, y: float, number: int, detection: DrawnDetection) -> None:
+    _text(figure, x, y, str(number), size=9, weight="bold", color=detection.colour)
+    _text(figure, x + 14 + 12 * len(str(number)), y, detection.label, size=9)
 
 
 def _short(text: str, letters: int) -> str:

@@ -12,7 +12,7 @@ from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import decode, encode, to_rle
 from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.drawing.figures import COLOURS, data_uri
-from bcnet.drawing.roi_maps import SIDE, Found, crop, detected, heat_map, png_uri, squares
+from bcnet.drawing.roi_maps import SIDE, DrawnDetection, crop, detected, heat_map, png_uri, squares
 from bcnet.evaluation.matching.coco_matching import match_at_half
 from bcnet.files import InputError
 from bcnet.inference.detect import Detections, detect
@@ -32,7 +32,7 @@ class Roi:
     image: dict[str, Any]  # of a COCO file, as the annotation is
     annotation: dict[str, Any]
     picture: np.ndarray
-    found: Found
+    found: DrawnDetection
 
     @property
     def cover(self) -> float:
