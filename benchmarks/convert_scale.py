@@ -1,9 +1,9 @@
 """What `bcnet convert` costs on files of COCO's size, beside the floor and the dense method of the released code.
 
-python benchmarks/convert_scale.py [--scales 1/16 1/4 1 4] [--shards 8] [--folder data/benchmark]
+python benchmarks/convert_scale.py [--scales 1/16 1/4 1 4] [--shards 8] [--folder data/benchmark] [--polygons FILE]
 
 A file of scale 1 has the images and annotations of COCO's train2017 (118,287 and 860,001), with the polygons of
-../shared/coco-sample where that exists, otherwise with drawn ones. Scale 4 takes 10 GB of disk.
+a COCO file that `--polygons` names, otherwise with drawn ones. Scale 4 takes 10 GB of disk.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from bcnet.data.coco import annotation_file, stream
 from bcnet.data.masks.segmentation import decode
 
 IMAGES, ANNOTATIONS = 118_287, 860_001
-SAMPLE = Path(__file__).parents[2] / "shared/coco-sample/annotations/instances_train2017.json"
 JOBS = 2
 DENSE = 200  # images that the dense method is timed on
 FLOOR = """
@@ -41,10 +40,10 @@ for annotation in data["annotations"]:
 """
 
 
-def originals() -> dict[str, Any]:
-    """A COCO file whose images are to be repeated."""
-    if SAMPLE.exists():
-        return annotation_file.read(SAMPLE)
+def originals(polygons: Path | None) -> dict[str, Any]:
+    """The content of a COCO file whose images are to be repeated; without one, drawn."""
+    if polygons is not None:
+        return annotation_file.read(polygons)
     rng, annotations = np.random.default_rng(0), []
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 480, "width": 640} for i in range(300)]
     for image in images:
@@ -60,10 +59,10 @@ def originals() -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "drawn"}]}
 
 
-def build(path: Path, scale: Fraction) -> None:
+def build(path: Path, scale: Fraction, polygons: Path | None) -> None:
     """Write the file: whole images in turn, some without annotations where the originals have more than COCO has on
     average; annotations in random order, since COCO's are not sorted by image."""
-    data, images, wanted = originals(), round(IMAGES * scale), round(ANNOTATIONS * scale)
+    data, images, wanted = originals(polygons), round(IMAGES * scale), round(ANNOTATIONS * scale)
     by_image = defaultdict(list)
     for annotation in data["annotations"]:
         by_image[annotation["image_id"]].append(annotation)
@@ -180,12 +179,13 @@ def main() -> None:
     )
     arguments.add_argument("--shards", type=int, default=8)
     arguments.add_argument("--folder", type=Path, help="where the files go for a while")
+    arguments.add_argument("--polygons", type=Path, help="a COCO file whose polygons are repeated")
     args = arguments.parse_args()
-    print(f"{os.cpu_count()} cores, polygons {'of COCO' if SAMPLE.exists() else 'drawn'}, {JOBS} processes")
+    print(f"{os.cpu_count()} cores, polygons {args.polygons or 'drawn'}, {JOBS} processes")
     for scale in args.scales:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             path, out = Path(folder) / "in.json", Path(folder) / "out.json"
-            build(path, scale)
+            build(path, scale, args.polygons)
             wall, cpu, peak = convert(path, out, "--jobs", str(JOBS))
             each = wall / float(ANNOTATIONS * scale) * 1e6
             print(f"scale {scale}: {wall:.1f} s, {cpu:.1f} s of processor, {peak:.2f} GB, {each:.0f} µs an annotation")

@@ -1,13 +1,15 @@
 """What each variant of a preset costs: parameters, operations, time and memory of a training step and of inference.
 
-.venv/bin/python benchmarks/model_cost.py PRESET SIDE BATCH STEPS [VARIANT …]
+.venv/bin/python benchmarks/model_cost.py PRESET HEIGHT WIDTH BATCH STEPS [VARIANT …]
 
-such as `shapes 160 4 20`, or `coco 1024 1 3` (as many pixels as 800 x 1333). No data and no weights are needed:
-pictures and objects are those of `shapes`, and proposals are the objects, moved a little, so that as many RoIs as the
-preset allows train the mask head: its worst case. Each variant runs in a process of its own, so that its memory is its
-own. Times are of the processor, over all threads, on a CPU, where other work disturbs them less, and else of the clock.
+such as `shapes 160 160 4 20`, or `coco 800 1333 1 2 mask-rcnn bcnet`. Times are set in relation to the first variant's.
+No data and no weights are needed: pictures and objects are those of `shapes`, and a detector's proposals are the
+objects, moved a little, so that as many RoIs as the preset allows train the mask head: its worst case. Each variant
+runs in a process of its own, so that its memory is its own. Times are of the processor, over all threads, on a CPU,
+where other work disturbs them less, and else of the clock. Deformable convolutions are not among the operations.
 """
 
+import json
 import resource
 import statistics
 import subprocess
@@ -26,27 +28,34 @@ from torch.utils.flop_counter import FlopCounterMode
 from bcnet import params
 from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
 from bcnet.methods import build
+from bcnet.models.detections import View
 from bcnet.models.device import pick_device
 from bcnet.models.segmenter import Spec
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
 
-WARM_UP = 3
+WARM_UP = 2
+HEAD = (
+    "| variant | parameters, M | RoIs | training, GFLOP | s | relative | peak, GiB "
+    "| masks | inference, GFLOP | s | relative |"
+)
 
 
-def item(side: int, seed: int) -> dict[str, Any]:
+def item(height: int, width: int, seed: int) -> dict[str, Any]:
     """A picture with its objects, as the loader gives it: each object's occluders are all others in its box."""
+    side = max(height, width)
     settings, rng = Shapes(source="shapes", size=side, objects=(8, 8)), np.random.default_rng(seed)
     shapes, amodal = scene(rng, settings)
-    masks = torch.from_numpy(visible(amodal))
-    boxes = BitMasks(masks).get_bounding_boxes()
-    occluders = masks.any(0, keepdim=True) & ~masks
-    instances = Instances((side, side), gt_boxes=boxes, gt_masks=BitMasks(masks))
-    instances.gt_classes = torch.tensor([list(CATEGORIES).index(shape.category) for shape in shapes])
-    instances.gt_occluder_masks = BitMasks(occluders)
-    picture = torch.from_numpy(paint(rng, shapes, settings).transpose(2, 0, 1).copy())
-    return {"image": picture, "instances": instances, "height": side, "width": side}
+    masks = torch.from_numpy(visible(amodal))[:, :height, :width]
+    seen = masks.flatten(1).any(1)
+    labels = torch.tensor([list(CATEGORIES).index(shape.category) for shape in shapes])[seen]
+    masks = masks[seen]
+    instances = Instances((height, width), gt_boxes=BitMasks(masks).get_bounding_boxes(), gt_masks=BitMasks(masks))
+    instances.gt_classes = labels
+    instances.gt_occluder_masks = BitMasks(masks.any(0, keepdim=True) & ~masks)
+    picture = torch.from_numpy(paint(rng, shapes, settings)[:height, :width].transpose(2, 0, 1).copy())
+    return {"image": picture, "instances": instances, "height": height, "width": width}
 
 
 class MovedObjects(nn.Module):
@@ -74,8 +83,8 @@ class MovedObjects(nn.Module):
         return found, losses
 
 
-def timed(work: Callable[[], object], times: int) -> str:
-    """Median and fastest of so many, in seconds, after some that do not count."""
+def timed(work: Callable[[], object], times: int) -> float:
+    """Median of so many, in seconds, after some that do not count."""
     seconds = []
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     for number in range(WARM_UP + times):
@@ -85,7 +94,7 @@ def timed(work: Callable[[], object], times: int) -> str:
             torch.cuda.synchronize()
         if number >= WARM_UP:
             seconds.append(clock() - start)
-    return f"{statistics.median(seconds):.3f} ({min(seconds):.3f})"
+    return statistics.median(seconds)
 
 
 def operations(work: Callable[[], object]) -> float:
@@ -95,8 +104,8 @@ def operations(work: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
-    """Print a variant's row."""
+def measure(preset: str, size: tuple[int, int], batch: int, steps: int, name: str) -> dict[str, Any]:
+    """What a variant costs, by column of `HEAD`."""
     settings = params.load(Path(f"presets/{preset}.yaml"))
     variant, schedule, device = settings.variant(name), settings.schedule_of(name), pick_device()
     predict = settings.predict.model_copy(
@@ -106,17 +115,21 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
     model = build(Spec(variant, settings.model, predict, len(CATEGORIES))).to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
-    pictures = [item(side, seed) for seed in range(batch)]
-    generator = model.proposal_generator
+    pictures = [item(*size, seed) for seed in range(batch)]
     optimizer = make_optimizer(model, schedule)
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and schedule.amp)
 
     model.train()
-    model.proposal_generator = MovedObjects(generator, 40)
+    generator: nn.Module | None = getattr(model, "proposal_generator", None)
     rois: list[int] = []
-    hook = model.roi_heads.mask_head.register_forward_pre_hook(lambda _, inputs: rois.append(len(inputs[0])))
+    hooks = []
+    if generator is not None:
+        model.proposal_generator = MovedObjects(generator, 40)
+        mask_head = model.get_submodule("roi_heads.mask_head")
+        hooks.append(mask_head.register_forward_pre_hook(lambda _, inputs: rois.append(sum(map(len, inputs[1])))))
     training = operations(lambda: torch.stack(list(model(pictures).values())).sum().backward())
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     stepping = timed(lambda: step(model, pictures, optimizer, scaler, schedule, 0), steps)
@@ -126,27 +139,49 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     model.eval()
-    model.proposal_generator = generator
+    if generator is not None:
+        model.proposal_generator = generator
+    view = View(pictures[0]["image"], flipped=False)
     with torch.inference_mode():
-        found = len(model(pictures[:1])[0]["instances"])
-        inference = operations(lambda: model.inference(pictures[:1], do_postprocess=False))
-        predicting = timed(lambda: model.inference(pictures[:1], do_postprocess=False), steps)
-    parameters = [sum(p.numel() for p in m.parameters()) / 1e6 for m in (model, model.roi_heads.mask_head)]
-    cells = [name, f"{parameters[0]:.2f} ({parameters[1]:.2f})", rois[0], f"{training:.1f}", stepping, f"{memory:.2f}"]
-    print("|", " | ".join(map(str, [*cells, found, f"{inference:.1f}", predicting])), "|", flush=True)
+        masks = len(model.detect([view], size).scores)
+        inference = operations(lambda: model.detect([view], size))
+        detecting = timed(lambda: model.detect([view], size), steps)
+    return {
+        "variant": name,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        "rois": rois[0] if rois else "",
+        "training": training,
+        "step": stepping,
+        "memory": memory,
+        "masks": masks,
+        "inference": inference,
+        "detect": detecting,
+    }
 
 
 def main() -> None:
     """Print a table, one variant after the other."""
-    preset, side, batch, steps, *names = sys.argv[1:]
-    if len(names) == 1:
-        return measure(preset, int(side), int(batch), int(steps), names[0])
-    print(f"{preset}, {side} x {side}, batch {batch}, {torch.get_num_threads()} threads, {pick_device().type}")
-    print("| variant | parameters, M (mask head) | RoIs | training, GFLOP | s, median (fastest) | peak, GiB ", end="")
-    print("| masks of one picture | inference, GFLOP | s, median (fastest) |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    preset, height, width, batch, steps, *names = sys.argv[1:]
+    if names[:1] == ["--alone"]:
+        print(json.dumps(measure(preset, (int(height), int(width)), int(batch), int(steps), names[1])))
+        return
+    print(f"{preset}, {height} x {width}, batch {batch}, {torch.get_num_threads()} threads, {pick_device().type}")
+    print(HEAD)
+    print("|---" * HEAD.count(" | "), end="|---|\n", flush=True)
+    first: dict[str, Any] = {}
     for name in names or params.load(Path(f"presets/{preset}.yaml")).variants:
-        subprocess.run([sys.executable, __file__, preset, side, batch, steps, name], check=True)
+        command = [sys.executable, "-W", "ignore", __file__, preset, height, width, batch, steps, "--alone", name]
+        row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        first = first or row
+        cells = [
+            f"{row['parameters']:.2f}",
+            row["rois"],
+            *(f"{row['training']:.1f}", f"{row['step']:.3f}", f"{row['step'] / first['step']:.2f}"),
+            f"{row['memory']:.2f}",
+            row["masks"],
+            *(f"{row['inference']:.1f}", f"{row['detect']:.3f}", f"{row['detect'] / first['detect']:.2f}"),
+        ]
+        print("|", " | ".join(map(str, [name, *cells])), "|", flush=True)
 
 
 if __name__ == "__main__":
