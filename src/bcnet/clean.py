@@ -39,19 +39,19 @@ def clean(data: Path, reports: Path, yes: bool) -> None:
     Raises:
         InputError: nobody can be asked.
     """
-    found = [*old_checkpoints(data), *partial_downloads(data), *temporary_files(data), *temporary_files(reports)]
-    if not found:
+    leftovers = [*old_checkpoints(data), *partial_downloads(data), *temporary_files(data), *temporary_files(reports)]
+    if not leftovers:
         print("nothing to remove")
         return
-    for leftover in found:
+    for leftover in leftovers:
         print(f"{_megabytes(leftover.size)}  {leftover.paths[0]}: {leftover.why}")
-    total = f"{len(found)} left over, {_megabytes(sum(leftover.size for leftover in found))}"
+    total = f"{len(leftovers)} left over, {_megabytes(sum(leftover.size for leftover in leftovers))}"
     if not yes and not sys.stdin.isatty():
         raise InputError(f"{total}: no terminal to ask on, use --yes to remove them without asking")
     if not yes and input(f"{total}. Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
         print("nothing removed")
         return
-    for path in (path for leftover in found for path in leftover.paths):
+    for path in (path for leftover in leftovers for path in leftover.paths):
         if path.is_dir():
             shutil.rmtree(path)
         else:

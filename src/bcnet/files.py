@@ -131,9 +131,9 @@ def need_space(needed: Mapping[Path, int]) -> None:
     """
     disks: dict[int, tuple[Path, int]] = {}
     for folder, size in needed.items():
-        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        _, before = disks.get(there.stat().st_dev, (there, 0))
-        disks[there.stat().st_dev] = (there, before + size)
+        parent_folder = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        _, before = disks.get(parent_folder.stat().st_dev, (parent_folder, 0))
+        disks[parent_folder.stat().st_dev] = (parent_folder, before + size)
     for folder, size in disks.values():
         if (free := shutil.disk_usage(folder).free) < size:
             raise InputError(f"{folder}: needs {size / 1e9:.1f} GB of free disk space, {free / 1e9:.1f} GB are free")

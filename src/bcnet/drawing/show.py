@@ -40,9 +40,9 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
     sources = {path.resolve() for path in pictures}
     names: dict[str, Path] = {}
     for path in pictures:
-        if (other := names.setdefault(path.stem, path)) is not path:
+        if (first := names.setdefault(path.stem, path)) is not path:
             raise InputError(
-                f"{path}: would be drawn to {out / path.stem}.png like {other}: show it into another --out"
+                f"{path}: would be drawn to {out / path.stem}.png like {first}: show it into another --out"
             )
         if sources & {(out / f"{path.stem}{ending}").resolve() for ending in (".png", ".svg")}:
             raise InputError(f"{out / path.stem}.png: is one of the images to show, expected another folder as --out")
@@ -50,14 +50,14 @@ def show(weights: Path, pictures: list[Path], out: Path, score: float, objects: 
     model.module.to(pick_device())
     for path in progress(pictures, "drawing"):
         picture = read_image(path)
-        found = detect(model, picture)
-        for ending, content in sheet_of(model, path.name, picture, found, score, objects).items():
+        detections = detect(model, picture)
+        for ending, content in sheet_of(model, path.name, picture, detections, score, objects).items():
             with atomic_output(out / f"{path.stem}.{ending}") as temporary:
                 temporary.write_bytes(content)
 
 
 def sheet_of(
-    model: ModelFile, title: str, picture: np.ndarray, found: Detections, score: float, objects: int
+    model: ModelFile, title: str, picture: np.ndarray, detections: Detections, score: float, objects: int
 ) -> dict[str, bytes]:
     """The sheet of a picture's detections: the files by ending, `png` and `svg`.
 
@@ -65,9 +65,11 @@ def sheet_of(
         picture: (H, W, 3) uint8, RGB.
         score, objects: as of `show`.
     """
-    above = sum(each >= score for each in found.scores)
-    best = [detected(model, found, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))]
-    return sheet(title, [_counted(above, len(best), score), *_about(model, found)], picture, best)
+    above = sum(own >= score for own in detections.scores)
+    best = [
+        detected(model, detections, index, COLOURS[index % (len(COLOURS) - 1)]) for index in range(min(above, objects))
+    ]
+    return sheet(title, [_counted(above, len(best), score), *_about(model, detections)], picture, best)
 
 
 def _counted(above: int, drawn: int, score: float) -> str:
@@ -77,11 +79,11 @@ def _counted(above: int, drawn: int, score: float) -> str:
     return f"{which} with a score of at least {score:g}"
 
 
-def _about(model: ModelFile, found: Detections) -> list[str]:
+def _about(model: ModelFile, detections: Detections) -> list[str]:
     """The method, and which of the four maps its head does not have."""
     variant = model.variant
     parts = ", ".join(part for part in (variant.detector_name, variant.backbone) if part)
     method = variant.label or METHODS[variant.method].name
     lines = [f"{method} ({parts}): the RoI of each object and the maps there, stretched to squares"]
-    missing = [name.replace("_", " ") for name in MAPS if name not in found.maps]
+    missing = [name.replace("_", " ") for name in MAPS if name not in detections.maps]
     return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines

@@ -41,7 +41,7 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
         where the model sees none) if `predict.occluders` asks for it and the head has such a map; `box_score` where
         masks have scores of their own. No `bbox`: pycocotools would take its area for the mask's.
     """
-    found = detect(model, picture)
+    detections = detect(model, picture)
     entries = [
         {
             "image_id": image_id,
@@ -49,13 +49,13 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
             "score": round(score, 6),
             "segmentation": encode(mask),
         }
-        for label, score, mask in zip(found.classes, found.scores, found.masks, strict=True)
+        for label, score, mask in zip(detections.classes, detections.scores, detections.masks, strict=True)
     ]
-    if found.box_scores is not None:
-        for entry, box_score in zip(entries, found.box_scores, strict=True):
+    if detections.box_scores is not None:
+        for entry, box_score in zip(entries, detections.box_scores, strict=True):
             entry["box_score"] = round(box_score, 6)
-    if found.occluders is not None:
-        for entry, occluder in zip(entries, found.occluders, strict=True):
+    if detections.occluders is not None:
+        for entry, occluder in zip(entries, detections.occluders, strict=True):
             entry["occluder"] = encode(occluder)
     return entries
 
@@ -157,17 +157,17 @@ def in_chunks(
         note(f"{what}: resuming, {len(images) - len(todo)} of {len(images)} images are done")
     moving = progress(todo, what)
     for path, chunk in left.items():
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         seconds: list[float] = []
         processor: list[float] = []
         for image in islice(moving, len(chunk)):
             start, work = time.perf_counter(), time.process_time()
-            found += predicted(image)  # on the host, also where a GPU has computed it
+            entries += predicted(image)  # on the host, also where a GPU has computed it
             seconds.append(time.perf_counter() - start)
             processor.append(time.process_time() - work)
         taken = speed.Times(device=device, seconds=tuple(seconds), processor_seconds=tuple(processor))
         speed.write(times[path], taken)
-        write_json(path, found)  # after the times: what lies there is complete
+        write_json(path, entries)  # after the times: what lies there is complete
     with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
         file.write(b"[")
         texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
@@ -190,7 +190,7 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
     """
     model = load_model(weights)
     model.module.to(pick_device())
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for path in progress(pictures, "predicting"):
-        found += results(model, read_image(path), path.name)
-    write_json(out, found)
+        entries += results(model, read_image(path), path.name)
+    write_json(out, entries)

@@ -69,9 +69,9 @@ def speed(parts: Sequence[Times], device: str) -> Speed:
         device: the device where there are none.
     """
     device = parts[-1].device if parts else device
-    mine = [part for part in parts if part.device == device]
-    seconds = [each for part in mine for each in part.seconds]
-    processor = [each for part in mine for each in part.processor_seconds]
+    of_device = [part for part in parts if part.device == device]
+    seconds = [second for part in of_device for second in part.seconds]
+    processor = [second for part in of_device for second in part.processor_seconds]
     return Speed(
         device=device,
         pictures=len(seconds),

@@ -65,14 +65,14 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
         return None
     count, entries = len(decoded), _kept(decoded, known.left_out)
     # (a column at a time: tuples of all columns would keep the garbage collector busy)
-    image_ids = [each.image_id for each in entries]
-    category_ids = [each.category_id for each in entries]
+    image_ids = [entry.image_id for entry in entries]
+    category_ids = [entry.category_id for entry in entries]
     image, category = np.array(image_ids, np.int64), np.array(category_ids, np.int64)
-    score = np.array([each.score for each in entries], np.float64)
+    score = np.array([entry.score for entry in entries], np.float64)
     sound = known.images.keys() >= set(image_ids) and known.categories >= set(category_ids)
     if not sound or not np.isfinite(score).all():
         return None
-    ids = tuple(each.id for each in entries if each.id is not None)
+    ids = tuple(entry.id for entry in entries if entry.id is not None)
     none: Texts = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
     if iou_type == "bbox":
         boxes = _plain_boxes(entries)
@@ -85,7 +85,7 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
     if masks is None:
         return None
     shapes, occluders = masks
-    box_score = np.array([each.score if each.box_score is None else each.box_score for each in entries], np.float64)
+    box_score = np.array([entry.score if entry.box_score is None else entry.box_score for entry in entries], np.float64)
     if not np.isfinite(box_score).all():
         return None
     no_boxes = np.zeros((len(image), 4))
@@ -101,12 +101,12 @@ def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
 
 
 def _kept(entries: list[Any], left_out: Set[int]) -> list[Any]:
-    return [each for each in entries if each.image_id not in left_out] if left_out else entries
+    return [entry for entry in entries if entry.image_id not in left_out] if left_out else entries
 
 
 def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:
     """(N, 4) float64; None if one is no box."""
-    boxes = np.array([each.bbox for each in entries], np.float64).reshape(-1, 4)
+    boxes = np.array([entry.bbox for entry in entries], np.float64).reshape(-1, 4)
     return boxes if np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all() else None
 
 
@@ -118,10 +118,10 @@ def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple
         images: of each the id of its image.
     """
     sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(images)}
-    shapes = _joined([each.segmentation for each in entries], images, sizes)
-    having = [place for place, each in enumerate(entries) if each.occluder is not None]
+    shapes = _joined([entry.segmentation for entry in entries], images, sizes)
+    having = [place for place, entry in enumerate(entries) if entry.occluder is not None]
     of_images = [images[place] for place in having]
-    in_front = _joined([each.occluder for each in entries if each.occluder is not None], of_images, sizes)
+    in_front = _joined([entry.occluder for entry in entries if entry.occluder is not None], of_images, sizes)
     pixels = known.pixels(np.array(of_images, np.int64))
     if shapes is None or in_front is None or not are_masks(*in_front, pixels):
         return None
@@ -162,11 +162,11 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
     def column(key: str, kind: type) -> np.ndarray:
         return np.array([entry[key] for entry in sound], kind)
 
-    sizes = [(image["height"], image["width"]) for image in (known.images[each["image_id"]] for each in sound)]
+    sizes = [(image["height"], image["width"]) for image in (known.images[entry["image_id"]] for entry in sound)]
     masks = iou_type == "segm"
     box_scores = [entry.get("box_score") if masks else None for entry in sound]
-    texts, ends = _texts([each["segmentation"] if masks else None for each in sound], sizes)
-    occluder_texts, occluder_ends = _texts([each.get("occluder") if masks else None for each in sound], sizes)
+    texts, ends = _texts([entry["segmentation"] if masks else None for entry in sound], sizes)
+    occluder_texts, occluder_ends = _texts([entry.get("occluder") if masks else None for entry in sound], sizes)
     return Predictions(
         iou_type,
         column("image_id", np.int64),
@@ -184,7 +184,7 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
         np.zeros((len(sound), 4)) if masks else column("bbox", np.float64).reshape(-1, 4),
         occluder_texts,
         occluder_ends,
-        tuple(str(each["id"]) for each in sound if each.get("id") is not None),
+        tuple(str(entry["id"]) for entry in sound if entry.get("id") is not None),
     ), len(entries)
 
 

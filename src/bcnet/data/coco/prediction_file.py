@@ -59,7 +59,7 @@ def of_entries(path: Path, entries: list[Any], truth: dict[str, Any], left_out: 
 
 
 def _known(truth: dict[str, Any], left_out: Set[int]) -> Known:
-    images, categories = ({each["id"]: each for each in truth[key]} for key in ("images", "categories"))
+    images, categories = ({entry["id"]: entry for entry in truth[key]} for key in ("images", "categories"))
     return Known(images, categories.keys(), left_out)
 
 
@@ -78,27 +78,27 @@ def _of_blocks(path: Path, known: Known, blocks: Iterable[memoryview], quick: bo
     occluder_texts, occluder_starts = bytearray(), []
     iou_type: IouType = "segm"
     place = 0
-    with ThreadPoolExecutor(1) as other:
+    with ThreadPoolExecutor(1) as checker:
         sound: list[Future[bool]] = []
         for block in blocks:
-            found = plain(block, known, iou_type) if quick else None
-            if found is None:  # boxes, another way to write masks, or something wrong
+            part_and_count = plain(block, known, iou_type) if quick else None
+            if part_and_count is None:  # boxes, another way to write masks, or something wrong
                 entries = json.loads(bytes(block))
                 if not isinstance(entries, list):
                     raise InputError(f"{path}: {EXPECTED}")
                 if not parts and entries and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
                     iou_type = "bbox"
-                found = checked(path, entries, place, known, iou_type)
-            part, count = found
+                part_and_count = checked(path, entries, place, known, iou_type)
+            part, count = part_and_count
             place += count
             if quick and iou_type == "segm":
-                sound.append(other.submit(are_masks, part.texts, part.ends, known.pixels(part.image)))
+                sound.append(checker.submit(are_masks, part.texts, part.ends, known.pixels(part.image)))
             starts.append(len(texts))
             texts += part.texts.data
             occluder_starts.append(len(occluder_texts))
             occluder_texts += part.occluder_texts.data
             parts.append(replace(part, texts=part.texts[:0], occluder_texts=part.texts[:0]))
-        if not all(each.result() for each in sound):
+        if not all(check.result() for check in sound):
             return None
     return _put_together(iou_type, parts, (texts, starts), (occluder_texts, occluder_starts))
 

@@ -54,28 +54,28 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
     image, category, score = predictions.image, predictions.category, predictions.score
     if not len(predictions):
         return ["there are no predictions: every number is 0"]
-    found = []
+    lines = []
     if without := images - len(np.unique(image)):
-        found.append(f"{without} of {images} images have no predictions")
+        lines.append(f"{without} of {images} images have no predictions")
     if score.min() < 0 or score.max() > 1:
-        found.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+        lines.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
     of_image, counts = np.unique(image, return_counts=True)
     if (counts > DETECTIONS).any():
-        found.append(
+        lines.append(
             f"{(counts > DETECTIONS).sum()} of {images} images have more than {DETECTIONS} predictions (image"
             f" {of_image[counts.argmax()]}: {counts.max()}): COCO's server takes no more of an image"
         )
     _, of_both = np.unique(np.column_stack([image, category]), axis=0, return_counts=True)
     if beyond := int(np.maximum(of_both - DETECTIONS, 0).sum()):
-        found.append(
+        lines.append(
             f"{beyond} predictions are not among the {DETECTIONS} best of a category in their image:"
             " COCO's evaluation does not count them, as right or as wrong"
         )
     if copies := _copies(predictions):
-        found.append(f"{copies} predictions repeat another one exactly: all but one of equal ones count as wrong")
+        lines.append(f"{copies} predictions repeat another one exactly: all but one of equal ones count as wrong")
     if repeated := len(predictions.ids) - len(set(predictions.ids)):
-        found.append(f"{repeated} predictions have the id of another one: ids are not read")
-    return found
+        lines.append(f"{repeated} predictions have the id of another one: ids are not read")
+    return lines
 
 
 def _copies(predictions: Predictions) -> int:
@@ -148,7 +148,7 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
         images: entries of the ground truth, with `height` and `width`.
     """
     sizes = {image["id"]: [image["height"], image["width"]] for image in images}
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def rle(texts: np.ndarray, ends: np.ndarray, place: int) -> dict[str, Any]:
         counts = texts[ends[place - 1] if place else 0 : ends[place]].tobytes().decode()
@@ -168,5 +168,5 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
             entry["segmentation"] = rle(predictions.texts, predictions.ends, place)
             occluder = rle(predictions.occluder_texts, predictions.occluder_ends, place)
             entry |= {"occluder": occluder} if occluder["counts"] else {}
-        found.append(entry)
-    return found
+        results.append(entry)
+    return results

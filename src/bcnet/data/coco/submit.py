@@ -52,7 +52,7 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
     if not texts:
         raise InputError(f"{predictions}: no predictions: the server does not accept an empty list")
     by_id = {image["id"]: image for image in images}
-    found: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     stem = f"detections_test-dev2017_{name}_results"
     member = ZipInfo(f"{stem}.json", EARLIEST)
     member.compress_type, member.external_attr = ZIP_DEFLATED, 0o644 << 16
@@ -64,24 +64,24 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
                 entry = orjson.loads(memoryview(text))
             except orjson.JSONDecodeError as error:
                 raise InputError(f"{predictions}: prediction at place {place}: not valid JSON: {error}") from error
-            if problem := _problem(entry, by_id, found):
+            if problem := _problem(entry, by_id, counts):
                 raise InputError(f"{predictions}: prediction at place {place}: {problem}")
             file.write((b"," if place else b"[") + orjson.dumps({key: entry[key] for key in KEYS}))
         file.write(b"]")
     size = out.stat().st_size
-    line = f"{out}: {len(texts)} predictions of {len(found)} of {len(by_id)} images, {size / 1e6:.1f} MB"
+    line = f"{out}: {len(texts)} predictions of {len(counts)} of {len(by_id)} images, {size / 1e6:.1f} MB"
     return line if size < LARGE else f"{line}, which is known to fail: raise predict.score_threshold"
 
 
-def _problem(entry: Any, images: Mapping[int, dict], found: Counter[int]) -> str | None:
+def _problem(entry: Any, images: Mapping[int, dict], counts: Counter[int]) -> str | None:
     """What the server would refuse or count wrongly, None if nothing; the prediction is counted in `found`."""
     if problem := prediction_format.problem(entry, images, CATEGORY_IDS, "segm"):
         return problem
-    if other := entry.keys() - {*KEYS, "occluder"}:  # which is left out
-        return f"{min(other)}: expected exactly {', '.join(KEYS)}"
+    if unknown := entry.keys() - {*KEYS, "occluder"}:  # which is left out
+        return f"{min(unknown)}: expected exactly {', '.join(KEYS)}"
     if not isinstance(entry["segmentation"], dict) or not isinstance(entry["segmentation"]["counts"], str):
         return "segmentation: expected compressed RLE, whose counts are a string"
-    found[entry["image_id"]] += 1
-    if found[entry["image_id"]] > prediction_format.DETECTIONS:
+    counts[entry["image_id"]] += 1
+    if counts[entry["image_id"]] > prediction_format.DETECTIONS:
         return f"image_id: {entry['image_id']}: expected at most {prediction_format.DETECTIONS} predictions of an image"
     return None

@@ -142,10 +142,10 @@ def parts(runs: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
     pieces, above, count = np.empty((size, 2), np.int64), np.arange(size), 0  # `above`: a forest, roots their own
     column = before = first = 0  # pieces from `before` to `first` are the column's to the left of `column`
     for k in range(0, len(runs), 2):
-        for each in range(runs[k] // height, (runs[k + 1] - 1) // height + 1):
-            if each != column:
-                before, first, column = first if each == column + 1 else count, count, each
-            start, end = max(runs[k], each * height), min(runs[k + 1], (each + 1) * height)
+        for at in range(runs[k] // height, (runs[k + 1] - 1) // height + 1):
+            if at != column:
+                before, first, column = first if at == column + 1 else count, count, at
+            start, end = max(runs[k], at * height), min(runs[k + 1], (at + 1) * height)
             pieces[count] = start, end
             while before < first and pieces[before, 1] + height < start:  # too high up for all that follow, too
                 before += 1
@@ -155,11 +155,11 @@ def parts(runs: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
                 above[max(a, b)] = min(a, b)
                 left += 1
             count += 1
-    part, found = np.empty(size, np.int64), 0
+    part, count = np.empty(size, np.int64), 0
     for k in range(size):
         if above[k] == k:
-            part[k] = found
-            found += 1
+            part[k] = count
+            count += 1
         else:
             part[k] = part[above[k]]  # which comes before
     return pieces, part

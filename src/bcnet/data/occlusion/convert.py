@@ -87,18 +87,18 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
     check_out(out, annotations)
     file = stream.read(annotations)
     parts = [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")]
-    found = {annotation_id: text for part in parts for annotation_id, text in zip(part.ids, part.texts, strict=True)}
+    text_of = {annotation_id: text for part in parts for annotation_id, text in zip(part.ids, part.texts, strict=True)}
     count = sum(len(part.ids) for part in parts)
-    if count != len(found) or found.keys() != set(file.ids):
-        has = f"{count} annotations, {len(found.keys() & set(file.ids))} of the {len(file.ids)} of {annotations}"
+    if count != len(text_of) or text_of.keys() != set(file.ids):
+        has = f"{count} annotations, {len(text_of.keys() & set(file.ids))} of the {len(file.ids)} of {annotations}"
         raise InputError(f"--gather: the {len(shards)} parts have {has}: expected each one once")
     table = pa.concat_tables([_read_table(layout.occlusion_table(shard)) for shard in shards]).combine_chunks()
     row = {annotation_id: index for index, annotation_id in enumerate(table["annotation_id"].to_pylist())}
-    if len(row) != table.num_rows or row.keys() != found.keys():
+    if len(row) != table.num_rows or row.keys() != text_of.keys():
         raise InputError(
             f"--gather: the {len(shards)} parts have tables (.parquet) that are not those of their annotations"
         )
-    _write(out, file.head, [found[i] for i in file.ids], table.take([row[i] for i in file.ids]))
+    _write(out, file.head, [text_of[i] for i in file.ids], table.take([row[i] for i in file.ids]))
 
 
 def check_out(out: Path, annotations: Path) -> None:
@@ -151,15 +151,17 @@ def add_occlusion(
     for annotation in annotations:
         if settings.in_front and (problem := annotation_file.depth_problem(annotation)):
             raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
-    found = occlusions(annotations, image["height"], image["width"], settings)
-    for annotation, occlusion in zip(annotations, found, strict=True):
+    by_annotation = occlusions(annotations, image["height"], image["width"], settings)
+    for annotation, occlusion in zip(annotations, by_annotation, strict=True):
         occluder = occlusion.occluder
         annotation[OCCLUDER_KEY[format]] = (
             occluder if format == "bilayer" else polygons(occluder) if occluder is not None else []
         )
         annotation["occlusion"] = {name: getattr(occlusion, name) for name in MEASURES}
     if any("amodal_segmentation" in annotation for annotation in annotations):
-        amodal = occlusions([_amodal(one) for one in annotations], image["height"], image["width"], settings)
+        amodal = occlusions(
+            [_amodal(annotation) for annotation in annotations], image["height"], image["width"], settings
+        )
         for annotation, occlusion in zip(annotations, amodal, strict=True):
             if "amodal_segmentation" in annotation:
                 annotation["amodal_occluder"] = occlusion.occluder

@@ -58,20 +58,20 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
         One for each annotation, in their order.
     """
     objects = [annotation for annotation in annotations if not annotation["iscrowd"]]
-    found = iter(_of_objects(objects, height, width, rule) if len(objects) > 1 else [NOT_OCCLUDED])
-    return [NOT_OCCLUDED if annotation["iscrowd"] else next(found) for annotation in annotations]
+    of_objects = iter(_of_objects(objects, height, width, rule) if len(objects) > 1 else [NOT_OCCLUDED])
+    return [NOT_OCCLUDED if annotation["iscrowd"] else next(of_objects) for annotation in annotations]
 
 
 def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule: Convert) -> list[Occlusion]:
-    masks = [pixel_runs.decode(_text(to_rle(one["segmentation"], height, width))) for one in objects]
+    masks = [pixel_runs.decode(_text(to_rle(annotation["segmentation"], height, width))) for annotation in objects]
     all_runs, ends = np.concatenate(masks), np.cumsum([len(mask) for mask in masks])
-    boxes = np.array([one["bbox"] for one in objects], dtype=float)
+    boxes = np.array([annotation["bbox"] for annotation in objects], dtype=float)
     corners = box_corners(boxes, height, width)
     iou, neighbours = box_iou(boxes), box_iou(boxes, inclusive=True) > rule.min_box_iou
     np.fill_diagonal(iou, 0)
     max_iou = iou.max(1).tolist()
     if rule.in_front:
-        depth = np.array([one.get("depth", np.nan) for one in objects], dtype=float)
+        depth = np.array([annotation.get("depth", np.nan) for annotation in objects], dtype=float)
         neighbours &= ~(depth > depth[:, None])  # where one of the two is unknown, both occlude
     result = []
     for i, target in enumerate(objects):
@@ -111,12 +111,12 @@ def _of_object(
     in_box, in_mask, occluder = nothing, nothing, nothing
     n_occluders, main, most = 0, -1, 0
     for j in range(len(ends)):
-        other = all_runs[ends[j - 1] if j else 0 : ends[j]]
-        if j == i or not len(other):
+        neighbour = all_runs[ends[j - 1] if j else 0 : ends[j]]
+        if j == i or not len(neighbour):
             continue
-        if pixel_runs.shared_area(own, other):
-            in_mask = pixel_runs.union(in_mask, other) if len(in_mask) else other
-        part = pixel_runs.cut(other, corners, height)
+        if pixel_runs.shared_area(own, neighbour):
+            in_mask = pixel_runs.union(in_mask, neighbour) if len(in_mask) else neighbour
+        part = pixel_runs.cut(neighbour, corners, height)
         if not len(part):
             continue
         in_box = pixel_runs.union(in_box, part) if len(in_box) else part

@@ -105,13 +105,13 @@ def depths(objects: Iterable[int], in_front_of: Iterable[tuple[int, int]]) -> di
     Returns:
         Depths by object, or None if the pairs form a cycle, as those of entangled objects do.
     """
-    before: dict[int, set[int]] = {one: set() for one in objects}
+    before: dict[int, set[int]] = {name: set() for name in objects}
     for front, behind in in_front_of:
         before[behind].add(front)
     depth: dict[int, int] = {}
     try:
-        for one in TopologicalSorter(before).static_order():
-            depth[one] = max((depth[other] + 1 for other in before[one]), default=0)
+        for name in TopologicalSorter(before).static_order():
+            depth[name] = max((depth[other] + 1 for other in before[name]), default=0)
     except CycleError:
         return None
     return depth

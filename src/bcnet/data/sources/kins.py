@@ -48,10 +48,12 @@ def read(path: Path) -> dict[str, Any]:
     """
     data = read_json(path)
     pictures, kinds, objects = lists_of(path, data, ("images", "categories", "annotations"))
-    used = [one for one in kinds if not (isinstance(one, dict) and one.get("name") in UNUSED)]
+    used = [
+        annotation for annotation in kinds if not (isinstance(annotation, dict) and annotation.get("name") in UNUSED)
+    ]
     images = by_id(path, "image", pictures, annotation_file.image_problems)
     categories = by_id(path, "category", used, annotation_file.category_problems)
-    originals = by_id(path, "annotation", objects, lambda one: _problems(one, images, categories))
+    originals = by_id(path, "annotation", objects, lambda annotation: _problems(annotation, images, categories))
 
     annotations = []
     depth = _depths(originals)
@@ -83,11 +85,13 @@ def _depths(originals: dict[int, dict]) -> dict[int, dict[str, int]]:
     for original in originals.values():
         if original.keys() >= set(ORDER):
             by_image[original["image_id"]].append(original)
-    found: dict[int, dict[str, int]] = {}
+    depth_of: dict[int, dict[str, int]] = {}
     for ordered in by_image.values():
-        depth = depths((one["id"] for one in ordered), _pairs(ordered)) or {}  # numbers never form a cycle
-        found |= {name: {"depth": value} for name, value in depth.items()}
-    return found
+        depth = (
+            depths((annotation["id"] for annotation in ordered), _pairs(ordered)) or {}
+        )  # numbers never form a cycle
+        depth_of |= {name: {"depth": value} for name, value in depth.items()}
+    return depth_of
 
 
 def _pairs(ordered: list[dict]) -> Iterator[tuple[int, int]]:

@@ -146,12 +146,12 @@ def _anywhere(rng: np.random.Generator) -> Shape:
     )
 
 
-def _beside(rng: np.random.Generator, other: Shape, twin: float) -> Shape:
+def _beside(rng: np.random.Generator, neighbour: Shape, twin: float) -> Shape:
     shape = _anywhere(rng)
     if rng.random() < twin:
-        shape = replace(shape, category=other.category, texture=other.texture)
-    distance, direction = rng.uniform(0.5, 0.9) * (shape.radius + other.radius), rng.uniform(0, 2 * np.pi)
-    x, y = other.centre[0] + distance * np.cos(direction), other.centre[1] + distance * np.sin(direction)
+        shape = replace(shape, category=neighbour.category, texture=neighbour.texture)
+    distance, direction = rng.uniform(0.5, 0.9) * (shape.radius + neighbour.radius), rng.uniform(0, 2 * np.pi)
+    x, y = neighbour.centre[0] + distance * np.cos(direction), neighbour.centre[1] + distance * np.sin(direction)
     return replace(shape, centre=(float(x), float(y)))
 
 
@@ -218,7 +218,7 @@ def paint(rng: np.random.Generator, shapes: list[Shape], settings: Shapes) -> np
 
 def _encoded(masks: np.ndarray) -> list[dict[str, Any]]:
     encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
-    return [{"size": one["size"], "counts": one["counts"].decode()} for one in encoded]
+    return [{"size": mask["size"], "counts": mask["counts"].decode()} for mask in encoded]
 
 
 def annotations(shapes: list[Shape], amodal: np.ndarray) -> list[dict[str, Any]]:

@@ -71,9 +71,11 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
         by_image[annotation["image_id"]].append(annotation)
     records = [orjson.dumps({**image, "annotations": by_image[image["id"]]}) for image in data["images"]]
     del by_image
-    found = in_processes(partial(_whole, min_pixels=settings.min_pixels), records, jobs)
-    places = list(progress(found, f"looking for complete objects in {train}", len(records)))
-    whole = np.array([(record, place) for record, found in enumerate(places) for place in found], int).reshape(-1, 2)
+    complete = in_processes(partial(_whole, min_pixels=settings.min_pixels), records, jobs)
+    places = list(progress(complete, f"looking for complete objects in {train}", len(records)))
+    whole = np.array([(record, place) for record, complete in enumerate(places) for place in complete], int).reshape(
+        -1, 2
+    )
     if len(np.unique(whole[:, 0])) < 2:
         what = f"not a crowd, {settings.min_pixels} pixels (synthetic.{name}.min_pixels) in one piece, off the border, "
         what += "no other object in its box"
@@ -145,9 +147,9 @@ def _make(index: int) -> tuple[dict[str, Any], Annotations]:
             "lower pasted or min_pixels"
         )
     picture = _read(folder, base).copy()
-    for one in pasted:
-        source = orjson.loads(records[one.source.name[0]])
-        blend(picture, cut_out(_read(folder, source), one), one.mask)
+    for cutting in pasted:
+        source = orjson.loads(records[cutting.source.name[0]])
+        blend(picture, cut_out(_read(folder, source), cutting), cutting.mask)
     path = DatasetFiles(folder).images(name) / f"{index:06}.png"
     with atomic_output(path) as temporary:
         Image.fromarray(picture).save(temporary, "PNG", compress_level=3)
@@ -170,9 +172,9 @@ def _pasted_rows(pasted: list[Pasted], base: Annotations, records: list[bytes], 
     """Annotations of the pasted objects, from front to back."""
     rows = []
     nearer = np.zeros(size, bool)
-    for depth, one in enumerate(reversed(pasted)):
-        record, place = one.source.name
-        source, amodal = orjson.loads(records[record])["annotations"][place], paste(one.mask, *size)
+    for depth, cutting in enumerate(reversed(pasted)):
+        record, place = cutting.source.name
+        source, amodal = orjson.loads(records[record])["annotations"][place], paste(cutting.mask, *size)
         whole = _visible(amodal)
         rows.append(
             {
@@ -183,8 +185,8 @@ def _pasted_rows(pasted: list[Pasted], base: Annotations, records: list[bytes], 
                 "amodal_bbox": whole["bbox"],
                 "depth": depth,
                 "source_annotation": source["id"],
-                "target_annotation": base[one.target]["id"],
-                "flipped": one.flip,
+                "target_annotation": base[cutting.target]["id"],
+                "flipped": cutting.flip,
             }
         )
         nearer |= amodal
@@ -193,7 +195,7 @@ def _pasted_rows(pasted: list[Pasted], base: Annotations, records: list[bytes], 
 
 def _base_rows(pasted: list[Pasted], base: dict[str, Any], size: tuple[int, int]) -> Annotations:
     """Annotations of the base picture's own objects, behind all pasted ones; as they were, where nothing hides them."""
-    nearer = np.any([paste(one.mask, *size) for one in pasted], 0)
+    nearer = np.any([paste(cutting.mask, *size) for cutting in pasted], 0)
     rows = []
     for annotation in map(with_amodal, base["annotations"]):
         mask = decode(annotation["segmentation"], *size)

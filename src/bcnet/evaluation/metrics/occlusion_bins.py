@@ -34,7 +34,7 @@ class Bins(NamedTuple):
 
 def bin_names(edges: Mapping[str, Sequence[float]]) -> dict[str, list[dict[str, Any]]]:
     """Of each measure's bins `from` and `to`, and of "occluder" the OCCLUDERS as `occluder`."""
-    names = {measure: [{"from": low, "to": high} for low, high in pairwise(each)] for measure, each in edges.items()}
+    names = {measure: [{"from": low, "to": high} for low, high in pairwise(bins)] for measure, bins in edges.items()}
     return names | {"occluder": [{"occluder": name} for name in OCCLUDERS]}
 
 
@@ -47,11 +47,11 @@ def bins_of(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[str, 
     """
     names = bin_names(edges)
     if table["n_occluders"].null_count:
-        return {measure: Bins(each, np.full(table.num_rows, -1)) for measure, each in names.items()}
-    places = {measure: np.digitize(table[measure].to_numpy(), each[1:-1]) for measure, each in edges.items()}
+        return {measure: Bins(bins, np.full(table.num_rows, -1)) for measure, bins in names.items()}
+    places = {measure: np.digitize(table[measure].to_numpy(), bins[1:-1]) for measure, bins in edges.items()}
     same = table["same_category"].to_numpy().astype(int)
     places["occluder"] = np.where(table["n_occluders"].to_numpy() > 0, 1 + same, 0)
-    return {measure: Bins(each, places[measure]) for measure, each in names.items()}
+    return {measure: Bins(bins, places[measure]) for measure, bins in names.items()}
 
 
 def object_metrics(edges: Mapping[str, Sequence[float]]) -> list[Metric]:
@@ -75,11 +75,11 @@ def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dic
         (G,) float64 for each, 0 to 1, NaN for objects that it is not about: whether it is found (`failures`), of all,
         occluded and separated objects; `leak`; and of each bin AR, the share of IoU thresholds at which it is matched.
     """
-    found = (table["failure"].to_numpy() == FOUND).astype(float)
+    is_found = (table["failure"].to_numpy() == FOUND).astype(float)
     occluded = pa.compute.fill_null(pa.compute.greater(table["n_occluders"], 0), False).to_numpy()
-    of = {"found": np.ones(len(found), bool), "found_occluded": occluded}
+    of = {"found": np.ones(len(is_found), bool), "found_occluded": occluded}
     of["found_separated"] = table["separated"].to_numpy()
-    numbers = {Metric(name): np.where(inside, found, np.nan) for name, inside in of.items()}
+    numbers = {Metric(name): np.where(inside, is_found, np.nan) for name, inside in of.items()}
     numbers[Metric("leak")] = table["leak"].to_numpy()
     matched = np.mean([table[name].to_numpy() for name in MATCHED], axis=0)
     bins = [place == index for names, place in bins_of(table, edges).values() for index in range(len(names))]

@@ -67,13 +67,13 @@ def order(
         2020, with an occluder's mask in the place of the part that completing a mask adds to it.
     """
     annotations = content["annotations"]
-    ordered = [_has_order(each) for each in annotations]
+    ordered = [_has_order(annotation) for annotation in annotations]
     of_image = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     whole = [
-        to_rle(each["amodal_segmentation"], *of_image[each["image_id"]])["counts"] if known else ""
-        for each, known in zip(annotations, ordered, strict=True)
+        to_rle(annotation["amodal_segmentation"], *of_image[annotation["image_id"]])["counts"] if known else ""
+        for annotation, known in zip(annotations, ordered, strict=True)
     ]
-    depth = [each["depth"] if known else np.nan for each, known in zip(annotations, ordered, strict=True)]
+    depth = [annotation["depth"] if known else np.nan for annotation, known in zip(annotations, ordered, strict=True)]
     ends, place = predictions.occluder_ends, detections.place
     occluders = Masks(predictions.occluder_texts, starts(ends)[place], ends[place])
     amodal, depths = Masks(*joined(whole, objects.place)), np.array(depth, np.float64)[objects.place]

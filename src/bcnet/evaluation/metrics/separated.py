@@ -41,12 +41,12 @@ def separated(annotations: Sequence[dict[str, Any]], height: int, width: int) ->
         and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022.
     """
     masks = [
-        pixel_runs.decode(np.frombuffer(to_rle(each["segmentation"], height, width)["counts"].encode(), np.uint8))
-        for each in annotations
-        if not each["iscrowd"]
+        pixel_runs.decode(np.frombuffer(to_rle(annotation["segmentation"], height, width)["counts"].encode(), np.uint8))
+        for annotation in annotations
+        if not annotation["iscrowd"]
     ]
     split = iter([is_split(mask, masks, height) for mask in masks])
-    return [not each["iscrowd"] and next(split) for each in annotations]
+    return [not annotation["iscrowd"] and next(split) for annotation in annotations]
 
 
 def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool:
