@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from places import ROOT
 
 from bcnet.cli import main
 from bcnet.data.masks.segmentation import encode
+from bcnet.training import loop
 
 DEMO = (ROOT / "presets/demo.yaml").read_text()
 DATASET = """
@@ -166,3 +168,36 @@ def test_every_verb_ends_in_one_line(
     assert line in said
     assert said.count("\n") == 1
     assert sorted(path for path in project.rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("predict bcnet --out p.json", "predict: --model and --out go together"),
+        ("predict --model m.safetensors a.jpg", "predict: --model and --out go together"),
+        ("predict bcnet mask-rcnn", "predict: one VARIANT, or --model with images"),
+        ("import-weights own.pth", "import-weights: FILE and --out, or --name"),
+        ("import-weights own.pth --out m.safetensors --name zoo", "import-weights: FILE and --out, or --name"),
+        ("import-weights --name zoo --categories c.json", "--name already determines file, output and categories"),
+    ],
+)
+def test_arguments_that_do_not_go_together(
+    arguments: str, line: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(project.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    assert line in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_batch_is_shared_evenly(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before anything is read, in the process of each rank."""
+    monkeypatch.setattr(loop, "join_processes", lambda: (0, 3, torch.device("cpu")))
+    assert main(["train", "bcnet"]) == 2
+    said = capsys.readouterr().err
+    assert said == "bcnet train: params.yaml: schedule.batch: 4: expected a multiple of the 3 processes\n"
+    assert not list((project / "data").rglob("*"))

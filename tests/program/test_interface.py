@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,8 @@ def test_boxes_and_rle_as_pycocotools_gives_it():
         entry["segmentation"] = coco_mask.encode(np.asfortranarray(mask))
     own = bcnet.evaluate(truth, predictions, draws=1).metrics
     assert own["segm"] == bcnet.evaluate(truth, made(2)[1], draws=1).metrics["segm"]
+    read_only = [entry | {"segmentation": MappingProxyType(entry["segmentation"])} for entry in predictions]
+    assert bcnet.evaluate(truth, read_only, draws=1).metrics["segm"] == own["segm"]
 
 
 def test_no_predictions():
@@ -125,6 +128,7 @@ def change(entries: list[dict[str, Any]], **keys: Any) -> list[dict[str, Any]]:
         ({"segmentation": np.zeros((4, 4), bool)}, r"predictions: prediction at place 0: RLE size is \[4, 4\], .*"),
         ({"score": float("nan")}, r"predictions: prediction at place 0: score: None: expected a finite number"),
         ({"score": {1, 2}}, r"predictions: not COCO's format: .*"),
+        ({"score": np.array(["1"])}, r"predictions: prediction at place 0: score: \['1'\]: expected a finite number"),
     ],
 )
 def test_a_wrong_prediction_is_named(keys: dict[str, Any], line: str):

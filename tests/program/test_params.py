@@ -16,6 +16,7 @@ from bcnet.params.variants import Variant
 from bcnet.presets import as_params
 
 DEMO = (ROOT / "presets/demo.yaml").read_text()
+PASTED = "{pictures: 5, pasted: [1, 3]}"
 
 
 def error_after(change: tuple[str, str], folder: Path) -> str:
@@ -133,10 +134,39 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("seeds: [0]", ""), ": seeds: missing"),
         (("label: BCNet}", "label: Mask R-CNN}"), ": label: 'Mask R-CNN' is used twice"),
         (("  val: {rule: all}", "  whole: {rule: all}"), ": splits: needs one named val"),
+        (("rule: all}", "rule: box_iou}"), ": splits.val: rules 'all' and 'image_ids' take no threshold, every other"),
+        (("rule: all}", "rule: all, file: ids.txt}"), ": splits.val: file: rule 'image_ids' needs it, no other rule"),
+        (("rule: all}", "rule: all, same_category: true}"), ": splits.val: same_category: only for rules of two boxes"),
+        (("size: 160,", "size: 160, objects: [9, 2],"), ": datasets.demo: objects: [9, 2]: expected the least first"),
+        (("train_on: train", "train_on: more"), ": train_on: 'more' is neither train nor one of synthetic (train)"),
+        (("synthetic: {}", f"synthetic: {{val: {PASTED}}}"), ": synthetic: 'val' is the name of a part of every"),
+        (
+            ("synthetic: {}", f"synthetic: {{more: {PASTED.replace('[1, 3]', '[3, 1]')}}}"),
+            ": synthetic.more: pasted: [3, 1]: expected the least first",
+        ),
     ],
 )
 def test_one_line_names_key_value_and_what_is_legal(change: tuple[str, str], line: str, tmp_path: Path) -> None:
     assert line in error_after(change, tmp_path)
+
+
+@pytest.mark.parametrize("several", ["flip: true", "extra_short_sides: [200]"])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_several_views_are_refused_where_a_method_sees_one_only(method: str, several: str, tmp_path: Path) -> None:
+    detectors = METHODS[method].detectors
+    keys = ", ".join([*(f"detector: {name}" for name in detectors[:1]), "backbone: efficientnet_lite0"])
+    text = DEMO.replace("nms: 0.5", f"nms: 0.5, {several}").replace(
+        "bcnet: {detector: faster_rcnn, backbone: efficientnet_lite0, method: bcnet",
+        f"bcnet: {{{keys}, method: {method}",
+    )
+    assert text.count(several) == 1
+    assert f"method: {method}, label: BCNet" in text
+    (tmp_path / "params.yaml").write_text(text)
+    if METHODS[method].merges_views:
+        params.load(tmp_path / "params.yaml")
+        return
+    with pytest.raises(InputError, match=f"variants.bcnet: method: {method}: sees one view only"):
+        params.load(tmp_path / "params.yaml")
 
 
 def test_a_variants_own_schedule_replaces_single_keys(tmp_path: Path) -> None:

