@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conformance import checks
 from detectron2.layers import paste_masks_in_image
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from golden_factory import Golden, overlaps, partners, picture
@@ -528,3 +529,8 @@ def test_bitmaps_count_by_their_pixels_in_both_editions() -> None:
     box = Boxes(torch.tensor([[20.0, 0, 64, 64]]))
     for edition in OF_EDITION.values():
         assert shares_inside(BitMasks(mask), box, (64, 64), edition.share).tolist() == [0.5]
+
+
+@checks
+def test_the_second_edition_conforms_as_the_first(check: Any, tmp_path: Path) -> None:
+    check(methods.variant(method="centermask", backbone="efficientnet_lite0", edition=2), tmp_path)
