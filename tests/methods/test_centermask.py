@@ -5,7 +5,7 @@ The first edition stands on an older code base, whose conventions an imported mo
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 from conformance import checks
-from detectron2.layers import paste_masks_in_image
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
-from golden_factory import Golden, overlaps, partners, picture
+from golden_factory import Golden, partners, picture
 from model_factory import PREDICT, SIZES, build, item
 from pycocotools import mask as rle
 from slow_layers import convolve, predict
@@ -263,7 +262,7 @@ def model(theirs: Theirs, tmp_path_factory: pytest.TempPathFactory) -> ModelFile
 
 
 def test_the_whole_model_detects_as_the_authors(theirs: Theirs, model: ModelFile) -> None:
-    """All masks are theirs up to pixels whose probability is 0.5 up to rounding, at most one of a mask."""
+    """All masks are theirs but for pixels whose probability is 0.5 ± 1e-5, of which there are few."""
     golden, image = theirs.golden.arrays("infer"), picture("one_stage")
     assert (model.variant.method, model.variant.backbone) == ("centermask", "resnet101")
     size = image.shape[1], image.shape[2]
@@ -278,20 +277,12 @@ def test_the_whole_model_detects_as_the_authors(theirs: Theirs, model: ModelFile
     np.testing.assert_allclose(found.scores[order], golden["mask_scores"], rtol=1e-4)
     assert golden["mask_scores"].max() < 1  # so that no bound of ours shows
     assert np.abs(found.maps["target_mask"][order][:, 0].numpy() - golden["raw_masks"]).max() < 1e-3  # theirs: float16
-    truth = theirs.golden.read("infer_masks")
-    if theirs.number == 1:
-        assert overlaps(masks[order], truth).min() == 1
-        return
-    low, high = (
-        paste_masks_in_image(found.masks.maps[:, 0], found.boxes, size, 0.5 + change).numpy()
-        for change in (-5e-6, 5e-6)
-    )
+    truth = [rle.decode({**each, "counts": each["counts"].encode()}) for each in theirs.golden.read("infer_masks")]
+    maps = found.masks.maps
+    low, high = (replace(found.masks, maps=maps + change).paste(size).numpy() for change in (-1e-5, 1e-5))
     unsure = (low ^ high)[order]
-    theirs_there = np.stack([rle.decode({"size": e["size"], "counts": e["counts"].encode()}) for e in truth]) > 0
-    differing = masks[order] ^ theirs_there
-    assert not (differing & ~unsure).any()
-    assert differing.sum((1, 2)).max() <= 1
-    assert differing.sum() <= 5
+    assert not ((masks[order] != np.stack(truth)) & ~unsure).any()
+    assert unsure.mean() < 1e-4
 
 
 def test_a_step_of_the_whole_model_is_the_authors(
@@ -311,7 +302,7 @@ def test_a_step_of_the_whole_model_is_the_authors(
             losses = module.train()([{"image": image, "instances": objects_of(theirs, about["gt"], about["image_wh"])}])
         finally:
             module.eval()
-    compared(theirs, losses, about["expected"], 1e-4)
+    compared(theirs, losses, about["expected"], 1e-5)
 
 
 def stand_ins(theirs: Theirs) -> dict[str, Tensor]:
