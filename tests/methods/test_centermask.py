@@ -27,16 +27,15 @@ from bcnet.methods.centermask import (
     OF_EDITION,
     OFFICIAL_NAMES,
     OFFICIAL_NAMES_2,
-    AdaptiveRoIFeatures,
     MaskHead,
     first_share,
-    levels_of,
     outlined_share,
 )
 from bcnet.models.conventions import DETECTRON2, MASKRCNN_BENCHMARK, Conventions
 from bcnet.models.detections import View
 from bcnet.models.detectors.fcos_head import LevelOutput
 from bcnet.models.detectors.mask_roi_heads import training_rois
+from bcnet.models.masks.adaptive_rois import AdaptiveRoIFeatures, levels_of
 from bcnet.models.masks.mask_iou import MaskIoUHead, drawn_share, shares_inside
 from bcnet.models.segmenter import Spec
 from bcnet.params import methods

@@ -11,15 +11,14 @@ from functools import partial
 import fvcore.nn.weight_init as weight_init
 import numpy as np
 import torch
-from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from bcnet.models.benchmark_names import fcos as benchmark_names
-from bcnet.models.conventions import DETECTRON2, Conventions
 from bcnet.models.detections import Size
-from bcnet.models.detectors.fcos import STRIDES, fcos
+from bcnet.models.detectors.fcos import fcos
 from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_targets import giou_loss
+from bcnet.models.masks.adaptive_rois import AdaptiveRoIFeatures
 from bcnet.models.masks.losses import mask_loss
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead, ShareOfPolygons, drawn_area, drawn_share
@@ -29,7 +28,6 @@ from bcnet.models.segmenter import Spec
 from bcnet.params.entries.centermask import CenterMask
 from bcnet.params.models import FcosPredict
 
-LEVELS = ("p3", "p4", "p5")  # that RoIs are pooled from
 _HEAD, _BRANCH = "proposal_generator.head.", "roi_heads.mask_head."
 
 
@@ -153,57 +151,6 @@ def build(spec: Spec[CenterMask]) -> RoISegmenter:
         mask_iou=scored,
     )
     return fcos(spec, branch, edition.fcos)
-
-
-class AdaptiveRoIFeatures:
-    """RoI features from the level that fits a RoI's share of its picture.
-
-    Args:
-        least: what is added to the area of the picture over that of a RoI.
-        side: cells of a RoI, along x and y.
-        conventions: how RoIs are sampled.
-    """
-
-    def __init__(self, least: float, side: int = 14, conventions: Conventions = DETECTRON2) -> None:
-        self.least = least
-        self.poolers = {name: conventions.pooler(side, [STRIDES[name]]) for name in LEVELS}
-
-    def __call__(self, features: Mapping[str, Tensor], instances: list[Instances]) -> Tensor:
-        """(N, C, side, side), of the RoIs of all pictures one after the other.
-
-        Args:
-            features: (B, C, H, W) of each level, others may be among them.
-            instances: with the RoIs as `proposal_boxes`, in training, or as `pred_boxes`.
-        """
-        boxes = [i.proposal_boxes if i.has("proposal_boxes") else i.pred_boxes for i in instances]
-        levels = [
-            levels_of(each.area(), of_picture.image_size, self.least)
-            for each, of_picture in zip(boxes, instances, strict=True)
-        ]
-        together, parts = torch.cat(levels), []
-        for level, (name, pooler) in enumerate(self.poolers.items()):
-            chosen = [each[own == level] for each, own in zip(boxes, levels, strict=True)]
-            parts.append(pooler([features[name]], chosen))
-        order = torch.cat([(together == level).nonzero()[:, 0] for level in range(len(self.poolers))])
-        return torch.cat(parts)[order.argsort()]
-
-
-def levels_of(areas: Tensor, size: Size, least: float) -> Tensor:
-    """Which of `LEVELS` each RoI is pooled from (the paper's adaptive RoI assignment).
-
-    P5 for more than half of the picture, P4 for more than a quarter and up to a half, P3 for others: level
-    ⌈5 - log₂(area of the picture / area of the RoI)⌉, but 3 at least and 5 at most.
-
-    Args:
-        areas: (N,) of the RoIs, in pixels.
-        size: (height, width) of the picture, without padding.
-        least: what is added to the quotient.
-
-    Returns:
-        (N,) int64 indices.
-    """
-    exact = 5 - torch.log2(size[0] * size[1] / areas + least)
-    return exact.ceil().clamp(min=3, max=5).long() - 3
 
 
 class MaskHead(nn.Module):
