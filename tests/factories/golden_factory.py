@@ -17,8 +17,6 @@ from places import GOLDEN
 from pycocotools import mask as rle
 from torch import Tensor
 
-PICTURE = GOLDEN / "two_stage.png"
-
 
 @dataclass(frozen=True)
 class Golden:
@@ -35,14 +33,14 @@ class Golden:
         with np.load(GOLDEN / self.method / f"{name}.npz") as file:
             return dict(file)
 
-    def tensors(self, *beginnings: str) -> dict[str, Tensor]:
-        """The checkpoint under the authors' names: those that begin so, or all."""
+    def tensors(self, *beginnings: str, changed: bool = True) -> dict[str, Tensor]:
+        """The checkpoint under the authors' names: those that begin so, or all; as the recipe changes them."""
         made = {
             name: _number(name, tuple(shape))
             for name, shape in self.read("state").items()
             if name.startswith(beginnings or "")
         }
-        for change in self.read("recipe")["changes"]:
+        for change in self.read("recipe")["changes"] if changed else ():
             if (tensor := made.get(change["key"])) is not None:
                 _change(tensor, change)
         return made
@@ -80,9 +78,9 @@ def _change(tensor: Tensor, change: dict[str, Any]) -> None:
             raise ValueError(other)
 
 
-def picture() -> Tensor:
+def picture(name: str = "two_stage") -> Tensor:
     """(3, H, W) uint8, BGR."""
-    rgb = np.asarray(Image.open(PICTURE).convert("RGB"))
+    rgb = np.asarray(Image.open(GOLDEN / f"{name}.png").convert("RGB"))
     return torch.from_numpy(rgb[:, :, ::-1].transpose(2, 0, 1).copy())
 
 

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.detectors.fcos import FCOS, Edition, decode
+from bcnet.models.detectors.fcos import FCOS
+from bcnet.models.detectors.fcos_detections import decode
+from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput
 from bcnet.models.detectors.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
@@ -208,7 +210,8 @@ def test_the_threshold_may_be_on_the_score() -> None:
     features = detector.backbone(detector.preprocess_image([item(2)]).tensor)
     outputs, places = detector.proposal_generator.predict(features)
     settings = FcosPredict(score_threshold=0.1, nms=1.0, candidates=10**6)
-    found = [decode(outputs, places, 0, (90, 121), settings, 10**6, on_score) for on_score in (False, True)]
+    editions = [Edition(threshold_on_score=on_score) for on_score in (False, True)]
+    found = [decode(outputs, places, 0, (90, 121), settings, 10**6, edition) for edition in editions]
     kept = found[0].scores.square() > 0.1
     assert 0 < len(found[1]) == int(kept.sum()) < len(found[0])
     assert torch.equal(found[1].scores, found[0].scores[kept])

@@ -1,10 +1,12 @@
 """Boxes are brought to the picture, cut, and dropped with all that is theirs where nothing is left of them."""
 
 import torch
+from detectron2.layers import FrozenBatchNorm2d
 from detectron2.structures import ImageList
 from model_factory import PREDICT, SIZES
 from torch import Tensor, nn
 
+from bcnet.models.conventions import MASKRCNN_BENCHMARK
 from bcnet.models.detections import Found, RoIMaps, View
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.segmenter import Spec
@@ -42,3 +44,14 @@ def test_boxes_are_cut_to_the_picture() -> None:
     assert torch.equal(found.masks.boxes, found.boxes)
     for maps in (found.masks.maps, found.maps["target_mask"]):
         assert maps[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_conventions_of_the_code_base_that_trained_it() -> None:
+    """Its mean of pixels, its norms, and boxes whose last pixel is scaled."""
+    variant, backbone = methods.variant(detector="fcos", backbone="resnet50", method="bcnet"), Backbone()
+    backbone.norm = FrozenBatchNorm2d(4)
+    model = Fixed(Spec(variant, SIZES, PREDICT, 3, MASKRCNN_BENCHMARK), backbone)
+    assert backbone.norm.eps == 0
+    assert model.pixel_mean.flatten().tolist() == torch.tensor([102.9801, 115.9465, 122.7717]).tolist()
+    found = model.detect([View(torch.zeros(3, 48, 64, dtype=torch.uint8), False)], (24, 128))
+    assert found.boxes.tolist() == [[0, 1, 15, 15.5], [20, 20, 39, 24]]

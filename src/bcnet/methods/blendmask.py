@@ -13,7 +13,8 @@ from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Found, RoIMaps
-from bcnet.models.detectors.fcos import FCOS, STRIDES, Edition
+from bcnet.models.detectors.fcos import FCOS, STRIDES
+from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import at_least_single, by_location
 from bcnet.models.detectors.fcos_targets import centerness, distances_to
 from bcnet.models.image_segmenter import ImageSegmenter

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Found, ImageMaps, enlarged
-from bcnet.models.detectors.fcos import FCOS, STRIDES, Edition
+from bcnet.models.detectors.fcos import FCOS, STRIDES
+from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import PRIOR, at_least_single, by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.image_masks import centres_of_mass, rasterised, sampled

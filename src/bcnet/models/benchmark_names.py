@@ -17,13 +17,17 @@ def _resnet() -> dict[str, str]:
     return names
 
 
-def _faster_rcnn() -> dict[str, str]:
+def _pyramid() -> dict[str, str]:
     names = _resnet()
     for stage in (1, 2, 3, 4):
         names[f"backbone.fpn.fpn_inner{stage}."] = f"backbone.fpn_lateral{stage + 1}."
         names[f"backbone.fpn.fpn_layer{stage}."] = f"backbone.fpn_output{stage + 1}."
+    return names
+
+
+def _faster_rcnn() -> dict[str, str]:
     head = "proposal_generator.rpn_head."
-    return names | {
+    return _pyramid() | {
         "rpn.anchor_generator.": "proposal_generator.anchor_generator.",
         "rpn.head.conv.": f"{head}conv.",
         "rpn.head.cls_logits.": f"{head}objectness_logits.",
@@ -32,6 +36,16 @@ def _faster_rcnn() -> dict[str, str]:
         "roi_heads.box.feature_extractor.fc7.": "roi_heads.box_head.fc2.",
         "roi_heads.box.predictor.": "roi_heads.box_predictor.",
     }
+
+
+def fcos(head: str) -> dict[str, str]:
+    """FCOS with a feature pyramid on a ResNet.
+
+    Args:
+        head: what is before the names of our head's tensors.
+    """
+    scales = {f"rpn.head.scales.{level}.scale": f"{head}scales.{level}" for level in range(5)}
+    return _pyramid() | scales | {"backbone.fpn.top_blocks.": "backbone.top_block.", "rpn.head.": head}
 
 
 FASTER_RCNN = _faster_rcnn()  # with a feature pyramid on a ResNet

@@ -63,11 +63,18 @@ class Conventions:
             [left.clamp(0, width - 1), top.clamp(0, height - 1), right.clamp(1, width), bottom.clamp(1, height)], dim=-1
         )
 
+    def to_code_base(self, boxes: Tensor) -> Tensor:
+        """Boxes (…, 4) of this project in the coordinates of the code base."""
+        return boxes - boxes.new_tensor([0, 0, 1, 1]) if self.last_pixel else boxes
+
+    def from_code_base(self, boxes: Tensor) -> Tensor:
+        """Boxes (…, 4) in the coordinates of the code base as this project has them."""
+        return boxes + boxes.new_tensor([0, 0, 1, 1]) if self.last_pixel else boxes
+
     def scaled(self, boxes: Boxes, across: float, down: float) -> Boxes:
         """Boxes in a picture that is resized by these factors along x and y."""
-        end = float(self.last_pixel)
-        shift = boxes.tensor.new_tensor([0, 0, end, end])
-        return Boxes((boxes.tensor - shift) * boxes.tensor.new_tensor([across, down] * 2) + shift)
+        factors = boxes.tensor.new_tensor([across, down] * 2)
+        return Boxes(self.from_code_base(self.to_code_base(boxes.tensor) * factors))
 
     def prepare(self, backbone: nn.Module) -> None:
         """Set what is fixed in the layers of a backbone."""

@@ -28,9 +28,11 @@ class ImageSegmenter(Segmenter, ABC):
 
     def __init__(self, spec: Spec[Variant], backbone: FPN) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.conventions = backbone, spec.conventions
+        self.conventions.prepare(backbone)
         pictures = BACKBONES[spec.variant.backbone]
-        self.register_buffer("pixel_mean", torch.tensor(pictures.pixel_mean).view(-1, 1, 1), persistent=False)
+        mean = self.conventions.pixel_mean or pictures.pixel_mean
+        self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pictures.pixel_std).view(-1, 1, 1), persistent=False)
 
     @abstractmethod
@@ -65,7 +67,7 @@ class ImageSegmenter(Segmenter, ABC):
         images = self._normalised([view.image])
         found = self.find(images, self.backbone(images.tensor))
         height, width = view.image.shape[1:]
-        boxes = found.boxes * found.boxes.new_tensor([size[1] / width, size[0] / height] * 2)
+        boxes = self.conventions.scaled(Boxes(found.boxes), size[1] / width, size[0] / height).tensor
         boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([size[1], size[0]] * 2))
         kept = Boxes(boxes).nonempty()
         boxes = boxes[kept]

@@ -14,20 +14,23 @@ OF_DETECTRON2 = ("roi_heads.box_predictor.cls_score.weight", 1)  # counts the ca
 class Official:
     """Models of a method that others trained and released: how their files are told, and what they are here.
 
-    The names of their tensors are translated by `OFFICIAL_NAMES` of the method's module.
+    The names of their tensors are translated by a table of the method's module, `OFFICIAL_NAMES`.
 
     Attributes:
         name: in messages and provenance.
-        marks: tensors of which every such file has one, and no other file has any.
+        marks: tensors of which every such file has one.
+        lacks: beginnings of the names of tensors that no such file has, but others that have its marks do.
         detector: that they stand on; None: the method has none.
         classes: the tensor whose first side counts the categories, and how many more it counts.
         sizes: short and long side at test time by backbone, where they are not 800 and 1333.
         fcos: how FCOS chooses its detections at test time.
+        detections: at most so many an image then.
         keys: of the variant, where they are not as by default.
         unused: beginnings of the names of tensors that do nothing at test time.
         conventions: of the code base: a name of `models.conventions.BY_NAME`.
         background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
             box scores are the last, and others have none.
+        names: what the table of names is called in the method's module.
     """
 
     name: str
@@ -36,10 +39,13 @@ class Official:
     classes: tuple[str, int]
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     fcos: FcosPredict = field(default_factory=FcosPredict)
+    detections: int = 100
     keys: Mapping[str, Any] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     conventions: str = "detectron2"
     background_first: tuple[str, ...] = ()
+    names: str = "OFFICIAL_NAMES"
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class Kind:
 
     def names(self) -> Mapping[str, str]:
         """Beginnings of theirs, and of ours in their place; others are the same."""
-        return import_module(METHODS[self.method].module).OFFICIAL_NAMES
+        names: Mapping[str, str] = getattr(import_module(METHODS[self.method].module), self.official.names)
+        return names
 
 
 KINDS = [Kind(official, name) for name, method in METHODS.items() for official in method.official]
@@ -54,7 +55,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
-        source: a released FCOS-BCNet, CondInst or BlendMask `.pth`, or a Mask R-CNN or PointRend with FPN of
+        source: a released FCOS-BCNet or another model of `KINDS`, or a Mask R-CNN or PointRend with FPN of
             detectron2's model zoo: a file or an http(s) URL.
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
@@ -72,7 +73,9 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     of_detector = {"detector": kind.official.detector} if kind.official.detector else {}
     chosen = variant(method=kind.method, backbone=backbone, **of_detector, **kind.official.keys)
     short_side, max_side = kind.official.sizes.get(backbone, (800, 1333))
-    predict = Predict(short_side=short_side, max_side=max_side, fcos=kind.official.fcos)
+    predict = Predict(
+        short_side=short_side, max_side=max_side, detections=kind.official.detections, fcos=kind.official.fcos
+    )
     sizes = Model()
     with torch.device("meta"):  # only its names and shapes are looked at
         conventions = BY_NAME[kind.official.conventions]
@@ -103,7 +106,8 @@ def _of_one_process(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
     for kind in KINDS:
-        if any(mark in tensors for mark in kind.official.marks):
+        official = kind.official
+        if any(mark in tensors for mark in official.marks) and not any(n.startswith(official.lacks) for n in tensors):
             return kind
     known = ", ".join(kind.name for kind in KINDS)
     raise InputError(f"{path}: expected one of {known} (with FPN); its first tensor is {next(iter(tensors))}")
@@ -172,8 +176,8 @@ def _normalised_otherwise(name: str, tensor: Tensor, backbone: str) -> list[str]
 
 def _background_last(path: Path, kind: Kind, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Those whose first rows are the background's with these as the last, for scores of boxes, or without them."""
-    scores, _ = kind.official.classes
-    groups, ordered = len(tensors[scores]), dict(tensors)
+    scores, more = kind.official.classes
+    groups, ordered = len(tensors[scores]) - more + 1, dict(tensors)
     for name, tensor in tensors.items():
         if name.startswith(kind.official.background_first):
             own, rest = divmod(len(tensor) if tensor.ndim else 1, groups)

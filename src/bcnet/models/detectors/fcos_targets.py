@@ -4,7 +4,7 @@ A location is the centre of a cell of a pyramid level; `distances` are those to 
 box. A method whose masks depend on the location (CondInst, SipMask …) trains on `assign`'s object indices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,7 +46,7 @@ def distances_to(boxes: Tensor, points: Tensor) -> Tensor:
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
 
 
-def assign(boxes: Tensor, places: Locations, centres: Tensor | None = None) -> Tensor:
+def assign(boxes: Tensor, places: Locations, centres: Tensor | None = None, areas: Tensor | None = None) -> Tensor:
     """Which object each location of a picture learns.
 
     One whose box the location lies in, less than 1.5 strides from its centre along x and y, and whose farthest side is
@@ -56,6 +56,7 @@ def assign(boxes: Tensor, places: Locations, centres: Tensor | None = None) -> T
         boxes: (G, 4) float, x0, y0, x1, y1 in pixels.
         places: the K locations.
         centres: (G, 2) float, x and y in pixels; None: those of the boxes.
+        areas: (G,) float, the sizes of the boxes; None: width times height.
 
     Returns:
         (K,) int64 indices into the boxes; -1: background.
@@ -69,8 +70,8 @@ def assign(boxes: Tensor, places: Locations, centres: Tensor | None = None) -> T
     farthest = distances.amax(-1)
     fits = (distances.amin(-1) > 0) & (from_centre < CENTRE_RADIUS * places.strides)
     fits &= (farthest >= places.ranges[:, :1]) & (farthest <= places.ranges[:, 1:])
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1).expand(len(points), -1)
-    smallest, index = areas.masked_fill(~fits, torch.inf).min(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) if areas is None else areas
+    smallest, index = areas.expand(len(points), -1).masked_fill(~fits, torch.inf).min(1)
     return index.masked_fill(smallest.isinf(), -1)
 
 
@@ -80,14 +81,14 @@ def centerness(distances: Tensor) -> Tensor:
     return (pairs.amin(-2) / pairs.amax(-2)).prod(-1).sqrt()
 
 
-def giou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+def giou_loss(predicted: Tensor, target: Tensor, least_hull: float = 1e-7) -> Tensor:
     """(N,) 1 - GIoU of boxes around one location each, by their distances (N, 4) ≥ 0, in strides.
 
-    As FCOS has it: with 1 added to intersection and union within the IoU.
+    As FCOS has it: with 1 added to intersection and union within the IoU, and `least_hull` to the hull.
     """
     area, target_area = (each.unflatten(-1, (2, 2)).sum(-2).prod(-1) for each in (predicted, target))
     intersection = torch.minimum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1)
-    hull = torch.maximum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1) + 1e-7
+    hull = torch.maximum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1) + least_hull
     union = area + target_area - intersection
     return 1 - (intersection + 1) / (union + 1) + (hull - union) / hull
 
@@ -99,19 +100,23 @@ def fcos_losses(
     classes: Tensor,
     targets: Tensor,
     box_weight: float = BOX_WEIGHT,
+    box_loss: Callable[[Tensor, Tensor], Tensor] = giou_loss,
+    images: int = 0,
 ) -> dict[str, Tensor]:
     """The three losses, over all locations of a batch.
 
     Args:
         logits: (M, C), of the categories.
-        predicted: (M, 4) distances, in strides.
+        predicted: (M, 4) distances, in strides or pixels.
         centerness_logits: (M,).
         classes: (M,) int64 category of the object that the location learns; -1: background.
-        targets: (M, 4) distances to its sides, in strides; anything on background.
+        targets: (M, 4) distances to its sides, in the same unit; anything on background.
         box_weight: what the loss of the boxes is multiplied by.
+        box_loss: of predicted and true distances (N, 4), which gives (N,).
+        images: how many of this process count with the positive locations for the focal loss.
 
     Returns:
-        `loss_fcos_cls`, focal; `loss_fcos_box`, GIoU, weighted by the target's centerness; `loss_fcos_centerness`,
+        `loss_fcos_cls`, focal; `loss_fcos_box`, weighted by the target's centerness; `loss_fcos_centerness`,
         binary cross-entropy. Divided by the number of positive locations, the second by the sum of its weights: means
         over the processes, so that several together learn what one would on the whole batch (FCOS's own code).
     """
@@ -120,11 +125,12 @@ def fcos_losses(
     wanted[positive, classes[positive]] = 1
     central = centerness(targets[positive])
     count = mean_over_processes(central.new_tensor(len(positive)), least=1)
+    candidates = mean_over_processes(central.new_tensor(len(positive) + images), least=1)
     weight = mean_over_processes(central.sum(), least=1e-6)
-    boxes = (central * giou_loss(predicted[positive], targets[positive])).sum()
+    boxes = (central * box_loss(predicted[positive], targets[positive])).sum()
     centred = F.binary_cross_entropy_with_logits(centerness_logits[positive], central, reduction="sum")
     return {
-        "loss_fcos_cls": sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum") / count,
+        "loss_fcos_cls": sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum") / candidates,
         "loss_fcos_box": box_weight * boxes / weight,
         "loss_fcos_centerness": centred / count,
     }

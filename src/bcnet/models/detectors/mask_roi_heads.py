@@ -12,10 +12,10 @@ class MaskROIHeads(nn.Module):
 
     Args:
         mask_branch: features by level and instances to losses, or to instances with masks.
-        rois: at most so many RoIs a picture train it.
+        rois: at most so many RoIs a picture train it; None: however many there are.
     """
 
-    def __init__(self, mask_branch: nn.Module, rois: int) -> None:
+    def __init__(self, mask_branch: nn.Module, rois: int | None) -> None:
         super().__init__()
         self.rois = rois
         self.mask_on = True  # as detectron2's RoI heads have it: false leaves the masks out at test time
@@ -50,13 +50,13 @@ class MaskROIHeads(nn.Module):
 
 
 @torch.no_grad()
-def training_rois(proposals: Instances, targets: Instances, most: int) -> Instances:
+def training_rois(proposals: Instances, targets: Instances, most: int | None) -> Instances:
     """A picture's RoIs that train the mask head: proposals and the ground truth itself, each with its object.
 
     Args:
         proposals: with `pred_boxes`.
         targets: the objects, with `gt_boxes`.
-        most: of more RoIs, so many are drawn.
+        most: of more RoIs, so many are drawn; None: all are taken.
 
     Returns:
         One row for each RoI whose IoU with an object is at least 0.5: the fields of the object with the highest, and
@@ -68,7 +68,7 @@ def training_rois(proposals: Instances, targets: Instances, most: int) -> Instan
     else:
         overlap, index = pairwise_iou(targets.gt_boxes, boxes).max(0)
         kept = (overlap >= MATCHED).nonzero()[:, 0]
-    if len(kept) > most:
+    if most is not None and len(kept) > most:
         kept = kept[torch.randperm(len(kept), device=kept.device)[:most]]
     rois = targets[index[kept]]
     rois.proposal_boxes = boxes[kept]

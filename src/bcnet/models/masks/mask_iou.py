@@ -1,5 +1,7 @@
 """Scores of masks: a head that looks at a mask and says how well it fits (Huang et al., CVPR 2019)."""
 
+from collections.abc import Callable
+
 import fvcore.nn.weight_init as weight_init
 import numpy as np
 import torch
@@ -10,7 +12,35 @@ from torch.nn import functional as F
 
 from bcnet.models.processes import mean_over_processes
 
+ShareOfPolygons = Callable[[list[np.ndarray], np.ndarray, tuple[int, int]], float]  # as `drawn_share`
 SURE = 0.0  # the logit above which a cell belongs to a predicted mask, here as at test time
+
+
+def drawn_share(polygons: list[np.ndarray], box: np.ndarray, size: tuple[int, int]) -> float:
+    """Which share of an object's pixels lies in a box (authors' code).
+
+    Each polygon is drawn on its own, within the box and within the picture, on a canvas of whole pixels.
+
+    Args:
+        polygons: of the object: x and y, one after the other, of each.
+        box: (4,) in pixels.
+        size: (height, width) of the picture.
+
+    Returns:
+        0 to 1, by rounding a little more; not a number for an object without a pixel.
+    """
+    points, pixels = np.concatenate(polygons).reshape(-1, 2), np.trunc(box)
+    start = np.minimum(pixels[:2], points.min(0)).clip(min=0)
+    end = np.maximum(pixels[2:] + 1, points.max(0)).clip(max=[size[1] - 1, size[0] - 1])
+    whole = drawn_area(polygons, start, end)
+    return drawn_area(polygons, box[:2], box[2:]) / whole if whole else float("nan")
+
+
+def drawn_area(polygons: list[np.ndarray], start: np.ndarray, end: np.ndarray) -> float:
+    """Pixels of all polygons between two corners (x, y), those of several polygons as often."""
+    width, height = np.maximum(end - start, 1).astype(int).tolist()
+    shifted = [(polygon.reshape(-1, 2) - start).ravel().tolist() for polygon in polygons]
+    return float(rle.area(rle.frPyObjects(shifted, height, width)).sum())
 
 
 class MaskIoUHead(nn.Module):
@@ -20,10 +50,12 @@ class MaskIoUHead(nn.Module):
         channels: of the RoI features and of the convolutions.
         width: of the two fully connected layers.
         classes: number of categories.
+        of_polygons: the share of an object of polygons that a RoI shows.
     """
 
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, classes: int, of_polygons: ShareOfPolygons = drawn_share) -> None:
         super().__init__()
+        self.of_polygons = of_polygons
         convolutions = [
             nn.Conv2d(channels + (index == 0), channels, 3, stride=2 if index == 3 else 1, padding=1)
             for index in range(4)
@@ -60,7 +92,11 @@ class MaskIoUHead(nn.Module):
             rois: of each picture, with `proposal_boxes`, `gt_classes` and `gt_masks`.
         """
         classes = torch.cat([each.gt_classes for each in rois])
-        shares = [shares_inside(each.gt_masks, each.proposal_boxes, each.image_size) for each in rois if len(each)]
+        shares = [
+            shares_inside(each.gt_masks, each.proposal_boxes, each.image_size, self.of_polygons)
+            for each in rois
+            if len(each)
+        ]
         inside = torch.cat([logits.new_zeros(0), *shares]).to(logits.dtype)
         targets = mask_iou_targets(logits.detach()[:, 0] > SURE, masks, inside)
         predicted = self(features, logits.sigmoid())
@@ -110,23 +146,28 @@ def mask_iou_loss(predicted: Tensor, targets: Tensor) -> Tensor:
     return 0.5 * (errors * errors).sum() / mean_over_processes(counted.sum().to(predicted.dtype), least=1)
 
 
-def shares_inside(masks: BitMasks | PolygonMasks, boxes: Boxes, size: tuple[int, int]) -> Tensor:
+def shares_inside(
+    masks: BitMasks | PolygonMasks,
+    boxes: Boxes,
+    size: tuple[int, int],
+    of_polygons: ShareOfPolygons = drawn_share,
+) -> Tensor:
     """Which share of each object's area its RoI shows.
 
-    Of bitmaps, pixels count by their part inside the box. Of polygons as in the authors' code: each is drawn on its
-    own, within the box and within the picture, on a canvas of whole pixels.
+    Of bitmaps, pixels count by their part inside the box. Of polygons as `of_polygons` has it.
 
     Args:
         masks: of the N objects.
         boxes: N RoIs.
         size: (height, width) of the picture.
+        of_polygons: the share of an object of polygons.
 
     Returns:
         (N,) float32, 0 to 1 (of polygons a little more, by rounding); not a number for an object without area.
     """
     if isinstance(masks, PolygonMasks):
         pairs = zip(masks.polygons, boxes.tensor.double().cpu().numpy(), strict=True)
-        return boxes.tensor.new_tensor([_share_of_polygons(polygons, box, size) for polygons, box in pairs])
+        return boxes.tensor.new_tensor([of_polygons(polygons, box, size) for polygons, box in pairs])
     corners = boxes.tensor.float()
     height, width = size
     rows = _covered(corners[:, 1], corners[:, 3], height)
@@ -141,18 +182,3 @@ def _covered(start: Tensor, end: Tensor, count: int) -> Tensor:
     """(N, count): the part of each of the pixels 0 to count - 1 that lies between start and end, (N,) each."""
     pixels = torch.arange(count, device=start.device)
     return (torch.minimum(pixels + 1, end[:, None]) - torch.maximum(pixels, start[:, None])).clamp(min=0)
-
-
-def _share_of_polygons(polygons: list[np.ndarray], box: np.ndarray, size: tuple[int, int]) -> float:
-    points, pixels = np.concatenate(polygons).reshape(-1, 2), np.trunc(box)
-    start = np.minimum(pixels[:2], points.min(0)).clip(min=0)
-    end = np.maximum(pixels[2:] + 1, points.max(0)).clip(max=[size[1] - 1, size[0] - 1])
-    whole = _area(polygons, start, end)
-    return _area(polygons, box[:2], box[2:]) / whole if whole else float("nan")
-
-
-def _area(polygons: list[np.ndarray], start: np.ndarray, end: np.ndarray) -> float:
-    """Pixels of all polygons between two corners, those of several polygons as often."""
-    width, height = np.maximum(end - start, 1).astype(int).tolist()
-    shifted = [(polygon.reshape(-1, 2) - start).ravel().tolist() for polygon in polygons]
-    return float(rle.area(rle.frPyObjects(shifted, height, width)).sum())

@@ -23,5 +23,13 @@ ENTRY = Method(
     "Mask R-CNN",
     MaskRCNN,
     "bcnet.methods.mask_rcnn",
-    (Official("model-zoo Mask R-CNN", ("roi_heads.mask_head.deconv.weight",), "faster_rcnn", OF_DETECTRON2),),
+    (
+        Official(
+            "model-zoo Mask R-CNN",
+            ("roi_heads.mask_head.deconv.weight",),
+            "faster_rcnn",
+            OF_DETECTRON2,
+            lacks=("roi_heads.mask_head.spatialAtt.",),
+        ),
+    ),
 )

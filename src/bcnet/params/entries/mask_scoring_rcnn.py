@@ -29,6 +29,7 @@ ENTRY = Method(
             ("roi_heads.maskiou.predictor.maskiou.weight",),
             "faster_rcnn",
             ("roi_heads.box.predictor.cls_score.weight", 1),
+            lacks=("roi_heads.mask.feature_extractor.spatialAtt.",),
             conventions="maskrcnn_benchmark",
             background_first=(
                 "roi_heads.box.predictor.",
