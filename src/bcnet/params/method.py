@@ -14,7 +14,7 @@ OF_DETECTRON2 = ("roi_heads.box_predictor.cls_score.weight", 1)  # counts the ca
 class Official:
     """Models of a method that others trained and released: how their files are told, and what they are here.
 
-    The names of their tensors are translated by `OFFICIAL_NAMES` of the method's module.
+    The names of their tensors are translated by a table of the method's module.
 
     Attributes:
         name: in messages and provenance.
@@ -28,6 +28,7 @@ class Official:
         conventions: of the code base: a name of `models.conventions.BY_NAME`.
         background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
             box scores are the last, and others have none.
+        names: what the method's module calls the table of their tensors' names.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Official:
     unused: tuple[str, ...] = ()
     conventions: str = "detectron2"
     background_first: tuple[str, ...] = ()
+    names: str = "OFFICIAL_NAMES"
 
 
 @dataclass(frozen=True)

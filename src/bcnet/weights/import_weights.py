@@ -44,7 +44,8 @@ class Kind:
 
     def names(self) -> Mapping[str, str]:
         """Beginnings of theirs, and of ours in their place; others are the same."""
-        return import_module(METHODS[self.method].module).OFFICIAL_NAMES
+        names: Mapping[str, str] = getattr(import_module(METHODS[self.method].module), self.official.names)
+        return names
 
 
 KINDS = [Kind(official, name) for name, method in METHODS.items() for official in method.official]
@@ -54,7 +55,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
-        source: a released FCOS-BCNet, CondInst or BlendMask `.pth`, or a Mask R-CNN or PointRend with FPN of
+        source: a released FCOS-BCNet, CondInst, BlendMask or SipMask `.pth`, or a Mask R-CNN or PointRend with FPN of
             detectron2's model zoo: a file or an http(s) URL.
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
@@ -143,15 +144,17 @@ def _fit(
     names, fitting, problems = kind.names(), dict[str, Tensor](), []
     for name, tensor in tensors.items():
         ours = _renamed(name, names)
-        if ours in CELL_ANCHORS or name.startswith(kind.official.unused):
+        uncounted = ours.endswith(COUNTER) and ours not in expected  # norms that are frozen here
+        if uncounted or ours in CELL_ANCHORS or name.startswith(kind.official.unused):
             continue
         if name in ("pixel_mean", "pixel_std"):
             problems += _normalised_otherwise(name, tensor, backbone)
         elif ours not in expected or ours in fitting:
             problems.append(f"{name}: left over")
         else:
-            fitting[ours] = tensor
-            if problem := _problem(tensor, expected[ours]):
+            shape = expected[ours].shape
+            fitting[ours] = tensor.reshape(shape) if tensor.numel() == shape.numel() == 1 else tensor  # () as (1,)
+            if problem := _problem(fitting[ours], expected[ours]):
                 problems.append(f"{name}: {problem}")
     fitting = {name: torch.zeros(shape.shape) for name, shape in expected.items() if name.endswith(COUNTER)} | fitting
     theirs = {new: old for old, new in names.items()}
