@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, blendmask, bmask_rcnn, condinst, mask_rcnn, mask_scoring_rcnn, pointrend
+from bcnet.params.entries import (
+    bcnet,
+    blendmask,
+    bmask_rcnn,
+    condinst,
+    mask_rcnn,
+    mask_scoring_rcnn,
+    pointrend,
+    sipmask,
+)
 from bcnet.params.variants import Variant
 
 METHODS = {
@@ -17,6 +26,7 @@ METHODS = {
     "bmask_rcnn": bmask_rcnn.ENTRY,
     "blendmask": blendmask.ENTRY,
     "mask_scoring_rcnn": mask_scoring_rcnn.ENTRY,
+    "sipmask": sipmask.ENTRY,
 }
 
 
