@@ -202,8 +202,13 @@ class FeatureAlignment(nn.Module):
             nn.init.zeros_(self.convolution.bias)
 
     def forward(self, features: Tensor, distances: Tensor) -> Tensor:
-        """Features (N, C, H, W) and distances (N, 4, H, W), in strides, to features (N, C, H, W)."""
-        aligned: Tensor = self.convolution(features, self.offsets(distances.detach()))
+        """Features (N, C, H, W) and distances (N, 4, H, W), in strides, to features (N, C, H, W).
+
+        In single precision at least, which is what torchvision computes such convolutions in on every device.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            offsets = self.offsets(at_least_single(distances.detach()))
+            aligned: Tensor = self.convolution(at_least_single(features), offsets)
         return self.norm(aligned).relu()
 
 
@@ -221,13 +226,17 @@ class Basis(nn.Module):
         self.refine = nn.Conv2d(2 * channels, bases, kernel_size=3, padding=1)
 
     def forward(self, outputs: list[LevelOutput]) -> Tensor:
-        """What the head says of the levels, to (N, bases, H / 2, W / 2), 0 or more, in single precision at least."""
+        """What the head says of the levels, to (N, bases, H / 2, W / 2), 0 or more, in single precision at least.
+
+        In memory, what a cell has lies together, since cells are picked.
+        """
         levels = [output.box_features for output in outputs[:LEVELS]]
         size = levels[0].shape[-2:]
-        enlarged = [F.interpolate(level, size, mode="bilinear", align_corners=False) for level in levels[1:]]
-        merged = self.merge(torch.cat([levels[0], *enlarged], 1)).relu()
+        coarse = [F.interpolate(level, size, mode="bilinear", align_corners=False) for level in levels[1:]]
+        merged = self.merge(torch.cat([levels[0], *coarse], 1)).relu()
         bases = at_least_single(self.refine(merged).relu())
-        return F.interpolate(bases, scale_factor=8 // STRIDE, mode="bilinear", align_corners=False)
+        enlarged = F.interpolate(bases, scale_factor=8 // STRIDE, mode="bilinear", align_corners=False)
+        return enlarged.contiguous(memory_format=torch.channels_last)
 
 
 def start_small(module: nn.Module, std: float) -> None:

@@ -71,7 +71,7 @@ def logits_in(basis: Tensor, coefficients: Tensor, cells: Cells) -> Tensor:
     Returns:
         (P,), of the cells in their order.
     """
-    rows = basis.flatten(1).t().contiguous().index_select(0, cells.places)
+    rows = basis.movedim(0, -1).flatten(0, 1).index_select(0, cells.places)
     if not cells.counts:  # several processes need a gradient
         return rows.sum(1) + coefficients.sum()
     parts = zip(rows.split(cells.counts), coefficients.flatten(0, 1), strict=True)
