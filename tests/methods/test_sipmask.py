@@ -325,6 +325,17 @@ def test_a_large_mask_loss_counts_half(
 # --- training and what is found
 
 
+def test_masks_teach_neither_boxes_nor_categories() -> None:
+    """They weigh the masks and cut them out; the basis and the coefficients learn."""
+    learner = with_boxes(model(classes=3)).train()
+    loss = learner([item()])["loss_mask"]
+    head = learner.fcos.head
+    silent = [head.bbox_pred.weight, head.cls_logits.weight, head.centerness.weight]
+    assert torch.autograd.grad(loss, silent, retain_graph=True, allow_unused=True) == (None, None, None)
+    taught = torch.autograd.grad(loss, [learner.basis.refine.weight, head.top.weight, head.bbox_tower[0].weight])
+    assert all(gradient.abs().max() > 0 for gradient in taught)
+
+
 def test_mixed_precision_has_the_aligned_convolution_and_the_masks_in_single() -> None:
     """Neither exists in half precision on every device; what surrounds them moves the losses by some percent."""
     learner = with_boxes(model(classes=3)).train()

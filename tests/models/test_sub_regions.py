@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bcnet.models.conventions import DETECTRON2, MASKRCNN_BENCHMARK
-from bcnet.models.masks.sub_region_loss import alignment, cross_entropy, halved
+from bcnet.models.masks.sub_region_loss import alignment_weights, cross_entropy, halved
 from bcnet.models.masks.sub_regions import SubRegionMasks, assembled, cells_in, logits_in
 
 SIZE = (14, 18)
@@ -202,7 +202,7 @@ def test_a_mask_weighs_as_its_box_fits(epsilon: float) -> None:
     true = torch.tensor([[0.0, 0, 9, 4], [4, 1, 9, 7], [40, 40, 50, 50]], dtype=torch.float64)
     # second, with 1 added to sides: 4 x 5 cells of 5 x 6 and 6 x 7
     expected = np.array([0.9, 0.2 * 20 / (30 + 42 - 20), 0])
-    found = alignment(probabilities, boxes, true, epsilon)
+    found = alignment_weights(probabilities, boxes, true, epsilon)
     np.testing.assert_allclose(found, 3 * expected / (expected.sum() + epsilon), rtol=1e-12)
     if not epsilon:
         assert float(found.mean()) == pytest.approx(1)

@@ -19,7 +19,7 @@ from bcnet.models.detectors.fcos_head import GroupNorm, LevelOutput, at_least_si
 from bcnet.models.detectors.fcos_targets import iou_loss
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.image_masks import rasterised
-from bcnet.models.masks.sub_region_loss import alignment, cross_entropy, halved
+from bcnet.models.masks.sub_region_loss import alignment_weights, cross_entropy, halved
 from bcnet.models.masks.sub_regions import STRIDE, SubRegionMasks
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Spec
@@ -160,7 +160,7 @@ class SipMaskModel(ImageSegmenter):
         """
         instances = instances[(instances.boxes[:, 2:] - instances.boxes[:, :2]).prod(1) > 1]
         if self.weighting:
-            weights = alignment(
+            weights = alignment_weights(
                 instances.probabilities, instances.boxes, instances.true_boxes, self.code_base.weight_epsilon
             )
         else:

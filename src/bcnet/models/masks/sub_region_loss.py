@@ -14,7 +14,7 @@ def halved(masks: Tensor) -> Tensor:
     return F.avg_pool2d(masks.float()[:, None], kernel_size=2)[:, 0] > 0.5
 
 
-def alignment(probabilities: Tensor, boxes: Tensor, true_boxes: Tensor, epsilon: float) -> Tensor:
+def alignment_weights(probabilities: Tensor, boxes: Tensor, true_boxes: Tensor, epsilon: float) -> Tensor:
     """Weights of masks: how sure the category is, times how well the box fits, their mean brought to 1.
 
     Args:

@@ -37,14 +37,15 @@ def cells_in(boxes: Tensor, size: Size, sub_regions: int) -> Cells:
     height, width = size
     columns = _bounds(boxes[:, 0], boxes[:, 2], width, sub_regions)
     rows = _bounds(boxes[:, 1], boxes[:, 3], height, sub_regions)
-    grid = torch.arange(height * width, device=boxes.device).view(height, width)
+    grid = torch.arange(height * width).view(height, width)  # on the host, where so many small pieces are quicker
     parts = [
         grid[top:bottom, left:right].flatten()
         for of_rows, of_columns in zip(rows, columns, strict=True)
         for top, bottom in pairwise(of_rows)
         for left, right in pairwise(of_columns)
     ]
-    return Cells(torch.cat([grid.new_zeros(0), *parts]), [len(part) for part in parts])
+    places = torch.cat([grid.new_zeros(0), *parts]).to(boxes.device)
+    return Cells(places, [len(part) for part in parts])
 
 
 def _bounds(start: Tensor, end: Tensor, count: int, sub_regions: int) -> list[list[int]]:
