@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import BitMasks
-from model_factory import PREDICT, SIZES, build, item
+from model_factory import PREDICT, SIZES, build, item, with_boxes
 from torch import Tensor
 
 from bcnet.inference.detect import Detections, detect
@@ -33,7 +33,7 @@ EVERYTHING = Predict(short_side=64, max_side=64, score_threshold=0, fcos=FcosPre
 def model_of(variant: Variant, classes: int = 3) -> Segmenter:
     """Its model with random weights, the same at each call."""
     torch.manual_seed(0)
-    return build(variant, SIZES, EVERYTHING, classes)
+    return with_boxes(build(variant, SIZES, EVERYTHING, classes))
 
 
 def file_of(variant: Variant) -> ModelFile:

@@ -18,7 +18,7 @@ import pytest
 import torch
 import torchvision
 from fcos_factory import PREDICT, SIZES, item
-from model_factory import build, variants
+from model_factory import build, variants, with_boxes
 
 from bcnet.models.package_modules import without_init
 from bcnet.params import methods
@@ -72,6 +72,8 @@ def curve(variant: dict[str, Any], noise: float = 0.0) -> list[dict[str, float]]
     with double_precision():
         torch.manual_seed(0)
         model = build(methods.variant(**variant | {"backbone": "efficientnet_lite0"}), SIZES, PREDICT, 3).train()
+        if variant["method"] == "sipmask":  # it learns masks in the boxes that it predicts, without area nothing
+            with_boxes(model)
         model.get_submodule("backbone.bottom_up").load_state_dict(efficientnet_lite0())
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():

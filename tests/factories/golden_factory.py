@@ -57,6 +57,8 @@ def _number(name: str, shape: tuple[int, ...]) -> Tensor:
         return 1 + 0.1 * normal.abs()
     if name.endswith("running_mean"):
         return 0.05 * normal
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(0)
     if len(shape) >= 2:
         return normal / math.sqrt(math.prod(shape[1:]))
     return 1 + 0.05 * normal if name.endswith(("weight", "scale")) else 0.02 * normal

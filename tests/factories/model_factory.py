@@ -5,6 +5,7 @@ import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
 from bcnet import methods
+from bcnet.models.detectors.fcos_head import FCOSHead
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params.methods import METHODS
 from bcnet.params.models import Model, Predict
@@ -17,6 +18,14 @@ PREDICT = Predict(short_side=64, max_side=64)
 def build(variant: Variant, sizes: Model = SIZES, predict: Predict = PREDICT, classes: int = 3) -> Segmenter:
     """A variant's model with random weights."""
     return methods.build(Spec(variant, sizes, predict, classes))
+
+
+def with_boxes(model: Segmenter) -> Segmenter:
+    """Boxes of FCOS reach a stride to each side, where they start without area: a method may learn masks in them."""
+    for module in model.modules():
+        if isinstance(module, FCOSHead):
+            torch.nn.init.constant_(module.bbox_pred.get_parameter("bias"), 1.0)
+    return model
 
 
 def item() -> dict:

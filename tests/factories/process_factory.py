@@ -17,7 +17,7 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.proposal_generator import proposal_utils
 from detectron2.structures import BitMasks, Boxes
 from fcos_factory import SIZES, item
-from model_factory import build, variants
+from model_factory import build, variants, with_boxes
 from torch import Tensor, distributed, nn
 from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
@@ -37,7 +37,8 @@ VARIANTS = variants() | {
         "layer": "fcn",
         "occluder_rois": "all",
         "contour_loss": "bce_dice",
-    }
+    },
+    "fcos sipmask mmdetection": {"method": "sipmask", "edition": "mmdetection"},
 }
 CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", "sparse")]
 
@@ -86,6 +87,10 @@ def model_of(name: str) -> Segmenter:
     sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": channels, **few})
     model = build(variant, sizes, Predict(short_side=96, max_side=128), 3).train()
     model.get_submodule("backbone.bottom_up.body.conv_stem").requires_grad_(True)
+    if variant.method == "sipmask":  # boxes, and masks so full that only some processes have a loss above 1
+        with_boxes(model)
+        nn.init.constant_(model.get_parameter("basis.refine.bias"), 1.0)
+        nn.init.constant_(model.get_parameter("fcos.head.top.bias"), 0.06)
     for module in model.modules():
         if isinstance(module, NonLocalBlock):
             nn.init.constant_(module.norm.weight, 0.5)  # at zero, as it starts, the block does nothing

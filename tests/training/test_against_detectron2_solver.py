@@ -197,8 +197,9 @@ def faster_rcnn(method: str) -> nn.Module:
         (lambda: fcos_model("condinst"), 16 + 2 * 7),  # of the mask branch
         (lambda: fcos_model("blendmask"), 16 + 2 * (7 + 2)),  # of the bases and of the semantic head
         (lambda: fcos_model("centermask"), 16),
+        (lambda: fcos_model("sipmask"), 16),  # the aligned layer's is one of them
     ],
-    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask", "centermask"],
+    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask", "centermask", "sipmask"],
 )
 def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.Module], norms: int) -> None:
     model = make()

@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -18,7 +17,7 @@ from bcnet.params.methods import METHODS
 
 PATHS = r"`((?:src|tests|docs|workflow|presets|config|reference)/[^\s`*]*|[\w.-]+\.(?:md|txt|toml))`"
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md"]
-DOCUMENTS += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 LISTINGS = r"^```\w*\n(.*?)^```"
 NO_METRIC = {"__init__", "coco_ap", "definitions", "occlusion_bins"}  # COCO's numbers, and what metrics share
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -82,8 +81,8 @@ def test_the_first_command_of_the_readme_is_on_its_first_screen() -> None:
 
 
 def test_the_index_lists_every_page() -> None:
-    linked = set(re.findall(r"\]\((\w+\.md)\)", text_of("docs/README.md")))
-    assert linked == {Path(page).name for page in DOCUMENTS if page.startswith("docs/")} - {"README.md"}
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", text_of("docs/README.md")))
+    assert linked == {page.removeprefix("docs/") for page in DOCUMENTS if page.startswith("docs/")} - {"README.md"}
 
 
 def test_the_version_stands_in_three_places_and_is_one() -> None:

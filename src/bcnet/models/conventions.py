@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -87,7 +87,8 @@ DETECTRON2 = Conventions()
 MASKRCNN_BENCHMARK = Conventions(
     last_pixel=True, aligned=False, samples=2, norm_eps=0.0, pixel_mean=(102.9801, 115.9465, 122.7717)
 )
-BY_NAME = {"detectron2": DETECTRON2, "maskrcnn_benchmark": MASKRCNN_BENCHMARK}
+MMDETECTION = replace(MASKRCNN_BENCHMARK, norm_eps=1e-5)  # its first version
+BY_NAME = {"detectron2": DETECTRON2, "maskrcnn_benchmark": MASKRCNN_BENCHMARK, "mmdetection": MMDETECTION}
 
 
 class _BetweenPixels(Boxes):

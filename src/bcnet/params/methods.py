@@ -15,6 +15,7 @@ from bcnet.params.entries import (
     mask_rcnn,
     mask_scoring_rcnn,
     pointrend,
+    sipmask,
 )
 from bcnet.params.variants import Variant
 
@@ -27,6 +28,7 @@ METHODS = {
     "blendmask": blendmask.ENTRY,
     "mask_scoring_rcnn": mask_scoring_rcnn.ENTRY,
     "centermask": centermask.ENTRY,
+    "sipmask": sipmask.ENTRY,
 }
 
 

@@ -16,8 +16,9 @@ from bcnet.data.sources.download import RemoteFile, download
 from bcnet.files import InputError, readable
 from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
 
+MODEL = ("model", "state_dict")  # under what checkpoints have their tensors: detectron2's, mmdetection's
 # What lies beside the tensors in checkpoints of detectron2 and of the released code, and does nothing at test time.
-EXTRAS = {"optimizer", "scheduler", "iteration", "trainer", "__author__", "matching_heuristics"}
+EXTRAS = {"optimizer", "scheduler", "iteration", "trainer", "__author__", "matching_heuristics", "meta"}
 
 
 def local_file(source: str, downloads: Path) -> Path:
@@ -51,11 +52,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     content = unpickle(path) if path.suffix == ".pkl" else _load(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: it holds a {type(content).__name__}, expected a dict of tensors")
-    model = content.get("model", content)
-    if model is not content and (unknown := sorted(map(str, content.keys() - EXTRAS - {"model"}))):
-        raise InputError(f"{path}: {unknown[0]!r} beside 'model', known there: {', '.join(sorted(EXTRAS))}")
+    key = next((key for key in MODEL if key in content), None)
+    if key and (unknown := sorted(map(str, content.keys() - EXTRAS - {key}))):
+        raise InputError(f"{path}: {unknown[0]!r} beside {key!r}, known there: {', '.join(sorted(EXTRAS))}")
+    model = content[key] if key else content
     if not isinstance(model, dict) or not model:
-        raise InputError(f"{path}: model: a {type(model).__name__}, expected a dict of tensors")
+        raise InputError(f"{path}: {key or 'model'}: a {type(model).__name__}, expected a dict of tensors")
     return {str(name): _tensor(path, name, value) for name, value in model.items()}
 
 

@@ -147,15 +147,17 @@ def _fit(
     names, fitting, problems = kind.names(), dict[str, Tensor](), []
     for name, tensor in tensors.items():
         ours = _renamed(name, names)
-        if ours in CELL_ANCHORS or name.startswith(kind.official.unused):
+        uncounted = ours.endswith(COUNTER) and ours not in expected  # norms that are frozen here
+        if uncounted or ours in CELL_ANCHORS or name.startswith(kind.official.unused):
             continue
         if name in ("pixel_mean", "pixel_std"):
             problems += _normalised_otherwise(name, tensor, backbone)
         elif ours not in expected or ours in fitting:
             problems.append(f"{name}: left over")
         else:
-            fitting[ours] = tensor
-            if problem := _problem(tensor, expected[ours]):
+            shape = expected[ours].shape
+            fitting[ours] = tensor.reshape(shape) if tensor.numel() == shape.numel() == 1 else tensor  # () as (1,)
+            if problem := _problem(fitting[ours], expected[ours]):
                 problems.append(f"{name}: {problem}")
     fitting = {name: torch.zeros(shape.shape) for name, shape in expected.items() if name.endswith(COUNTER)} | fitting
     theirs = {new: old for old, new in names.items()}

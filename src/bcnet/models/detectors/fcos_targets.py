@@ -93,6 +93,16 @@ def giou_loss(predicted: Tensor, target: Tensor, least_hull: float = 1e-7) -> Te
     return 1 - (intersection + 1) / (union + 1) + (hull - union) / hull
 
 
+def iou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """(N,) -log IoU of boxes around one location each, by their distances (N, 4), with 1 added to widths and heights.
+
+    Predicted distances may be negative. An IoU is 1e-6 at least (mmdetection).
+    """
+    area, target_area = ((each.unflatten(-1, (2, 2)).sum(-2) + 1).prod(-1) for each in (predicted, target))
+    common = (torch.minimum(predicted, target).unflatten(-1, (2, 2)).sum(-2) + 1).clamp(min=0).prod(-1)
+    return -(common / (area + target_area - common)).clamp(min=1e-6).log()
+
+
 def fcos_losses(
     logits: Tensor,
     predicted: Tensor,
