@@ -1,14 +1,22 @@
 """Beginnings of the names of tensors in files of maskrcnn-benchmark, and of ours in their place."""
 
+from collections.abc import Sequence
+
 BLOCKS = (3, 4, 23, 3)  # of the deepest ResNet, by stage
 
 
-def _resnet() -> dict[str, str]:
-    theirs, ours = "backbone.body.", "backbone.bottom_up."
-    names = {f"{theirs}stem.conv1.": f"{ours}stem.conv1.", f"{theirs}stem.bn1.": f"{ours}stem.conv1.norm."}
-    for stage, count in enumerate(BLOCKS, start=1):
+def resnet(stem: str, stages: Sequence[str]) -> dict[str, str]:
+    """Those of a ResNet that names its blocks as torchvision's does.
+
+    Args:
+        stem: beginning of the stem's names.
+        stages: of the four stages' names.
+    """
+    ours = "backbone.bottom_up."
+    names = {f"{stem}conv1.": f"{ours}stem.conv1.", f"{stem}bn1.": f"{ours}stem.conv1.norm."}
+    for stage, (theirs, count) in enumerate(zip(stages, BLOCKS, strict=True), start=2):
         for block in range(count):
-            of_theirs, of_ours = f"{theirs}layer{stage}.{block}.", f"{ours}res{stage + 1}.{block}."
+            of_theirs, of_ours = f"{theirs}{block}.", f"{ours}res{stage}.{block}."
             for number in (1, 2, 3):
                 names[f"{of_theirs}conv{number}."] = f"{of_ours}conv{number}."
                 names[f"{of_theirs}bn{number}."] = f"{of_ours}conv{number}.norm."
@@ -18,7 +26,8 @@ def _resnet() -> dict[str, str]:
 
 
 def _faster_rcnn() -> dict[str, str]:
-    names = _resnet()
+    body = "backbone.body."
+    names = resnet(f"{body}stem.", [f"{body}layer{stage}." for stage in (1, 2, 3, 4)])
     for stage in (1, 2, 3, 4):
         names[f"backbone.fpn.fpn_inner{stage}."] = f"backbone.fpn_lateral{stage + 1}."
         names[f"backbone.fpn.fpn_layer{stage}."] = f"backbone.fpn_output{stage + 1}."

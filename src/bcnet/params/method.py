@@ -28,6 +28,7 @@ class Official:
         conventions: of the code base: a name of `models.conventions.BY_NAME`.
         background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
             box scores are the last, and others have none.
+        folded_norms: the backbone's norms have scale and shift alone, into which their statistics went.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Official:
     unused: tuple[str, ...] = ()
     conventions: str = "detectron2"
     background_first: tuple[str, ...] = ()
+    folded_norms: bool = False
 
 
 @dataclass(frozen=True)

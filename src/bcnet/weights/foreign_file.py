@@ -16,8 +16,10 @@ from bcnet.data.sources.download import RemoteFile, download
 from bcnet.files import InputError, readable
 from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
 
-# What lies beside the tensors in checkpoints of detectron2 and of the released code, and does nothing at test time.
+# What lies beside the tensors in checkpoints of detectron2, of the released code and of Detectron.pytorch, and does
+# nothing at test time.
 EXTRAS = {"optimizer", "scheduler", "iteration", "trainer", "__author__", "matching_heuristics"}
+EXTRAS |= {"step", "train_size", "batch_size"}
 
 
 def local_file(source: str, downloads: Path) -> Path:

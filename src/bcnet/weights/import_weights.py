@@ -28,7 +28,8 @@ SHOWN = 5  # of the names that do not fit; the rest is counted
 # Buffers that detectron2 once stored: its anchors, which this project computes.
 CELL_ANCHORS = tuple(f"proposal_generator.anchor_generator.cell_anchors.{level}" for level in range(5))
 WRAPPED = "module."
-COUNTER = ".num_batches_tracked"  # of BatchNorm's, which files of PyTorch before 0.4.1 lack; nothing reads it here
+COUNTER = {".num_batches_tracked": 0.0}  # of BatchNorm's, which files of PyTorch before 0.4.1 lack; nothing reads it
+FOLDED = {".norm.running_mean": 0.0, ".norm.running_var": 1.0}  # statistics that change nothing
 
 
 @dataclass(frozen=True)
@@ -153,13 +154,24 @@ def _fit(
             fitting[ours] = tensor
             if problem := _problem(tensor, expected[ours]):
                 problems.append(f"{name}: {problem}")
-    fitting = {name: torch.zeros(shape.shape) for name, shape in expected.items() if name.endswith(COUNTER)} | fitting
+    fitting = _buffers(kind, expected) | fitting
     theirs = {new: old for old, new in names.items()}
     problems += [f"{_renamed(ours, theirs)}: missing" for ours in expected if ours not in fitting]
     if problems:
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: not a {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
     return {name: fitting[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _buffers(kind: Kind, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that a file of this kind may lack."""
+    values = COUNTER | (FOLDED if kind.official.folded_norms else {})
+    return {
+        name: torch.full(tensor.shape, value)
+        for name, tensor in expected.items()
+        for ending, value in values.items()
+        if name.endswith(ending)
+    }
 
 
 def _normalised_otherwise(name: str, tensor: Tensor, backbone: str) -> list[str]:

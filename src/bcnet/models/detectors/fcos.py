@@ -206,7 +206,7 @@ def fcos(spec: Spec[Any], mask_branch: nn.Module) -> RoISegmenter:
             detections. Gives named losses, or the detections with `pred_masks`.
     """
     sizes, predict = spec.sizes, spec.predict
-    backbone = pyramid_from_p3(spec.variant.backbone, sizes.fpn_channels, sizes.freeze_at)
+    backbone = pyramid_from_p3(spec.variant.backbone, sizes.fpn_channels, sizes.freeze_at, spec.variant.neck)
     propose = spec.variant.mask_rois == "proposals"
     detector = FCOS(
         sizes.fpn_channels, spec.classes, STRIDES, sizes.fcos_ranges, predict.fcos, predict.detections, propose
