@@ -13,7 +13,7 @@ import torch
 from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 from golden_factory import Golden, bits, overlaps, partners, picture
-from model_factory import PREDICT, SIZES, build, item
+from model_factory import PREDICT, SIZES, as_they_are, build, item
 from slow_layers import normalised, predict
 from torch import Tensor, nn
 from torchvision.ops import roi_align
@@ -25,7 +25,7 @@ from bcnet.models.adaptive_pooling import FusedLevels, LevelPooler
 from bcnet.models.conventions import DETECTRON2, PANET
 from bcnet.models.detections import View
 from bcnet.models.masks.losses import mask_losses
-from bcnet.models.masks.roi_mask_branch import of_class
+from bcnet.models.masks.roi_mask_branch import RoIMaskBranch, of_class
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params import methods
 from bcnet.weights import import_weights as imported
@@ -156,13 +156,24 @@ def test_losses_are_the_authors(case: dict[str, Any], in_training: Segmenter) ->
     assert loss.item() == pytest.approx(case["loss_mask"] if len(own) else 0, rel=1e-6)
 
 
-def test_targets_of_masks_are_the_authors(case: dict[str, Any]) -> None:
+def test_targets_of_masks_are_the_authors(case: dict[str, Any], in_training: Segmenter) -> None:
     """Where a RoI's object is also the one whose box overlaps it most, as in all of these cases."""
     foreground = torch.tensor(case["labels"]) > 0
-    chosen = torch.tensor(case["roi_gt"])[foreground]
+    chosen, count = torch.tensor(case["roi_gt"])[foreground], int(foreground.sum())
     polygons = PolygonMasks([[np.array(part) for part in each] for each in case["polygons"]])
-    cut = polygons[chosen].crop_and_resize(torch.tensor(case["rois"])[foreground], 28)
-    assert torch.equal(cut, bits(case["mask_targets_hex"]))
+    rois = Instances((500, 500), proposal_boxes=Boxes(torch.tensor(case["rois"])[foreground]))
+    rois.gt_classes, rois.gt_masks = torch.tensor(case["labels"])[foreground] - 1, polygons[chosen]
+    learned: list[Tensor] = []
+
+    def noted(outputs: dict[str, Tensor], *masks: Tensor) -> dict[str, Tensor]:
+        learned.extend(masks)
+        return {}
+
+    own: Any = in_training.get_submodule("roi_heads.mask_head")
+    branch = RoIMaskBranch(as_they_are, nn.Identity(), noted, own.learned).train()
+    branch({"p2": {"target_mask": torch.zeros(count, CLASSES, 28, 28)}}, [rois])
+    assert len(learned) == 1
+    assert torch.equal(learned[0], bits(case["mask_targets_hex"]))
 
 
 def test_losses_of_proposals_are_the_authors(in_training: Segmenter) -> None:

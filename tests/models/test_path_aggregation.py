@@ -15,6 +15,7 @@ from torch import Tensor
 from bcnet.models.backbones import pyramid, pyramid_from_p3
 from bcnet.models.convolutions import group_norm
 from bcnet.models.path_aggregation import PathAggregation
+from bcnet.models.segmenter import Segmenter
 from bcnet.params import methods
 from bcnet.params.methods import METHODS
 from bcnet.weights.model_file import load_model, save_model
@@ -66,7 +67,7 @@ def test_levels_are_made_again_from_the_finest_up(made: Callable[..., FPN]) -> N
 
 
 @of_both
-def test_levels_keep_their_names_and_shapes_and_fpn_its_first_weights(made: Callable[..., FPN]) -> None:
+def test_levels_keep_their_names_and_shapes(made: Callable[..., FPN]) -> None:
     plain, path = both(made)
     assert path.output_shape() == plain.output_shape()
     assert path.size_divisibility == plain.size_divisibility
@@ -74,9 +75,6 @@ def test_levels_keep_their_names_and_shapes_and_fpn_its_first_weights(made: Call
         before, after = plain(image()), path(image())
     assert list(after) == list(before) == list(plain.output_shape())
     assert {name: level.shape for name, level in after.items()} == {name: x.shape for name, x in before.items()}
-    own = path.state_dict()
-    for name, tensor in plain.state_dict().items():
-        assert torch.equal(own[name.replace("top_block.", "further.")], tensor), name
 
 
 def test_norms_of_fpn_take_the_place_of_biases() -> None:
@@ -108,9 +106,18 @@ def test_the_path_starts_as_released() -> None:
 
 @pytest.mark.parametrize("keys", ON_DETECTORS.values(), ids=ON_DETECTORS)
 def test_every_method_on_a_detector_can_take_the_path(keys: dict[str, str]) -> None:
-    """And learns through it; without the key, but for PANet itself, there is none."""
-    torch.manual_seed(0)
-    model = build(methods.variant(**keys, backbone="efficientnet_lite0", neck="pan")).train()
+    """And learns through it; all but the path starts as without it; by default, but for PANet itself, there is none."""
+
+    def made(**neck: str) -> Segmenter:
+        torch.manual_seed(0)
+        return build(methods.variant(**keys, backbone="efficientnet_lite0", **neck)).train()
+
+    model, plain, by_default = made(neck="pan"), made(neck="fpn"), made()
+    assert type(plain.backbone) is FPN
+    assert isinstance(by_default.backbone, PathAggregation) == (keys["method"] == "panet")
+    own = model.state_dict()
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(own[name.replace("backbone.top_block.", "backbone.further.")], tensor), name
     losses = model([item(), item()])
     torch.stack(list(losses.values())).sum().backward()
     weights = dict(model.backbone.named_parameters())
@@ -118,10 +125,6 @@ def test_every_method_on_a_detector_can_take_the_path(keys: dict[str, str]) -> N
     assert len(path) == 8 * (2 if keys["detector"] == "fcos" else 3)
     assert not [name for name, weight in path.items() if weight.grad is None or not weight.grad.isfinite().all()]
     assert all(weight.grad.abs().max() > 0 for name, weight in path.items() if weight.ndim > 1)
-    plain = build(methods.variant(**keys, backbone="efficientnet_lite0", neck="fpn"))
-    assert type(plain.backbone) is FPN
-    by_default = build(methods.variant(**keys, backbone="efficientnet_lite0"))
-    assert isinstance(by_default.backbone, PathAggregation) == (keys["method"] == "panet")
 
 
 def test_the_path_is_a_switch_of_its_own() -> None:

@@ -17,7 +17,7 @@ class PathAggregation(FPN):
 
     The finest level N stays as it is. Each coarser one is N' = f(g(N) + P'): g halves the size, P' is FPN's level, f
     keeps the size. g and f are 3x3 convolutions with bias, GroupNorm and ReLU. Further levels are made of the last N'.
-    Levels keep FPN's names. The path draws its weights apart, so that with one seed FPN's start as without it.
+    Levels keep FPN's names. The path draws its weights apart, so that with one seed all others start as without it.
 
     Args:
         bottom_up: the backbone.
