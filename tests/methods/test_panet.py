@@ -1,4 +1,4 @@
-"""PANet: equal to what its authors' code gave, and its parts to slow references in float64.
+"""PANet is equal to what its authors' code gave; `test_panet_heads.py` has its parts by themselves.
 
 The whole model stands on an older code base, whose conventions an imported model has.
 """
@@ -13,16 +13,13 @@ import torch
 from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 from golden_factory import Golden, bits, overlaps, partners, picture
-from model_factory import PREDICT, SIZES, as_they_are, build, item
-from slow_layers import normalised, predict
+from model_factory import PREDICT, SIZES, as_they_are, build
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from bcnet.files import InputError
 from bcnet.methods import build as build_method
-from bcnet.methods.panet import BoxHead, FullyConnected, MaskHead
-from bcnet.models.adaptive_pooling import FusedLevels, LevelPooler
-from bcnet.models.conventions import DETECTRON2, PANET
+from bcnet.models.adaptive_pooling import LevelPooler
+from bcnet.models.conventions import PANET
 from bcnet.models.detections import View
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.roi_mask_branch import RoIMaskBranch, of_class
@@ -37,8 +34,8 @@ CLASSES = 80  # theirs are counted from 1, 0 is the background
 LAST = torch.tensor([0.0, 0, 1, 1])  # their boxes end at their last pixel
 
 
-def near(found: Tensor, expected: np.ndarray) -> None:
-    assert np.abs(found.numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
+def near(ours: Tensor, expected: np.ndarray) -> None:
+    assert np.abs(ours.numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 # --- heads and pyramid
@@ -95,8 +92,8 @@ def test_the_pyramid_has_the_authors_numbers(
 
 def test_rois_of_every_level_are_sampled_as_the_authors(features: dict[str, list[Tensor]]) -> None:
     rois = torch.tensor([[10, 20, 60, 90], [0, 0, 319, 255], [200.5, 100.25, 203, 104]]) + LAST
-    found = LevelPooler(7, [[4], [8], [16], [32]], PANET)(features["levels"], [Boxes(rois)])
-    near(torch.stack(found)[:, :, :2], GOLDEN.arrays("head")["pooled"])
+    ours = LevelPooler(7, [[4], [8], [16], [32]], PANET)(features["levels"], [Boxes(rois)])
+    near(torch.stack(ours)[:, :, :2], GOLDEN.arrays("head")["pooled"])
 
 
 def test_the_heads_give_the_authors_numbers(model: ModelFile, features: dict[str, list[Tensor]]) -> None:
@@ -130,7 +127,7 @@ def in_training() -> Segmenter:
 
 
 def test_losses_are_the_authors(case: dict[str, Any], in_training: Segmenter) -> None:
-    """In boxes with the pixels of the picture, whatever its scale: as they are after the proposals were found."""
+    """In boxes with the pixels of the picture, whatever its scale: as they are after the proposals were ours."""
     generator = torch.Generator().manual_seed(case["seed"])
     count, masks = len(case["rois"]), len(case["mask_rois"])
     scores, deltas = (torch.randn(count, width, generator=generator) for width in (CLASSES + 1, 4 * CLASSES + 4))
@@ -160,7 +157,7 @@ def test_targets_of_masks_are_the_authors(case: dict[str, Any], in_training: Seg
     """Where a RoI's object is also the one whose box overlaps it most, as in all of these cases."""
     foreground = torch.tensor(case["labels"]) > 0
     chosen, count = torch.tensor(case["roi_gt"])[foreground], int(foreground.sum())
-    polygons = PolygonMasks([[np.array(part) for part in each] for each in case["polygons"]])
+    polygons = PolygonMasks([[np.array(part) for part in parts] for parts in case["polygons"]])
     rois = Instances((500, 500), proposal_boxes=Boxes(torch.tensor(case["rois"])[foreground]))
     rois.gt_classes, rois.gt_masks = torch.tensor(case["labels"])[foreground] - 1, polygons[chosen]
     learned: list[Tensor] = []
@@ -192,7 +189,7 @@ def test_losses_of_proposals_are_the_authors(in_training: Segmenter) -> None:
         targets.append(values(torch.randn(2, 12, side, side, generator=generator)))
     proposals: Any = in_training.get_submodule("proposal_generator")
     anchors = Boxes(torch.tensor([[-50.0, -50, 50, 50]]))
-    every = Boxes(anchors.tensor.expand(sum(len(each[0]) for each in logits), 4))
+    every = Boxes(anchors.tensor.expand(sum(len(of_level[0]) for of_level in logits), 4))
     truth = [proposals.box2box_transform.apply_deltas(of_picture, every.tensor) for of_picture in torch.cat(targets, 1)]
     with EventStorage(0):
         losses = proposals.losses([every], logits, list(torch.cat(labels, 1)), deltas, truth)
@@ -209,13 +206,13 @@ def test_the_whole_model_detects_as_the_authors(model: ModelFile) -> None:
     assert (model.predict.short_side, model.predict.max_side) == (1000, 1400)
     size = image.shape[1], image.shape[2]
     with torch.inference_mode():
-        found = model.module.detect([View(image, flipped=False)], size)
-        masks = found.masks.paste(size).numpy()
+        ours = model.module.detect([View(image, flipped=False)], size)
+        masks = ours.masks.paste(size).numpy()
     theirs = golden["boxes"] + LAST.numpy()
-    order = partners(found.boxes.numpy(), found.classes.numpy(), theirs, golden["classes"] - 1)
-    assert np.abs(found.boxes[order].numpy() - theirs).max() < 0.01  # pixels
-    np.testing.assert_allclose(found.scores[order], golden["scores"], rtol=1e-4)
-    assert np.abs(found.maps["target_mask"][order].numpy() - golden["raw_masks"]).max() < 1e-3  # theirs are float16
+    order = partners(ours.boxes.numpy(), ours.classes.numpy(), theirs, golden["classes"] - 1)
+    assert np.abs(ours.boxes[order].numpy() - theirs).max() < 0.01  # pixels
+    np.testing.assert_allclose(ours.scores[order], golden["scores"], rtol=1e-4)
+    assert np.abs(ours.maps["target_mask"][order].numpy() - golden["raw_masks"]).max() < 1e-3  # theirs are float16
     assert overlaps(masks[order], GOLDEN.read("infer_masks")).min() >= 0.999
 
 
@@ -225,8 +222,8 @@ def test_proposals_are_the_authors(model: ModelFile) -> None:
         images = module.preprocess_image([{"image": picture()}])
         features = module.backbone(images.tensor)
         ((proposals,), _) = module.proposal_generator(images, features, None)
-    found = np.array([[features[name].mean(), features[name].std()] for name in ("p5", "p4", "p3", "p2")])
-    np.testing.assert_allclose(found, golden["n5_n4_n3_n2_mean_std"], rtol=1e-4)
+    ours = np.array([[features[name].mean(), features[name].std()] for name in ("p5", "p4", "p3", "p2")])
+    np.testing.assert_allclose(ours, golden["n5_n4_n3_n2_mean_std"], rtol=1e-4)
     assert len(proposals) == golden["proposals_count"]
     first = (proposals.proposal_boxes.tensor[:20] - LAST).numpy()
     assert np.abs(first - golden["proposals_first20"]).max() < 0.01
@@ -241,7 +238,7 @@ def test_boxes_are_computed_in_the_pictures_pixels(monkeypatch: pytest.MonkeyPat
     computed, sizes = predictor.predict_boxes, []
 
     def noted(predictions: Any, proposals: list[Instances]) -> Any:
-        sizes.extend(each.image_size for each in proposals)
+        sizes.extend(rois.image_size for rois in proposals)
         return computed(predictions, proposals)
 
     monkeypatch.setattr(predictor, "predict_boxes", noted)
@@ -312,149 +309,3 @@ def test_files_that_do_not_fit_are_refused_under_the_authors_names(
     with pytest.raises(InputError, match=re.escape(line)) as raised:
         import_weights(str(tmp_path / "theirs.pth"), tmp_path / "m", tmp_path)
     assert "\n" not in str(raised.value)
-
-
-# --- slow references
-
-
-def drawn(module: nn.Module) -> Any:
-    """The module in double precision, with numbers of its own for everything."""
-    generator = torch.Generator().manual_seed(0)
-    module = module.double().eval()
-    with torch.no_grad():
-        for tensor in module.parameters():
-            spread = 1 if tensor.ndim == 1 else 2 / tensor[0].numel() ** 0.5
-            tensor.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.double) * spread)
-    return module
-
-
-def fused(head: Any, features: list[np.ndarray], roi: int) -> np.ndarray:
-    """A RoI's levels, one after the other, then the largest value of each cell."""
-    maps = [normalised(level[roi], layer) for level, layer in zip(features, head.levels, strict=True)]
-    assert len({int(place) for place in np.argmax(maps, 0).ravel()}) == len(maps)  # each level is somewhere the largest
-    return np.max(maps, 0)
-
-
-def inputs(levels: int, side: int) -> list[np.ndarray]:
-    random = np.random.default_rng(levels)
-    return [random.normal(size=(2, 32, side, side)) for _ in range(levels)]
-
-
-@pytest.mark.parametrize("levels", [1, 4])
-def test_the_box_head_by_the_formulas(levels: int) -> None:
-    head, features = drawn(BoxHead(32, 16, levels)), inputs(levels, 7)
-    found = head([torch.from_numpy(level) for level in features]).detach().numpy()
-    weight, bias = head.connected.weight.detach().numpy(), head.connected.bias.detach().numpy()
-    for roi in range(2):
-        x = fused(head, features, roi)
-        for layer in head.layers:
-            x = normalised(x, layer)
-        np.testing.assert_allclose(found[roi], np.maximum(weight @ x.ravel() + bias, 0), atol=1e-9)
-    assert (found > 0).any()
-    assert (found == 0).any()
-
-
-@pytest.mark.parametrize("levels", [1, 4])
-def test_the_mask_head_by_the_formulas(levels: int) -> None:
-    """The fully connected branch pixel by pixel: row i and column j of the map is output 28 i + j of its layer."""
-    head, features = drawn(MaskHead(32, 3, levels, fully_connected=True)), inputs(levels, 14)
-    found = head([torch.from_numpy(level) for level in features])["target_mask"].detach().numpy()
-    branch = head.connected
-    weight, bias = branch.connected.weight.detach().numpy(), branch.connected.bias.detach().numpy()
-    for roi in range(2):
-        x = fused(head, features, roi)
-        for layer in head.layers:
-            x = normalised(x, layer)
-        expected, seen = predict(normalised(x, head.convolutional), head.predictor), x
-        for layer in branch.layers:
-            seen = normalised(seen, layer)
-        assert seen.shape == (16, 14, 14)
-        for i in range(28):
-            for j in range(28):
-                expected[:, i, j] += max(weight[28 * i + j] @ seen.ravel() + bias[28 * i + j], 0)
-        np.testing.assert_allclose(found[roi], expected, atol=1e-9)
-
-
-def test_a_roi_is_taken_from_every_level_in_their_order() -> None:
-    """One RoI and one level at a time; boxes of all sizes, of two pictures."""
-    generator = torch.Generator().manual_seed(0)
-    strides = [4, 8, 16, 32]
-    levels = [torch.randn(2, 3, 256 // stride, 256 // stride, generator=generator) for stride in strides]
-    boxes = [torch.tensor([[3.0, 5, 20, 30], [0, 0, 250, 240]]), torch.tensor([[60.0, 9, 200, 220]])]
-    found = LevelPooler(7, [[stride] for stride in strides], DETECTRON2)(levels, [Boxes(each) for each in boxes])
-    for stride, level, of_level in zip(strides, levels, found, strict=True):
-        rois = [
-            roi_align(level[index : index + 1], [box[None]], 7, 1 / stride, aligned=True)
-            for index, of_picture in enumerate(boxes)
-            for box in of_picture
-        ]
-        torch.testing.assert_close(of_level, torch.cat(rois))
-    (fitting,) = LevelPooler(7, [strides], DETECTRON2)(levels, [Boxes(each) for each in boxes])
-    torch.testing.assert_close(fitting, torch.stack([found[0][0], found[2][1], found[1][2]]))  # FPN's rule: 224 on P4
-
-
-# --- properties
-
-
-def test_levels_have_no_rank_but_their_own_layers() -> None:
-    """With their layers exchanged, exchanged levels give the same."""
-    layers, features = drawn(FusedLevels(4, 32)), [torch.from_numpy(level) for level in inputs(4, 7)]
-    expected = layers(features)
-    order = [2, 0, 3, 1]
-    exchanged = FusedLevels(0, 32).extend(layers[place] for place in order)
-    assert torch.equal(exchanged([features[place] for place in order]), expected)
-    assert not torch.equal(exchanged(features), expected)
-
-
-def test_the_fully_connected_branch_raises_all_categories_alike() -> None:
-    head, features = drawn(MaskHead(32, 3, 4, fully_connected=True)), [torch.from_numpy(x) for x in inputs(4, 14)]
-    both = head(features)["target_mask"]
-    head.connected = None
-    more = both - head(features)["target_mask"]
-    assert more.min() >= -1e-9
-    assert more.max() > 0.1
-    torch.testing.assert_close(more, more[:, :1].expand_as(more))
-
-
-def test_layers_start_as_released() -> None:
-    """Convolutions and the last layer of masks: deviation √(2 / outputs of a cell); fully connected of masks: 0.01."""
-    torch.manual_seed(0)
-    head, box = MaskHead(64, 20, 4, fully_connected=True), BoxHead(64, 128, 4)
-    for convolution in (head.levels[0][0], head.layers[1][0], box.layers[2][0]):
-        assert convolution.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
-        assert convolution.bias is None
-    assert head.predictor.predict.weight.std().item() == pytest.approx((2 / 20) ** 0.5, rel=0.06)
-    branch = head.connected
-    assert branch.connected.weight.std().item() == pytest.approx(0.01, rel=0.01)
-    bound = (3 / (64 * 49)) ** 0.5  # uniform
-    assert box.connected.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
-    assert box.connected.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
-    for bias in (head.predictor.predict.bias, head.predictor.upsample.bias, branch.connected.bias, box.connected.bias):
-        assert not bias.any()
-
-
-# --- switches
-
-
-def test_each_part_can_be_left_out() -> None:
-    for keys, missing in (
-        ({"neck": "fpn"}, "backbone.path."),
-        ({"fully_connected": False}, "roi_heads.mask_head.head.connected."),
-        ({"adaptive_pooling": False}, "roi_heads.box_head.levels.1."),
-        ({"adaptive_pooling": False}, "roi_heads.mask_head.head.levels.1."),
-    ):
-        variant = methods.variant(method="panet", detector="faster_rcnn", backbone="efficientnet_lite0", **keys)
-        torch.manual_seed(0)
-        model = build(variant).train()
-        assert not any(name.startswith(missing) for name in model.state_dict())
-        assert all(loss.isfinite() for loss in model([item(), item()]).values())
-    assert any(name.startswith("roi_heads.box_head.levels.0.") for name in model.state_dict())
-
-
-def test_without_categories_of_its_own_a_roi_has_one_mask() -> None:
-    variant = methods.variant(
-        method="panet", detector="faster_rcnn", backbone="efficientnet_lite0", class_agnostic=True
-    )
-    head = build(variant).get_submodule("roi_heads.mask_head.head")
-    assert isinstance(head.connected, FullyConnected)
-    assert head([torch.zeros(2, 32, 14, 14)] * 4)["target_mask"].shape == (2, 1, 28, 28)

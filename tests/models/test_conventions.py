@@ -126,7 +126,7 @@ def detected_slowly(
 ) -> list[tuple[list[float], float, int]]:
     """Boxes in the pixels of the picture, one after the other, as Detectron has them: ending at their last pixel."""
     height, width = size
-    found: list[tuple[list[float], float, int]] = []
+    chosen: list[tuple[list[float], float, int]] = []
     for category in range(scores.shape[1] - 1):
         kept: list[list[float]] = []
         for index in np.argsort(-scores[:, category], kind="stable"):
@@ -139,8 +139,8 @@ def detected_slowly(
             box = [min(max(side, 0), limit - 1) for side, limit in zip(box, [width, height] * 2, strict=True)]
             if scores[index, category] > 0.05 and all(overlap(box, other) < 0.5 for other in kept):
                 kept.append(box)
-                found.append((box, scores[index, category], category))
-    return found
+                chosen.append((box, scores[index, category], category))
+    return chosen
 
 
 def overlap(box: list[float], other: list[float]) -> float:
@@ -176,16 +176,16 @@ def test_boxes_are_decoded_in_the_picture() -> None:
     given = torch.from_numpy(logits).float(), torch.from_numpy(deltas).float()
     expected = detected_slowly(seen, deltas, scores, scale, size)
     predictor.picture = size
-    (found,), _ = predictor.inference(given, proposals)
-    assert found.image_size == view
-    boxes = PANET.resized(found.pred_boxes, view, size).tensor.numpy() - last
-    assert 20 < len(expected) == len(found)
+    (ours,), _ = predictor.inference(given, proposals)
+    assert ours.image_size == view
+    boxes = PANET.resized(ours.pred_boxes, view, size).tensor.numpy() - last
+    assert 20 < len(expected) == len(ours)
     for box, score, category in expected:
         near = np.abs(boxes - box).max(1).argmin()
         assert np.abs(boxes[near] - box).max() < 1e-3
-        assert found.scores[near].item() == pytest.approx(score, rel=1e-5)
-        assert found.pred_classes[near] == category
+        assert ours.scores[near].item() == pytest.approx(score, rel=1e-5)
+        assert ours.pred_classes[near] == category
     predictor.picture = None
     (elsewhere,), _ = predictor.inference(given, proposals)  # NMS keeps others where pixels are smaller
     moved = PANET.resized(elsewhere.pred_boxes, view, size).tensor.numpy() - last
-    assert len(elsewhere) != len(found) or np.abs(np.sort(moved, 0) - np.sort(boxes, 0)).max() > 0.01
+    assert len(elsewhere) != len(ours) or np.abs(np.sort(moved, 0) - np.sort(boxes, 0)).max() > 0.01

@@ -33,9 +33,9 @@ class LevelPooler(nn.Module):
             levels: (B, C, H, W) each, in the order of the strides.
             boxes: of each picture.
         """
-        left = iter(levels)
+        rising = iter(levels)
         return [
-            pooler(list(islice(left, count)), boxes) for pooler, count in zip(self.poolers, self.counts, strict=True)
+            pooler(list(islice(rising, count)), boxes) for pooler, count in zip(self.poolers, self.counts, strict=True)
         ]
 
 

@@ -39,7 +39,7 @@ class Variant(Section):
 
 
 class OnPyramid(Variant):
-    """A method on a detector, whose features are a pyramid."""
+    """A method on a detector: its features are a pyramid (`models.backbones`), which is told the `neck`."""
 
     neck: Literal["fpn", "pan"] = "fpn"  # pan: with PANet's path from the finest level up
 

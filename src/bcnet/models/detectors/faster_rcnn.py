@@ -71,7 +71,9 @@ class Proposals(RPN):
             height, width = images.tensor.shape[-2:]
             images = ImageList(images.tensor, [(height, width)] * len(sizes))
         proposals, losses = super().forward(images, features, targets)
-        return [Instances(size, **each.get_fields()) for size, each in zip(sizes, proposals, strict=True)], losses
+        return [
+            Instances(size, **of_picture.get_fields()) for size, of_picture in zip(sizes, proposals, strict=True)
+        ], losses
 
     @torch.no_grad()
     def predict_proposals(
@@ -108,19 +110,20 @@ class BoxPredictor(FastRCNNOutputLayers):
         if self.picture is None:
             return super().inference(predictions, proposals)
         resized, picture = self.conventions.resized, self.picture
-        there = [
-            Instances(picture, proposal_boxes=resized(each.proposal_boxes, each.image_size, picture))
-            for each in proposals
+        sizes = [of_view.image_size for of_view in proposals]
+        in_picture = [
+            Instances(picture, proposal_boxes=resized(of_view.proposal_boxes, size, picture))
+            for of_view, size in zip(proposals, sizes, strict=True)
         ]
-        found, kept = super().inference(predictions, there)
+        detections, kept = super().inference(predictions, in_picture)
         return [
             Instances(
-                seen.image_size,
-                pred_boxes=resized(each.pred_boxes, picture, seen.image_size),
-                scores=each.scores,
-                pred_classes=each.pred_classes,
+                size,
+                pred_boxes=resized(boxes.pred_boxes, picture, size),
+                scores=boxes.scores,
+                pred_classes=boxes.pred_classes,
             )
-            for seen, each in zip(proposals, found, strict=True)
+            for boxes, size in zip(detections, sizes, strict=True)
         ], kept
 
     def predict_boxes(self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]) -> Sequence[Tensor]:
