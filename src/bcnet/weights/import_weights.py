@@ -55,8 +55,8 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
-        source: a released FCOS-BCNet, CondInst or BlendMask `.pth`, or a Mask R-CNN or PointRend with FPN of
-            detectron2's model zoo: a file or an http(s) URL.
+        source: a file or an http(s) URL: a released FCOS-BCNet, a Mask R-CNN or PointRend with FPN of detectron2's
+            model zoo, or what another method's authors released (`official` of the methods' table).
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
         annotations: a COCO-format file with the model's categories; None: COCO's 80.
