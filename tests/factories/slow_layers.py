@@ -29,3 +29,19 @@ def predict(x: np.ndarray, predictor: Predictor) -> np.ndarray:
         for j in range(2):
             out[:, i::2, j::2] = np.einsum("co,chw->ohw", weight[:, :, i, j], x)
     return convolve(np.maximum(out + upsample.bias.detach().numpy()[:, None, None], 0), last)
+
+
+def normalise(x: np.ndarray, norm: nn.GroupNorm) -> np.ndarray:
+    """(C, H, W) by GroupNorm, group after group."""
+    out = np.empty_like(x)
+    for channels in np.split(np.arange(len(x)), norm.num_groups):
+        values = x[channels]
+        out[channels] = (values - values.mean()) / np.sqrt(values.var() + norm.eps)
+    weight, bias = (tensor.detach().numpy()[:, None, None] for tensor in (norm.weight, norm.bias))
+    return out * weight + bias
+
+
+def normalised(x: np.ndarray, layers: nn.Sequential) -> np.ndarray:
+    """(C, H, W) by a convolution, GroupNorm and ReLU."""
+    convolution, norm, _ = layers
+    return np.maximum(normalise(convolve(x, convolution), norm), 0)

@@ -254,7 +254,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(
 
 def test_unknown_things_beside_the_model_are_refused(tmp_path: Path) -> None:
     torch.save({"model": stand_ins(released_shapes(BLOCKS["resnet50"])), "ema": {}}, tmp_path / "r.pth")
-    with pytest.raises(InputError, match=r"r.pth: 'ema' beside 'model', known there: __author__, iteration, "):
+    with pytest.raises(InputError, match=r"r.pth: 'ema' beside 'model', known there: __author__, batch_size, "):
         import_weights(str(tmp_path / "r.pth"), tmp_path / "m", tmp_path)
 
 

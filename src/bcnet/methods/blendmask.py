@@ -45,7 +45,7 @@ class BlendMaskModel(ImageSegmenter):
 
     def __init__(self, spec: Spec[BlendMask]) -> None:
         sizes, variant, predict = spec.sizes, spec.variant, spec.predict
-        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at))
+        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at, variant.neck))
         self.attention = (variant.bases, variant.attention_size, variant.attention_size)
         with torch.random.fork_rng(devices=[]):  # its own weights apart: those of FCOS are equal in every method
             each = variant.bases * variant.attention_size**2

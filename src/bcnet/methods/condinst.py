@@ -48,7 +48,7 @@ class CondInstModel(ImageSegmenter):
 
     def __init__(self, spec: Spec[CondInst]) -> None:
         sizes, variant, predict = spec.sizes, spec.variant, spec.predict
-        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at))
+        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at, variant.neck))
         self.head = DynamicHead(variant)
         with torch.random.fork_rng(devices=[]):  # its own weights apart: those of FCOS are equal in every method
             controller = nn.Conv2d(sizes.fpn_channels, self.head.parameters_each, kernel_size=3, padding=1)

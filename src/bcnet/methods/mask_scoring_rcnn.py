@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import fvcore.nn.weight_init as weight_init
-import torch
 from torch import Tensor, nn
 
 from bcnet.models.benchmark_names import FASTER_RCNN
 from bcnet.models.detectors.roi_detectors import with_mask_branch
-from bcnet.models.masks.losses import mask_loss
+from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead
 from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
@@ -65,14 +64,3 @@ class MaskHead(nn.Module):
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """(N, C, 14, 14) to logits (N, masks, 28, 28) under `target_mask`."""
         return {"target_mask": self.predictor(self.layers(features))}
-
-
-def mask_losses(outputs: dict[str, Tensor], target_masks: Tensor) -> dict[str, Tensor]:
-    """`loss_mask`, the mean cross-entropy over the RoIs of all processes.
-
-    Args:
-        outputs: logits (N, 1, 28, 28) of each RoI's own category.
-        target_masks: (N, 28, 28) bool, the ground truth inside each of the N foreground RoIs.
-    """
-    logits = outputs["target_mask"].squeeze(1)
-    return {"loss_mask": mask_loss(logits, target_masks, torch.ones(len(logits), device=logits.device))}

@@ -93,7 +93,7 @@ class SipMaskModel(ImageSegmenter):
 
     def __init__(self, spec: Spec[SipMask]) -> None:
         sizes, variant, predict = spec.sizes, spec.variant, spec.predict
-        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at))
+        super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at, variant.neck))
         self.code_base, self.weighting = CODE_BASES[variant.edition], variant.mask_weighting
         self.coefficients = (variant.sub_regions**2, variant.bases)  # of a location
         edition, channels = self.code_base.fcos, sizes.fpn_channels

@@ -11,6 +11,8 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock
 from torch import Tensor, nn
 
+from bcnet.models.path_aggregation import PathAggregation
+
 LEVELS = ("res2", "res3", "res4", "res5")  # strides 4, 8, 16, 32
 
 
@@ -107,23 +109,30 @@ BACKBONES = {
 }
 
 
-def pyramid(backbone: str, channels: int, freeze_at: int) -> FPN:
-    """The backbone with a feature pyramid, levels p2 to p6, for Faster R-CNN.
+NECKS: dict[str, Callable[..., FPN]] = {"fpn": FPN, "pan": PathAggregation}  # by their names in `params.yaml`
+
+
+def pyramid(
+    backbone: str, channels: int, freeze_at: int, neck: str = "fpn", norm: str | Callable[[int], nn.Module] = ""
+) -> FPN:
+    """The backbone with a feature pyramid, levels p2 to p6, for Faster R-CNN; p6 is every second cell of p5.
 
     Args:
         backbone: a key of `BACKBONES`.
         channels: of every level.
         freeze_at: how many stages keep their weights, the stem counts as one.
+        neck: a key of `NECKS`.
+        norm: of FPN's own convolutions, in the place of their bias; "": none.
     """
     bottom_up = BACKBONES[backbone].build(freeze_at)
-    return FPN(bottom_up, list(LEVELS), out_channels=channels, top_block=LastLevelMaxPool())
+    return NECKS[neck](bottom_up, list(LEVELS), out_channels=channels, norm=norm, top_block=LastLevelMaxPool())
 
 
-def pyramid_from_p3(backbone: str, channels: int, freeze_at: int) -> FPN:
+def pyramid_from_p3(backbone: str, channels: int, freeze_at: int, neck: str = "fpn") -> FPN:
     """The backbone with a feature pyramid, levels p3 to p7, for FCOS: p6 and p7 by strided convolutions on p5.
 
-    Arguments as for `pyramid`.
+    Arguments as for `pyramid`. With `neck: pan` the path leads from p3 to p5, and p6 and p7 are made of the path's p5.
     """
     bottom_up = BACKBONES[backbone].build(freeze_at)
     top = LastLevelP6P7(channels, channels, in_feature="p5")
-    return FPN(bottom_up, list(LEVELS[1:]), out_channels=channels, top_block=top)
+    return NECKS[neck](bottom_up, list(LEVELS[1:]), out_channels=channels, norm="", top_block=top)

@@ -29,6 +29,9 @@ class Conventions:
         samples: of RoIAlign along each side of a cell; 0: as many as it has pixels.
         norm_eps: what is added to the variance in frozen norms.
         pixel_mean: of a picture's channels, from 0 to 255, where it is not the backbone's.
+        cut_at_padding: proposals are cut where the padded picture ends, not where the picture does.
+        decoded_in_picture: the box head's boxes are computed, and NMS chooses among them, in the pixels of the picture,
+            not in those of what the model sees of it.
     """
 
     last_pixel: bool = False
@@ -36,6 +39,8 @@ class Conventions:
     samples: int = 0
     norm_eps: float = 1e-5
     pixel_mean: tuple[float, float, float] | None = None
+    cut_at_padding: bool = False
+    decoded_in_picture: bool = False
 
     def pooler(self, side: int, strides: list[int]) -> ROIPooler:
         """What samples RoIs, `side` cells along x and y, from levels of these strides, in pixels."""
@@ -71,6 +76,10 @@ class Conventions:
         """Boxes (…, 4) in the coordinates of the code base as this project has them."""
         return boxes + boxes.new_tensor([0, 0, 1, 1]) if self.last_pixel else boxes
 
+    def resized(self, boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> Boxes:
+        """Boxes of a picture of (height, width) `old` in the same picture of size `new`."""
+        return self.scaled(boxes, new[1] / old[1], new[0] / old[0])
+
     def scaled(self, boxes: Boxes, across: float, down: float) -> Boxes:
         """Boxes in a picture that is resized by these factors along x and y."""
         factors = boxes.tensor.new_tensor([across, down] * 2)
@@ -88,7 +97,13 @@ MASKRCNN_BENCHMARK = Conventions(
     last_pixel=True, aligned=False, samples=2, norm_eps=0.0, pixel_mean=(102.9801, 115.9465, 122.7717)
 )
 MMDETECTION = replace(MASKRCNN_BENCHMARK, norm_eps=1e-5)  # its first version
-BY_NAME = {"detectron2": DETECTRON2, "maskrcnn_benchmark": MASKRCNN_BENCHMARK, "mmdetection": MMDETECTION}
+PANET = replace(MASKRCNN_BENCHMARK, cut_at_padding=True, decoded_in_picture=True)
+BY_NAME = {
+    "detectron2": DETECTRON2,
+    "maskrcnn_benchmark": MASKRCNN_BENCHMARK,
+    "mmdetection": MMDETECTION,
+    "panet": PANET,
+}
 
 
 class _BetweenPixels(Boxes):

@@ -54,12 +54,12 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
 
     def detect(self, views: Sequence[View], size: Size) -> Found:
         """The detections of a picture of that size; of several views, merged as in `_merged`."""
-        if len(views) == 1:
-            (instances,) = self.inference([{"image": views[0].image}], do_postprocess=False)
-        else:
-            instances = self._merged(views, size)
-        height, width = instances.image_size
-        boxes = self.conventions.scaled(instances.pred_boxes, size[1] / width, size[0] / height)
+        with self._decoding(size):
+            if len(views) == 1:
+                (instances,) = self.inference([{"image": views[0].image}], do_postprocess=False)
+            else:
+                instances = self._merged(views, size)
+        boxes = self.conventions.resized(instances.pred_boxes, instances.image_size, size)
         boxes.clip(size)
         instances.pred_boxes = boxes
         instances = instances[boxes.nonempty()]
@@ -113,6 +113,18 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
             merged.box_scores = merged.scores
         merged.scores = merged.scores + torch.stack(changes).mean(0)
         return merged
+
+    @contextmanager
+    def _decoding(self, size: Size) -> Iterator[None]:
+        """The box head computes boxes in the pixels of a picture of that size, where the conventions have it so."""
+        if not self.conventions.decoded_in_picture:
+            yield
+            return
+        self.roi_heads.box_predictor.picture = size
+        try:
+            yield
+        finally:
+            self.roi_heads.box_predictor.picture = None
 
     @contextmanager
     def _without_masks(self) -> Iterator[None]:

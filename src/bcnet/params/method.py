@@ -31,6 +31,7 @@ class Official:
         background_first: beginnings of the names of tensors whose first rows are the background's; here, those of the
             box scores are the last, and others have none.
         names: what the table of names is called in the method's module.
+        folded_norms: the backbone's norms have scale and shift alone, into which their statistics went.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Official:
     background_first: tuple[str, ...] = ()
     names: str = "OFFICIAL_NAMES"
     lacks: tuple[str, ...] = ()
+    folded_norms: bool = False
 
 
 @dataclass(frozen=True)

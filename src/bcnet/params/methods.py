@@ -14,6 +14,7 @@ from bcnet.params.entries import (
     condinst,
     mask_rcnn,
     mask_scoring_rcnn,
+    panet,
     pointrend,
     sipmask,
 )
@@ -29,6 +30,7 @@ METHODS = {
     "mask_scoring_rcnn": mask_scoring_rcnn.ENTRY,
     "centermask": centermask.ENTRY,
     "sipmask": sipmask.ENTRY,
+    "panet": panet.ENTRY,
 }
 
 

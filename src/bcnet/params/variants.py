@@ -38,7 +38,13 @@ class Variant(Section):
         return flat(self.model_dump(mode="json", exclude={"label", "schedule"}))
 
 
-class OnDetector(Variant):
+class OnPyramid(Variant):
+    """A method on a detector: its features are a pyramid (`models.backbones`), which is told the `neck`."""
+
+    neck: Literal["fpn", "pan"] = "fpn"  # pan: with PANet's path from the finest level up
+
+
+class OnDetector(OnPyramid):
     """A method that gives the boxes of a detector their masks."""
 
     detector: Literal["faster_rcnn", "fcos"]
@@ -66,7 +72,7 @@ class OnAnyDetector(OnDetector):
         return self
 
 
-class OnFcos(Variant):
+class OnFcos(OnPyramid):
     """A method that is a part of FCOS, and has no other detector."""
 
     detector: Literal["fcos"] = "fcos"

@@ -17,8 +17,10 @@ from bcnet.files import InputError, readable
 from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
 
 MODEL = ("model", "state_dict")  # under what checkpoints have their tensors: detectron2's, mmdetection's
-# What lies beside the tensors in checkpoints of detectron2 and of the released code, and does nothing at test time.
+# What lies beside the tensors in checkpoints of detectron2, of the released code, of mmdetection and of
+# Detectron.pytorch, and does nothing at test time.
 EXTRAS = {"optimizer", "scheduler", "iteration", "trainer", "__author__", "matching_heuristics", "meta"}
+EXTRAS |= {"step", "train_size", "batch_size"}
 
 
 def local_file(source: str, downloads: Path) -> Path:

@@ -28,7 +28,8 @@ SHOWN = 5  # of the names that do not fit; the rest is counted
 # Buffers that detectron2 once stored: its anchors, which this project computes.
 CELL_ANCHORS = tuple(f"proposal_generator.anchor_generator.cell_anchors.{level}" for level in range(5))
 WRAPPED = "module."
-COUNTER = ".num_batches_tracked"  # of BatchNorm's, which files of PyTorch before 0.4.1 lack; nothing reads it here
+COUNTER = {".num_batches_tracked": 0.0}  # of BatchNorm's, which files of PyTorch before 0.4.1 lack; nothing reads it
+FOLDED = {".norm.running_mean": 0.0, ".norm.running_var": 1.0}  # statistics that change nothing
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
-        source: a released FCOS-BCNet or another model of `KINDS`, or a Mask R-CNN or PointRend with FPN of
-            detectron2's model zoo: a file or an http(s) URL.
+        source: a file or an http(s) URL: a released FCOS-BCNet, a Mask R-CNN or PointRend with FPN of detectron2's
+            model zoo, or what another method's authors released (`official` of the methods' table).
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
         annotations: a COCO-format file with the model's categories; None: COCO's 80.
@@ -134,7 +135,7 @@ def _categories(
         if len(categories) != classes:
             raise InputError(f"{annotations}: {len(categories)} categories, the model of {path} has {classes}")
         return categories
-    things = [{"id": each["id"], "name": each["name"]} for each in COCO_CATEGORIES if each["isthing"]]
+    things = [{"id": category["id"], "name": category["name"]} for category in COCO_CATEGORIES if category["isthing"]]
     if len(things) != classes:
         raise InputError(f"{path}: {classes} categories, not COCO's {len(things)}: name them with --categories FILE")
     return things
@@ -144,28 +145,47 @@ def _fit(
     path: Path, kind: Kind, backbone: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """The tensors under this project's names, every one of `expected` and no other, floating-point ones as float32."""
-    names, fitting, problems = kind.names(), dict[str, Tensor](), []
-    for name, tensor in tensors.items():
-        ours = _renamed(name, names)
-        uncounted = ours.endswith(COUNTER) and ours not in expected  # norms that are frozen here
-        if uncounted or ours in CELL_ANCHORS or name.startswith(kind.official.unused):
-            continue
-        if name in ("pixel_mean", "pixel_std"):
-            problems += _normalised_otherwise(name, tensor, backbone)
-        elif ours not in expected or ours in fitting:
-            problems.append(f"{name}: left over")
-        else:
-            shape = expected[ours].shape
-            fitting[ours] = tensor.reshape(shape) if tensor.numel() == shape.numel() == 1 else tensor  # () as (1,)
-            if problem := _problem(fitting[ours], expected[ours]):
-                problems.append(f"{name}: {problem}")
-    fitting = {name: torch.zeros(shape.shape) for name, shape in expected.items() if name.endswith(COUNTER)} | fitting
-    theirs = {new: old for old, new in names.items()}
+    fitting, problems = _matched(kind, backbone, tensors, expected)
+    fitting = _buffers(kind, expected) | fitting
+    theirs = {new: old for old, new in kind.names().items()}
     problems += [f"{_renamed(ours, theirs)}: missing" for ours in expected if ours not in fitting]
     if problems:
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise InputError(f"{path}: not a {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
     return {name: fitting[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _matched(
+    kind: Kind, backbone: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A file's tensors under the names of `expected`, and a line for each that is not such a tensor."""
+    names, matched, problems = kind.names(), dict[str, Tensor](), []
+    for name, tensor in tensors.items():
+        ours = _renamed(name, names)
+        uncounted = ours.endswith(tuple(COUNTER)) and ours not in expected  # norms that are frozen here
+        if uncounted or ours in CELL_ANCHORS or name.startswith(kind.official.unused):
+            continue
+        if name in ("pixel_mean", "pixel_std"):
+            problems += _normalised_otherwise(name, tensor, backbone)
+        elif ours not in expected or ours in matched:
+            problems.append(f"{name}: left over")
+        else:
+            shape = expected[ours].shape
+            matched[ours] = tensor.reshape(shape) if tensor.numel() == shape.numel() == 1 else tensor  # () as (1,)
+            if problem := _problem(matched[ours], expected[ours]):
+                problems.append(f"{name}: {problem}")
+    return matched, problems
+
+
+def _buffers(kind: Kind, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that a file of this kind may lack."""
+    values = COUNTER | (FOLDED if kind.official.folded_norms else {})
+    return {
+        name: torch.full(tensor.shape, value)
+        for name, tensor in expected.items()
+        for ending, value in values.items()
+        if name.endswith(ending)
+    }
 
 
 def _normalised_otherwise(name: str, tensor: Tensor, backbone: str) -> list[str]:

@@ -44,6 +44,8 @@ def test_the_steps_of_the_ablations():
         ("bcnet", "bcnet-all-rois", "occluder_rois", "released", "all"),
         ("bcnet", "bcnet-dice", "contour_loss", "bce", "bce_dice"),
         ("bcnet", "bcnet-occluder-1", "loss_weights.occluder_mask", "0.25", "1.0"),
+        ("bcnet", "bcnet-pan", "neck", "fpn", "pan"),
+        ("bcnet", "bcnet-mask-iou", "mask_iou", "false", "true"),
         ("fcos-single", "fcos-bcnet", "structure", "single", "bilayer"),
         ("fcos-bcnet", "fcos-bcnet-gt", "mask_rois", "proposals", "ground_truth"),
         ("mask-rcnn-agnostic", "single-fcn", "depth", "4", "8"),

@@ -140,7 +140,7 @@ def fcos(spec: Spec[Any], mask_branch: nn.Module, edition: Edition = RELEASED) -
         edition: whose FCOS it is.
     """
     sizes, predict, conventions = spec.sizes, spec.predict, spec.conventions
-    backbone = pyramid_from_p3(spec.variant.backbone, sizes.fpn_channels, sizes.freeze_at)
+    backbone = pyramid_from_p3(spec.variant.backbone, sizes.fpn_channels, sizes.freeze_at, spec.variant.neck)
     conventions.prepare(backbone)
     detector = FCOS(
         sizes.fpn_channels,

@@ -49,6 +49,17 @@ def mask_loss(logits: Tensor, targets: Tensor, roi_weights: Tensor, dice: bool =
     return loss / mean_over_processes(roi_weights.sum(), least=1)
 
 
+def mask_losses(outputs: dict[str, Tensor], target_masks: Tensor) -> dict[str, Tensor]:
+    """`loss_mask`, the mean cross-entropy over the RoIs of all processes.
+
+    Args:
+        outputs: logits (N, 1, 28, 28) of each RoI's own category, under `target_mask`.
+        target_masks: (N, 28, 28) bool, the ground truth inside each of the N foreground RoIs.
+    """
+    logits = outputs["target_mask"].squeeze(1)
+    return {"loss_mask": mask_loss(logits, target_masks, torch.ones(len(logits), device=logits.device))}
+
+
 def occluder_roi_weights(occluder_masks: Tensor, rule: str) -> Tensor:
     """How often each RoI counts in the losses of the occluder layer; K of the N RoIs have an occluder.
 

@@ -19,14 +19,21 @@ class RoIFeatures:
         strides: of the levels that RoIs are pooled from, by name, in pixels.
         side: cells of a RoI, along x and y.
         conventions: how RoIs are sampled.
+        pooler: samples them in another way, from a list of levels and the boxes of each picture.
     """
 
-    def __init__(self, strides: Mapping[str, int], side: int = 14, conventions: Conventions = DETECTRON2) -> None:
+    def __init__(
+        self,
+        strides: Mapping[str, int],
+        side: int = 14,
+        conventions: Conventions = DETECTRON2,
+        pooler: nn.Module | None = None,
+    ) -> None:
         self.levels = list(strides)
-        self.pooler = conventions.pooler(side, list(strides.values()))
+        self.pooler = pooler or conventions.pooler(side, list(strides.values()))
 
-    def __call__(self, features: Mapping[str, Tensor], instances: list[Instances]) -> Tensor:
-        """(N, C, side, side), of the RoIs of all pictures one after the other.
+    def __call__(self, features: Mapping[str, Tensor], instances: list[Instances]) -> Any:
+        """(N, C, side, side), of the RoIs of all pictures one after the other; or what `pooler` gives.
 
         Args:
             features: (B, C, H, W) of each level, others may be among them.

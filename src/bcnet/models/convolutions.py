@@ -1,0 +1,35 @@
+"""Convolutions with GroupNorm."""
+
+import math
+from collections.abc import Callable
+
+import fvcore.nn.weight_init as weight_init
+from torch import nn
+
+GROUPS = 32
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Of 32 groups; of fewer where these would not have two channels, since of a single number nothing remains."""
+    return nn.GroupNorm(math.gcd(GROUPS, channels // 2), channels)
+
+
+def normalised(
+    inputs: int,
+    outputs: int,
+    *,
+    stride: int = 1,
+    bias: bool = False,
+    fill: Callable[[nn.Module], None] = weight_init.c2_msra_fill,
+) -> nn.Sequential:
+    """A 3x3 convolution that keeps the size but for its stride, GroupNorm and ReLU.
+
+    Args:
+        inputs, outputs: channels.
+        stride: of the convolution.
+        bias: whether the convolution has one.
+        fill: initialises the convolution.
+    """
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=bias)
+    fill(convolution)
+    return nn.Sequential(convolution, group_norm(outputs), nn.ReLU(inplace=True))
