@@ -14,7 +14,7 @@ from torch import Tensor
 from bcnet import methods
 from bcnet.inference.detect import detect
 from bcnet.methods.sipmask import MMDETECTION_NAMES, OFFICIAL_NAMES, FeatureAlignment, SipMaskModel
-from bcnet.models.detections import Found
+from bcnet.models.detections import Found, View
 from bcnet.models.detectors.fcos import STRIDES
 from bcnet.models.detectors.fcos_targets import iou_loss, locate
 from bcnet.models.masks.sub_regions import assembled, cells_in
@@ -283,14 +283,16 @@ def instances_of(boxes: list[list[float]], probabilities: list[float], learner: 
 
 @pytest.mark.parametrize(("edition", "kept"), [("benchmark", [0, 3]), ("mmdetection", [0, 1, 3])])
 def test_which_locations_train_their_masks(edition: str, kept: list[int]) -> None:
-    """The second box overlaps the first, which is surer, by 0.94; the third has less than a cell."""
+    """The second box overlaps the first, which is surer, by 10 / 11 with 1 added to sides (without: 9 / 10, which is no
+    more than the limit); the third has less than a cell.
+    """
     learner = model(edition=edition)
     basis, masks = torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(1)), torch.ones(1, 32, 32) > 0
-    boxes = [[4.0, 4, 20, 20], [4, 4, 20, 21], [5, 5, 6, 5.9], [2, 3, 14, 16]]
+    boxes = [[4.0, 4, 13, 13], [4, 4, 13, 14], [5, 5, 6, 5.9], [2, 3, 14, 16]]
     instances = instances_of(boxes, [0.9, 0.6, 0.8, 0.3], learner)
-    widths = np.array([[17.0, 17], [17, 18], [0, 0], [13, 14]])
-    overlap = np.array([17 * 17, 17 * 17, 0, 11 * 13])
-    weights = np.array([0.9, 0.6, 0, 0.3]) * overlap / (widths.prod(1) + 17 * 17 - overlap)
+    sides = np.array([[10.0, 10], [10, 11], [0, 0], [13, 14]])
+    overlap = np.array([10 * 10, 10 * 11, 0, 11 * 13])
+    weights = np.array([0.9, 0.6, 0, 0.3]) * overlap / (sides.prod(1) + 17 * 17 - overlap)
     weights = weights / (weights.sum() + (1e-4 if edition == "mmdetection" else 0)) * 3
     expected = 0.0
     for index in kept:
@@ -368,6 +370,16 @@ def test_coefficients_and_bases_start_as_in_each_code_base() -> None:
     small = model(edition="mmdetection").basis
     assert float(small.refine.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
     assert small.merge.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize(("edition", "count"), [("benchmark", 5), ("mmdetection", 15)])
+def test_candidates_are_locations_with_one_category_or_with_all(edition: str, count: int) -> None:
+    """One of each level, none of which is suppressed."""
+    detector = with_boxes(model(classes=3, edition=edition)).eval()
+    detector.fcos.settings = FcosPredict(score_threshold=0, nms=1.0, candidates=1)
+    with torch.no_grad():
+        found = detector.detect([View(item()["image"], flipped=False)], (64, 64))
+    assert len(found.scores) == count
 
 
 def test_masks_end_where_boxes_do() -> None:
