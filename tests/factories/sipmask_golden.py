@@ -1,4 +1,6 @@
-"""Golden numbers of SipMask's two code bases (tests/golden/README.md): cases of losses, and the image in two sizes."""
+"""Golden numbers of SipMask's two code bases (tests/golden/README.md): cases of losses, and the image in two sizes; and
+small models.
+"""
 
 from typing import Any, NamedTuple
 
@@ -11,9 +13,14 @@ from places import GOLDEN
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcnet import methods
+from bcnet.methods.sipmask import SipMaskModel
 from bcnet.models.detections import View
 from bcnet.models.detectors.fcos import STRIDES
 from bcnet.models.detectors.fcos_head import LevelOutput
+from bcnet.models.segmenter import Spec
+from bcnet.params.entries.sipmask import SipMask
+from bcnet.params.models import Model, Predict
 
 EDITIONS = {edition: Golden(f"sipmask/{edition}") for edition in ("benchmark", "mmdetection")}
 LOSSES = {  # theirs by ours; of the boxes, each code base has a name of its own
@@ -22,7 +29,15 @@ LOSSES = {  # theirs by ours; of the boxes, each code base has a name of its own
     "loss_fcos_centerness": ("loss_centerness",),
     "loss_mask": ("loss_mask",),
 }
+SMALL = Model(fpn_channels=32)
 LAST_PIXEL = np.array([0, 0, 1, 1])  # their boxes end at their last pixel
+
+
+def model(classes: int = 80, sizes: Model = SMALL, **keys: Any) -> SipMaskModel:
+    """On the smallest backbone, with random weights."""
+    torch.manual_seed(0)
+    variant = SipMask(method="sipmask", backbone="efficientnet_lite0", **keys)
+    return methods.build(Spec(variant, sizes, Predict(short_side=64, max_side=64), classes))
 
 
 def image() -> Tensor:

@@ -170,6 +170,15 @@ def test_the_loss_and_its_gradients_by_whole_maps() -> None:
         assert slow.abs().max() > 0
 
 
+def test_mixed_precision_leaves_the_loss_as_it_is() -> None:
+    basis, coefficients = random(5, *SIZE).float(), random(len(BOXES), 4, 5, seed=1).float()
+    masks, weights = random(3, *SIZE, seed=2) > 0, random(len(BOXES), seed=3).abs().float()
+    given = basis, coefficients, torch.tensor(BOXES), masks, torch.tensor([0, 2, 1, 1, 0, 2, 0, 1]), weights
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = cross_entropy(*given)
+    assert torch.equal(mixed, cross_entropy(*given))
+
+
 def test_without_an_instance_the_loss_is_zero_and_has_a_gradient() -> None:
     basis, coefficients = random(5, *SIZE).requires_grad_(), random(4, 4, 5).requires_grad_()
     none = torch.zeros(0, dtype=torch.int64)
