@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import BitMasks, Instances
-from model_factory import PREDICT, SIZES, as_they_are, build, item, pasted, variants
+from model_factory import PREDICT, SIZES, as_they_are, build, item, pasted, variants, with_boxes
 
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError
@@ -28,7 +28,7 @@ from bcnet.weights.model_file import ModelFile, load_model, save_model
 @pytest.mark.parametrize("keys", variants().values(), ids=variants())
 def test_every_loss_reaches_the_backbone(keys: dict[str, str], backbone: str) -> None:
     torch.manual_seed(0)
-    model = build(methods.variant(**keys, backbone=backbone)).train()
+    model = with_boxes(build(methods.variant(**keys, backbone=backbone))).train()
     for name, buffer in model.named_buffers():
         if name.endswith("conv3.norm.weight"):  # signals of an untrained ResNet explode: PointRend's boxes with them
             buffer.fill_(0.2)
