@@ -36,17 +36,19 @@ def detected(model: ModelFile, detections: Detections, index: int, colour: str) 
 
 
 def squares(picture: np.ndarray, found: Found) -> dict[str, np.ndarray]:
-    """A detection's RoI in squares: the picture, each map in the paper's order, and the final mask over the picture.
+    """A detection's box in squares: the picture, each map in the paper's order, and the final mask over the picture.
 
     Args:
         picture: (H, W, 3) uint8, RGB.
         found: the detection; its maps are drawn in their own order.
 
     Returns:
-        By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise.
+        By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise. The box is called one where
+        nothing is a RoI.
     """
     maps = {name.replace("_", " "): heat_map(values) for name, values in found.maps.items()}
-    return {"RoI": crop(picture, found.box), **maps, "final mask": mask_over(picture, found)}
+    shown = "RoI" if maps else "box"
+    return {shown: crop(picture, found.box), **maps, "final mask": mask_over(picture, found)}
 
 
 def heat_map(values: np.ndarray) -> np.ndarray:

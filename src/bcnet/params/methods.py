@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bcnet.params.entries import bcnet, blendmask, bmask_rcnn, condinst, mask_rcnn, mask_scoring_rcnn, pointrend
+from bcnet.params.entries import bcnet, blendmask, bmask_rcnn, condinst, mask_rcnn, mask_scoring_rcnn, pointrend, solov2
 from bcnet.params.variants import Variant
 
 METHODS = {
@@ -17,6 +17,7 @@ METHODS = {
     "bmask_rcnn": bmask_rcnn.ENTRY,
     "blendmask": blendmask.ENTRY,
     "mask_scoring_rcnn": mask_scoring_rcnn.ENTRY,
+    "solov2": solov2.ENTRY,
 }
 
 

@@ -54,7 +54,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
-        source: a released FCOS-BCNet, CondInst or BlendMask `.pth`, or a Mask R-CNN or PointRend with FPN of
+        source: a released FCOS-BCNet, CondInst, BlendMask or SOLOv2 `.pth`, or a Mask R-CNN or PointRend with FPN of
             detectron2's model zoo: a file or an http(s) URL.
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
