@@ -188,7 +188,7 @@ def tower(channels: int, out: int) -> nn.Sequential:
 
 
 def initialise(module: nn.Module) -> None:
-    """Convolutions start with normal(0, 0.01), and without bias (authors' code)."""
+    """Convolutions start with normal(0, 0.01), and without bias (AdelaiDet)."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=0.01)
@@ -210,7 +210,7 @@ def with_coordinates(maps: Tensor) -> Tensor:
 
 
 def probabilities(kernels: Tensor, shared: Tensor) -> Tensor:
-    """The masks that kernels (n, C) draw of features (C, H, W): (n, H, W), in their precision (equation 2)."""
+    """The masks that kernels (n, C) draw of features (C, H, W): (n, H, W), in their precision."""
     with torch.autocast(shared.device.type, enabled=False):
         return (kernels @ shared.flatten(1)).sigmoid().unflatten(1, shared.shape[1:])
 
@@ -242,7 +242,7 @@ def quartered(masks: Tensor, size: Size) -> Tensor:
 
 
 def dice_loss(drawn: Tensor, masks: Tensor) -> Tensor:
-    """1 - 2 Σ p g / ((Σ p² + 0.001) + (Σ g² + 0.001)) of each of n masks (section 3.2 of SOLO, authors' code).
+    """1 - 2 Σ p g / ((Σ p² + 0.001) + (Σ g² + 0.001)) of each of n masks (AdelaiDet).
 
     Args:
         drawn: (n, H, W) probabilities.
@@ -253,7 +253,7 @@ def dice_loss(drawn: Tensor, masks: Tensor) -> Tensor:
 
 
 def category_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Focal loss of the cells of a batch, over one more than the number of those with an object (authors' code).
+    """Focal loss of the cells of a batch, over one more than the number of those with an object (AdelaiDet).
 
     Args:
         logits: (M, categories).

@@ -1,4 +1,4 @@
-"""Which of SOLOv2's cells and masks are detections: point NMS, and Matrix NMS, which lowers scores (section 3.3)."""
+"""Which of SOLOv2's cells and masks are detections: point NMS, and Matrix NMS, which lowers scores."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ TOGETHER = 2**16  # pixels of all masks that are compared at once
 
 
 def peaks(probabilities: Tensor) -> Tensor:
-    """Probabilities (N, C, H, W), with zero where a neighbour above, to the left, or both has a larger one (code)."""
+    """Probabilities (N, C, H, W), with zero where a neighbour above, to the left, or both has a larger one (AdelaiDet)."""
     largest = F.max_pool2d(probabilities, kernel_size=2, stride=1, padding=1)[:, :, :-1, :-1]
     return torch.where(probabilities == largest, probabilities, 0)
 
@@ -32,7 +32,7 @@ def ious_above(masks: Tensor, classes: Tensor) -> Tensor:
 
 
 def decays(ious: Tensor, settings: SOLOv2Predict) -> Tensor:
-    """What Matrix NMS multiplies each score by (equations 4 and 5, Matrix NMS).
+    """What Matrix NMS multiplies each score by (SOLOv2, Matrix NMS).
 
     The smallest decay by a mask that is ranked higher, relative to how sure it is that this one is not suppressed
     itself. As in the authors' code the minimum is over all masks, of which those that do not overlap give one or more.
