@@ -186,6 +186,10 @@ def faster_rcnn(method: str) -> nn.Module:
     )
 
 
+def solov2() -> nn.Module:
+    return build(methods.variant(backbone="efficientnet_lite0", method="solov2"), SIZES, PREDICT, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "norms"),
     [
@@ -196,8 +200,9 @@ def faster_rcnn(method: str) -> nn.Module:
         (lambda: faster_rcnn("pointrend"), 0),
         (lambda: fcos_model("condinst"), 16 + 2 * 7),  # of the mask branch
         (lambda: fcos_model("blendmask"), 16 + 2 * (7 + 2)),  # of the bases and of the semantic head
+        (solov2, 16 + 2 * 8),  # of the mask features
     ],
-    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask"],
+    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask", "solov2"],
 )
 def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.Module], norms: int) -> None:
     model = make()

@@ -10,7 +10,7 @@ TOGETHER = 2**16  # pixels of all masks that are compared at once
 
 
 def peaks(probabilities: Tensor) -> Tensor:
-    """Probabilities (N, C, H, W), with zero where a neighbour above, to the left, or both has a larger one (AdelaiDet)."""
+    """Probabilities (N, C, H, W), zero where a neighbour above, to the left or both has a larger one (AdelaiDet)."""
     largest = F.max_pool2d(probabilities, kernel_size=2, stride=1, padding=1)[:, :, :-1, :-1]
     return torch.where(probabilities == largest, probabilities, 0)
 
