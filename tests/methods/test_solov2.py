@@ -10,6 +10,7 @@ import pytest
 import torch
 from detectron2.structures import BitMasks, Boxes, ImageList, Instances
 from model_factory import item
+from ruamel.yaml import YAML
 from torch import nn
 
 from bcnet import methods, params
@@ -365,8 +366,9 @@ def test_boxes_are_those_around_the_masks(deviating: ModelFile) -> None:
 
 def test_views_are_refused(tmp_path: Path) -> None:
     """Matrix NMS over several views is defined nowhere."""
-    preset = (places.ROOT / "presets/shapes.yaml").read_text()
-    assert "method: solov2" in preset
-    (tmp_path / "params.yaml").write_text(preset.replace("detections: 100}", "detections: 100, flip: true}"))
-    with pytest.raises(InputError, match="sees one view only"):
+    content = YAML().load(places.ROOT / "presets/shapes.yaml")
+    content["predict"]["flip"] = True
+    content["variants"] = {"own": content["variants"]["solov2"]}
+    YAML().dump(content, tmp_path / "params.yaml")
+    with pytest.raises(InputError, match=r"variants\.own: method: solov2: sees one view only, see `predict`"):
         params.load(tmp_path / "params.yaml")

@@ -60,8 +60,8 @@ def assign(objects: Objects, size: Size, grids: Sequence[int], ranges: Sequence[
     owners, cells, learned = [], [], []
     for before, grid, (least, most) in zip(_sums(grids), grids, ranges, strict=True):
         centre = _cell(objects.centres, extent, grid)
-        first = torch.maximum(_cell(objects.centres - half, extent, grid).clamp(min=0), centre - 1)
-        last = torch.minimum(_cell(objects.centres + half, extent, grid).clamp(max=grid - 1), centre + 1)
+        first = _cell(objects.centres - half, extent, grid).clamp(min=0)
+        last = _cell(objects.centres + half, extent, grid).clamp(max=grid - 1)
         around = centre[:, None] + torch.arange(-1, 2, device=device)[:, None]  # (G, 3, 2), columns and rows
         inside = (around >= first[:, None]) & (around <= last[:, None])
         fits = objects.visible & (roots >= least) & (roots <= most)

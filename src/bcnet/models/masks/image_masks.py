@@ -52,7 +52,7 @@ def resized_as_opencv(masks: Tensor, size: Size) -> Tensor:
 
     Args:
         masks: (N, H, W) bool.
-        size: (height, width) of the result.
+        size: (height, width) of the result, no larger than the masks'.
 
     Returns:
         (N, *size) bool.
@@ -71,7 +71,6 @@ def _neighbours(length: int, count: int, device: torch.device) -> tuple[Tensor, 
     place = ((torch.arange(count, dtype=torch.float64) + 0.5) * (length / count) - 0.5).float()
     low = place.floor()
     share = place - low
-    share[(low < 0) | (low >= length - 1)] = 0
-    low = low.long().clamp(0, length - 1)
+    low = low.long()
     shares = (torch.stack([1 - share, share]) * 2048).round().int()
     return torch.stack([low, (low + 1).clamp(max=length - 1)]).to(device), shares.to(device)
