@@ -4,8 +4,9 @@
 
 such as `shapes 160 4 20`, or `coco 1024 1 3` (as many pixels as 800 x 1333). No data and no weights are needed:
 pictures and objects are those of `shapes`, and proposals are the objects, moved a little, so that as many RoIs as the
-preset allows train the mask head: its worst case. Each variant runs in a process of its own, so that its memory is its
-own. Times are of the processor, over all threads, on a CPU, where other work disturbs them less, and else of the clock.
+preset allows train the mask head: its worst case. A method without RoIs trains as it does, and its row has zeros for
+mask head and RoIs. Each variant runs in a process of its own, so that its memory is its own. Times are of the
+processor, over all threads, on a CPU, where other work disturbs them less, and else of the clock.
 """
 
 import resource
@@ -26,7 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from bcnet import params
 from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
 from bcnet.methods import build
+from bcnet.models.detections import View
 from bcnet.models.device import pick_device
+from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step
@@ -99,24 +102,28 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
     """Print a variant's row."""
     settings = params.load(Path(f"presets/{preset}.yaml"))
     variant, schedule, device = settings.variant(name), settings.schedule_of(name), pick_device()
-    predict = settings.predict.model_copy(
-        update={"score_threshold": 0.0, "fcos": settings.predict.fcos.model_copy(update={"score_threshold": 0.0})}
-    )
+    own = {
+        name: getattr(settings.predict, name).model_copy(update={"score_threshold": 0.0}) for name in ("fcos", "solov2")
+    }
+    predict = settings.predict.model_copy(update={"score_threshold": 0.0, **own})
     torch.manual_seed(0)
     model = build(Spec(variant, settings.model, predict, len(CATEGORIES))).to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
     pictures = [item(side, seed) for seed in range(batch)]
-    generator = model.proposal_generator
     optimizer = make_optimizer(model, schedule)
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda" and schedule.amp)
 
     model.train()
-    model.proposal_generator = MovedObjects(generator, 40)
     rois: list[int] = []
-    hook = model.roi_heads.mask_head.register_forward_pre_hook(lambda _, inputs: rois.append(len(inputs[0])))
+    mask_head, generator = None, None
+    if isinstance(model, RoISegmenter):
+        mask_head, generator = model.roi_heads.mask_head, model.proposal_generator
+        model.proposal_generator = MovedObjects(generator, 40)
+        hook = mask_head.register_forward_pre_hook(lambda _, inputs: rois.append(len(inputs[0])))
     training = operations(lambda: torch.stack(list(model(pictures).values())).sum().backward())
-    hook.remove()
+    if mask_head is not None:
+        hook.remove()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     stepping = timed(lambda: step(model, pictures, optimizer, scaler, schedule, 0), steps)
@@ -126,13 +133,22 @@ def measure(preset: str, side: int, batch: int, steps: int, name: str) -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     model.eval()
-    model.proposal_generator = generator
+    if generator is not None:
+        model.proposal_generator = generator
+    view = View(pictures[0]["image"], False)
     with torch.inference_mode():
-        found = len(model(pictures[:1])[0]["instances"])
-        inference = operations(lambda: model.inference(pictures[:1], do_postprocess=False))
-        predicting = timed(lambda: model.inference(pictures[:1], do_postprocess=False), steps)
-    parameters = [sum(p.numel() for p in m.parameters()) / 1e6 for m in (model, model.roi_heads.mask_head)]
-    cells = [name, f"{parameters[0]:.2f} ({parameters[1]:.2f})", rois[0], f"{training:.1f}", stepping, f"{memory:.2f}"]
+        found = len(model.detect([view], (side, side)).scores)
+        inference = operations(lambda: model.detect([view], (side, side)))
+        predicting = timed(lambda: model.detect([view], (side, side)), steps)
+    parameters = [sum(p.numel() for p in m.parameters()) / 1e6 for m in (model, mask_head or nn.Module())]
+    cells = [
+        name,
+        f"{parameters[0]:.2f} ({parameters[1]:.2f})",
+        rois[0] if rois else 0,
+        f"{training:.1f}",
+        stepping,
+        f"{memory:.2f}",
+    ]
     print("|", " | ".join(map(str, [*cells, found, f"{inference:.1f}", predicting])), "|", flush=True)
 
 
