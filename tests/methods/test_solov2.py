@@ -18,17 +18,8 @@ from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError
 from bcnet.inference.detect import detect
 from bcnet.methods import solov2
-from bcnet.methods.solov2 import (
-    GridHead,
-    MaskFeatures,
-    SOLOv2Model,
-    category_loss,
-    dice_loss,
-    measured,
-    probabilities,
-    quartered,
-    with_coordinates,
-)
+from bcnet.methods.solov2 import SOLOv2Model, category_loss, dice_loss, measured, probabilities, quartered
+from bcnet.models.masks.grid_head import GridHead, MaskFeatures, with_coordinates
 from bcnet.models.masks.grid_targets import Objects, assign, ranges_of
 from bcnet.models.masks.image_masks import centres_of_mass
 from bcnet.models.masks.matrix_nms import decays, ious_above, peaks
@@ -96,8 +87,8 @@ def test_the_scores_after_nms_are_theirs() -> None:
     scores = torch.rand(12, generator=generator).sort(descending=True)[0]
     assert masks.sum(1).tolist() == expected["nms_areas"].tolist()
     for kind in ("gaussian", "linear"):
-        found = scores * decays(ious_above(masks, classes), SOLOv2Predict(nms=kind))
-        assert golden.apart(found, expected[f"nms_{kind}"]) < 1e-6
+        result = scores * decays(ious_above(masks, classes), SOLOv2Predict(nms=kind))
+        assert golden.apart(result, expected[f"nms_{kind}"]) < 1e-6
     heat = torch.rand(1, 3, 5, 6, generator=generator)
     heat[0, 0, 2, 2] = heat[0, 0, 2, 3]
     assert torch.equal(peaks(heat), torch.from_numpy(expected["point_nms"]))
@@ -158,15 +149,15 @@ def test_the_whole_model_finds_what_theirs_does(run: str, layout: torch.memory_f
     about, expected = golden.read("solov2", "recipe")["runs"][run], np.load(GOLDEN / "infer.npz")
     classes, scores, areas = (expected[f"{run}_{name}"] for name in ("classes", "scores", "areas"))
     deviating.module.to(memory_format=layout)
-    found, size = golden.detections(deviating, about), tuple(about["output_hw"])
-    masks = found.masks.paste(size).numpy()
-    assert found.boxes is None
-    assert (found.scores.diff() <= 0).all()
-    apart = abs(masks.sum((1, 2))[:, None] - areas) + 100 * abs(found.scores.numpy()[:, None] - scores)
-    apart[found.classes.numpy()[:, None] != classes] = np.inf
+    result, size = golden.detections(deviating, about), tuple(about["output_hw"])
+    masks = result.masks.paste(size).numpy()
+    assert result.boxes is None
+    assert (result.scores.diff() <= 0).all()
+    apart = abs(masks.sum((1, 2))[:, None] - areas) + 100 * abs(result.scores.numpy()[:, None] - scores)
+    apart[result.classes.numpy()[:, None] != classes] = np.inf
     theirs = apart.argmin(1)
     assert sorted(theirs) == list(range(len(areas)))  # each once
-    far = abs(found.scores.numpy() - scores[theirs])
+    far = abs(result.scores.numpy() - scores[theirs])
     assert far.max() < 3e-4
     assert np.median(far) < 1e-5
     assert (abs(masks.sum((1, 2)) - areas[theirs]) <= 1 + 2e-4 * areas[theirs]).all()
@@ -276,10 +267,10 @@ def test_more_objects_than_opencv_takes_at_once() -> None:
 def test_targets_lie_in_the_upper_left_of_the_padded_picture() -> None:
     """A picture of 50 x 70 pixels in a batch of 64 x 96: its own size is resized, to 13 x 18."""
     masks = torch.ones(1, 50, 70, dtype=torch.bool)
-    found = quartered(masks, (16, 24))
+    result = quartered(masks, (16, 24))
     expected = torch.zeros(1, 16, 24, dtype=torch.bool)
     expected[:, :13, :18] = True
-    assert torch.equal(found, expected)
+    assert torch.equal(result, expected)
     assert quartered(torch.ones(1, 1, 1, dtype=torch.bool), (8, 8)).sum() == 1
 
 
@@ -330,22 +321,22 @@ def test_masks_are_drawn_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_each_setting_of_test_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def found(score_threshold: float = 0, limit: int = 100, **own: Any) -> Any:
+    def result(score_threshold: float = 0, limit: int = 100, **own: Any) -> Any:
         settings = SOLOv2Predict(**{"score_threshold": 0.0, **own})
         predict = Predict(
             short_side=64, max_side=64, score_threshold=score_threshold, detections=limit, solov2=settings
         )
         return detections(predict, monkeypatch)
 
-    everything = found()
+    everything = result()
     scores = everything.scores.tolist()
     assert scores == sorted(scores, reverse=True)
-    assert len(found(limit=9).scores) == 9
+    assert len(result(limit=9).scores) == 9
     threshold = scores[30]
-    assert len(found(score_threshold=threshold).scores) == 31  # one that has it is kept
-    assert len(found(candidates=12).scores) == 12
-    assert found(nms="linear").scores.tolist() != scores
-    assert found(sigma=0.5).scores.sum() > everything.scores.sum()
+    assert len(result(score_threshold=threshold).scores) == 31  # one that has it is kept
+    assert len(result(candidates=12).scores) == 12
+    assert result(nms="linear").scores.tolist() != scores
+    assert result(sigma=0.5).scores.sum() > everything.scores.sum()
     strict = SOLOv2Predict(score_threshold=1.0)
     nothing = detections(Predict(short_side=64, max_side=64, solov2=strict), monkeypatch)
     assert nothing.masks.paste((64, 64)).shape == (0, 64, 64)
@@ -354,9 +345,9 @@ def test_each_setting_of_test_time_counts(monkeypatch: pytest.MonkeyPatch) -> No
 def test_boxes_are_those_around_the_masks(deviating: ModelFile) -> None:
     picture = golden.PICTURE[:120, :150]
     small = deviating.predict.model_copy(update={"short_side": 120, "max_side": 150})
-    found = detect(ModelFile(deviating.module, deviating.variant, small, deviating.categories, {}), picture)
-    assert len(found.scores) == len(found.boxes) == len(found.masks) > 20
-    for (left, top, right, bottom), mask in zip(found.boxes.astype(int), found.masks, strict=True):
+    result = detect(ModelFile(deviating.module, deviating.variant, small, deviating.categories, {}), picture)
+    assert len(result.scores) == len(result.boxes) == len(result.masks) > 20
+    for (left, top, right, bottom), mask in zip(result.boxes.astype(int), result.masks, strict=True):
         assert mask[top:bottom, left:right].sum() == mask.sum() > 0
         assert mask[top].any()
         assert mask[bottom - 1].any()

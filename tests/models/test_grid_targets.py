@@ -58,10 +58,10 @@ def by_cells(objects: Objects, size: tuple[int, int], grids: Sequence[int], rang
 
 
 def check(given: Objects, size: tuple[int, int] = SIZE) -> Learned:
-    found, expected = assign(given, size, GRIDS, RANGES), by_cells(given, size, GRIDS, RANGES)
-    for ours, theirs in zip(found, expected, strict=True):
+    result, expected = assign(given, size, GRIDS, RANGES), by_cells(given, size, GRIDS, RANGES)
+    for ours, theirs in zip(result, expected, strict=True):
         assert ours.tolist() == theirs.tolist()
-    return found
+    return result
 
 
 def test_random_objects_cell_by_cell() -> None:
@@ -70,8 +70,8 @@ def test_random_objects_cell_by_cell() -> None:
         corners = rng.uniform(0, 1, (40, 2, 2)) * (size[1], size[0])
         boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
         centres = boxes[:, :2] + rng.uniform(0, 1, (40, 2)) * (boxes[:, 2:] - boxes[:, :2])
-        found = check(objects(boxes.tolist(), centres.tolist()), size)
-        assert len(found.cells) > len(set(found.cells.tolist()))  # some are shared
+        result = check(objects(boxes.tolist(), centres.tolist()), size)
+        assert len(result.cells) > len(set(result.cells.tolist()))  # some are shared
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -79,18 +79,18 @@ def test_centres_and_regions_that_end_on_a_border_of_cells(grid: int) -> None:
     """Rounding decides there, as the next test shows."""
     borders = [(320 * k / grid, 256 * k / grid) for k in range(grid)]
     boxes = [(x - 30, y - 24, x + 30, y + 24) for x, y in borders]
-    found = check(objects(boxes, borders))
+    result = check(objects(boxes, borders))
     wide = [(x - 5 * 320 / grid, y - 5 * 256 / grid, x + 5 * 320 / grid, y + 5 * 256 / grid) for x, y in borders]
     check(objects(wide, borders))
-    assert len(found.cells)
+    assert len(result.cells)
 
 
 def test_rounding_on_borders_is_not_that_of_exact_numbers() -> None:
     """Of the 40 cells of a row some lack their first point: 40 of 320 pixels is in cell 4, not 5."""
     assert [cell_at(np.float32(8 * place), 320, 40) for place in (4, 5, 6)] == [4, 4, 6]
     centres = objects([(0, 0, 90, 90)] * 3, [(32, 32), (40, 40), (48, 48)])
-    found = assign(centres, (320, 320), GRIDS, RANGES)
-    first = [found.cells[found.objects == index].min() for index in range(3)]
+    result = assign(centres, (320, 320), GRIDS, RANGES)
+    first = [result.cells[result.objects == index].min() for index in range(3)]
     assert [int(cell) % 40 for cell in first] == [3, 3, 5]
 
 
@@ -100,24 +100,24 @@ def test_objects_at_the_border_of_the_picture() -> None:
 
 def test_sizes_at_the_ends_of_ranges_are_in_both_levels() -> None:
     given = objects([(0, 0, 48, 48), (0, 0, 96, 96), (0, 0, 192, 192), (0, 0, 1, 1), (0, 0, 1, 0.99)])
-    found = check(given)
-    levels = np.searchsorted(np.cumsum([grid**2 for grid in GRIDS]), found.cells.numpy(), side="right")
-    of_each = [sorted(set(levels[found.objects.numpy() == index].tolist())) for index in range(5)]
+    result = check(given)
+    levels = np.searchsorted(np.cumsum([grid**2 for grid in GRIDS]), result.cells.numpy(), side="right")
+    of_each = [sorted(set(levels[result.objects.numpy() == index].tolist())) for index in range(5)]
     assert of_each == [[0, 1], [0, 1, 2], [1, 2, 3], [0], []]
 
 
 def test_the_last_object_of_a_cell_gives_its_category_and_all_train_its_kernel() -> None:
-    found = check(objects([(100, 100, 160, 160), (90, 90, 170, 170), (110, 104, 150, 156)]))
-    assert set(found.objects.tolist()) == {0, 1, 2}
+    result = check(objects([(100, 100, 160, 160), (90, 90, 170, 170), (110, 104, 150, 156)]))
+    assert set(result.objects.tolist()) == {0, 1, 2}
     middle = 130 * 40 // 256 * 40 + 130 * 40 // 320
-    assert int(found.classes[middle]) == 2
-    assert found.objects[found.cells == middle].tolist() == [0, 1, 2]
+    assert int(result.classes[middle]) == 2
+    assert result.objects[result.cells == middle].tolist() == [0, 1, 2]
 
 
 def test_an_object_without_a_pixel_is_learnt_nowhere_and_no_objects_are_none() -> None:
     given = objects([(100, 100, 160, 160), (90, 90, 170, 170)])
-    found = check(given._replace(visible=torch.tensor([False, True])))
-    assert set(found.objects.tolist()) == {1}
+    result = check(given._replace(visible=torch.tensor([False, True])))
+    assert set(result.objects.tolist()) == {1}
     nothing = assign(objects([]), SIZE, GRIDS, RANGES)
     assert nothing.classes.tolist() == [-1] * 3872
     assert (len(nothing.cells), len(nothing.objects)) == (0, 0)
@@ -139,7 +139,7 @@ def test_masks_are_resized_as_opencv_does_it() -> None:
 
 def test_of_four_times_the_size_two_of_the_four_pixels_in_the_middle_are_enough() -> None:
     masks = torch.rand(5, 24, 36, generator=torch.Generator().manual_seed(0)) < 0.5
-    found = resized_as_opencv(masks, (6, 9))
+    result = resized_as_opencv(masks, (6, 9))
     for mask, row, column in np.ndindex(5, 6, 9):
         middle = masks[mask, 4 * row + 1 : 4 * row + 3, 4 * column + 1 : 4 * column + 3]
-        assert bool(found[mask, row, column]) == (int(middle.sum()) >= 2)
+        assert bool(result[mask, row, column]) == (int(middle.sum()) >= 2)

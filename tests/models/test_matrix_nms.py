@@ -14,13 +14,13 @@ from bcnet.params.models import SOLOv2Predict
 def test_peaks_of_each_cell() -> None:
     """A cell stays if none of those above, left, and above left of it has more; a tie keeps both."""
     heat = torch.randint(1, 6, (2, 3, 7, 5), generator=torch.Generator().manual_seed(0)) / 6
-    found = peaks(heat)
+    result = peaks(heat)
     for picture, category, row, column in np.ndindex(*heat.shape):
         window = heat[picture, category, max(row - 1, 0) : row + 1, max(column - 1, 0) : column + 1]
         value = float(heat[picture, category, row, column])
         expected = value if value == float(window.max()) else 0.0
-        assert float(found[picture, category, row, column]) == expected
-    assert 0 < (found == 0).float().mean() < 1
+        assert float(result[picture, category, row, column]) == expected
+    assert 0 < (result == 0).float().mean() < 1
 
 
 def scenes() -> list[tuple[np.ndarray, np.ndarray]]:
@@ -43,12 +43,12 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 def test_ious_of_pairs(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix_nms, "TOGETHER", together)
     for masks, classes in scenes():
-        found = ious_above(torch.from_numpy(masks), torch.from_numpy(classes))
-        assert found.shape == (len(masks), len(masks))
-        for above, below in np.ndindex(*found.shape):
+        result = ious_above(torch.from_numpy(masks), torch.from_numpy(classes))
+        assert result.shape == (len(masks), len(masks))
+        for above, below in np.ndindex(*result.shape):
             counts = above < below and classes[above] == classes[below]
             expected = overlap(masks[above], masks[below]) if counts else 0.0
-            assert float(found[above, below]) == pytest.approx(expected, abs=1e-6)
+            assert float(result[above, below]) == pytest.approx(expected, abs=1e-6)
 
 
 def by_pairs(masks: np.ndarray, classes: np.ndarray, kind: str, sigma: float) -> list[float]:
@@ -75,9 +75,9 @@ def by_pairs(masks: np.ndarray, classes: np.ndarray, kind: str, sigma: float) ->
 def test_decays_of_pairs(kind: Literal["gaussian", "linear"], sigma: float) -> None:
     for masks, classes in scenes():
         ious = ious_above(torch.from_numpy(masks), torch.from_numpy(classes))
-        found = decays(ious, SOLOv2Predict(nms=kind, sigma=sigma))
-        np.testing.assert_allclose(found, by_pairs(masks, classes, kind, sigma), rtol=1e-5, atol=1e-6)
-        assert (found <= 1).all()
+        result = decays(ious, SOLOv2Predict(nms=kind, sigma=sigma))
+        np.testing.assert_allclose(result, by_pairs(masks, classes, kind, sigma), rtol=1e-5, atol=1e-6)
+        assert (result <= 1).all()
 
 
 def test_a_mask_equal_to_a_better_one_loses_most() -> None:

@@ -38,7 +38,7 @@ def ranges_of(largest: Sequence[int]) -> list[tuple[float, float]]:
     The smallest is half of the largest of the level before, as 1, 48, 96, 192 and 384 of the authors' configuration
     are beside 96, 192, 384, 768 and 2048.
     """
-    return list(zip((1.0, *(each / 2 for each in largest)), largest, strict=False))
+    return list(zip((1.0, *(most / 2 for most in largest)), largest, strict=False))
 
 
 def assign(objects: Objects, size: Size, grids: Sequence[int], ranges: Sequence[tuple[float, float]]) -> Learned:
