@@ -15,13 +15,19 @@ from PIL import Image
 from bcnet.cli import main
 from bcnet.drawing.roi_maps import heat_map
 from bcnet.params import methods
-from bcnet.params.models import FcosPredict, Model, Predict
+from bcnet.params.models import FcosPredict, Model, Predict, SOLOv2Predict
 from bcnet.params.variants import DETECTORS
 from bcnet.weights.model_file import save_model
 
 SIZES = Model(fpn_channels=64, box_channels=32, rois=16, proposals_train=50, proposals_test=20)
 PREDICT = Predict(
-    short_side=64, max_side=96, score_threshold=0, nms=0.5, detections=12, fcos=FcosPredict(score_threshold=0)
+    short_side=64,
+    max_side=96,
+    score_threshold=0,
+    nms=0.5,
+    detections=12,
+    fcos=FcosPredict(score_threshold=0),
+    solov2=SOLOv2Predict(score_threshold=0),
 )
 PROBABILITIES = {"occluder_contour": 0.2, "occluder_mask": 0.35, "target_contour": 0.6, "target_mask": 0.8}
 
@@ -30,7 +36,7 @@ def write_model(path: Path, **switches: object) -> None:
     """A model of random weights whose mask head gives maps of one value, as PROBABILITIES says."""
     torch.manual_seed(0)
     about = {"detector": "faster_rcnn", "backbone": "efficientnet_lite0", "method": "bcnet", **switches}
-    variant = methods.variant(**about)
+    variant = methods.variant(**{key: value for key, value in about.items() if value})
     module = build(variant, SIZES, PREDICT, 2)
     if variant.method == "bcnet":
         for name, predictor in module.roi_heads.mask_head.head.predictors.items():
@@ -147,6 +153,18 @@ def test_a_head_with_fewer_maps_shows_what_it_has_and_says_what_not(
     assert about.startswith(switches.get("label") or ("BCNet" if "structure" in switches else "Mask R-CNN"))
     names = ["occluder contour", "occluder mask", "target contour", "target mask"]
     assert [each for each in shown if each in names] == [each for each in names if f"no {each}" not in missing]
+
+
+@pytest.mark.parametrize(("method", "detector", "name"), [("solov2", None, "box-free"), ("condinst", "fcos", "FCOS")])
+def test_masks_of_the_whole_picture_are_shown_in_boxes_without_maps(
+    method: str, detector: str | None, name: str, pictures: Path
+) -> None:
+    write_model(pictures / "other.safetensors", method=method, detector=detector, label="Mine")
+    assert main(["show", "--model", "other.safetensors", "--score", "0", "--objects", "2", "street.jpg"]) == 0
+    shown = texts(pictures / "shown/street.svg")
+    assert f"Mine ({name}, efficientnet_lite0): the box of each object, stretched to a square" in shown
+    assert "its masks are of the image, not of RoIs" in shown
+    assert [each for each in shown if each in ("RoI", "box", "final mask")] == ["box", "final mask"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bcnet.inference.detect import Detections, detect
 from bcnet.inference.predict import results
 from bcnet.models.segmenter import Segmenter
 from bcnet.params.methods import METHODS
-from bcnet.params.models import FcosPredict, Predict, Schedule
+from bcnet.params.models import FcosPredict, Predict, Schedule, SOLOv2Predict
 from bcnet.params.variants import Variant
 from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
@@ -27,7 +27,13 @@ CATEGORIES = [{"id": 3, "name": "a"}, {"id": 17, "name": "b"}, {"id": 90, "name"
 SCHEDULE = Schedule(
     iterations=40, batch=4, optimizer="adamw", lr=1e-3, warmup=0, short_side=(64,), max_side=64, clip_gradients=10
 )
-EVERYTHING = Predict(short_side=64, max_side=64, score_threshold=0, fcos=FcosPredict(score_threshold=0))
+EVERYTHING = Predict(
+    short_side=64,
+    max_side=64,
+    score_threshold=0,
+    fcos=FcosPredict(score_threshold=0),
+    solov2=SOLOv2Predict(score_threshold=0),
+)
 
 
 def model_of(variant: Variant, classes: int = 3) -> Segmenter:

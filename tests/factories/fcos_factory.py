@@ -12,7 +12,7 @@ from bcnet.params.models import Model, Predict
 
 STRIDES, RANGES = [8, 16, 32, 64, 128], (32, 64, 96, 128)
 LEVELS = [(12, 16), (6, 8), (3, 4), (2, 2), (1, 1)]  # of a picture of up to 96 x 128
-SIZES = Model(fpn_channels=32, box_channels=32, rois=64, fcos_ranges=RANGES)
+SIZES = Model(fpn_channels=32, box_channels=32, rois=64, fcos_ranges=RANGES, solov2_ranges=(24, 32, 40, 48, 2048))
 PREDICT = Predict(short_side=96, max_side=128)
 
 

@@ -186,6 +186,10 @@ def faster_rcnn(method: str) -> nn.Module:
     )
 
 
+def solov2() -> nn.Module:
+    return build(methods.variant(backbone="efficientnet_lite0", method="solov2"), SIZES, PREDICT, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "norms"),
     [
@@ -198,8 +202,12 @@ def faster_rcnn(method: str) -> nn.Module:
         (lambda: fcos_model("blendmask"), 16 + 2 * (7 + 2)),  # of the bases and of the semantic head
         (lambda: fcos_model("centermask"), 16),
         (lambda: fcos_model("sipmask"), 16),  # the aligned layer's is one of them
+        (solov2, 16 + 2 * 8),  # of the mask features
     ],
-    ids=["network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend", "condinst", "blendmask", "centermask", "sipmask"],
+    ids=[
+        *("network", "fcos-bcnet", "bcnet", "mask_rcnn", "pointrend"),
+        *("condinst", "blendmask", "centermask", "sipmask", "solov2"),
+    ],
 )
 def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.Module], norms: int) -> None:
     model = make()

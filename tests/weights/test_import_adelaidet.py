@@ -12,7 +12,8 @@ from bcnet.files import InputError
 from bcnet.weights import import_weights as imported
 from bcnet.weights.import_weights import import_weights
 
-METHODS = {"condinst": "CondInst", "blendmask": "BlendMask"}
+METHODS = {"condinst": "CondInst", "blendmask": "BlendMask", "solov2": "SOLOv2"}
+OF_FCOS = ("condinst", "blendmask")
 DEAD = ("mask_head._iter", "mask_head.sizes_of_interest")  # buffers that this project computes
 
 
@@ -55,11 +56,15 @@ def test_their_files_are_read_as_they_come(method: str, change: str, tmp_path: P
     torch.save(tensors if change == "no model key" else {"model": tensors, "iteration": 269999}, tmp_path / "c.pth")
     import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
     assert len(saved["tensors"]) == count
-    assert saved["about"]["variant"] == {"detector": "fcos", "backbone": "resnet101", "method": method}
+    detector = {"detector": "fcos"} if method in OF_FCOS else {}
+    assert saved["about"]["variant"] == {**detector, "backbone": "resnet101", "method": method}
     assert saved["about"]["provenance"]["kind"] == f"released {METHODS[method]}"
     predict = saved["about"]["predict"]
     assert (predict["short_side"], predict["max_side"]) == (800, 1333)
-    assert predict["fcos"] == {"score_threshold": 0.05, "nms": 0.6, "candidates": 1000}
+    if method in OF_FCOS:
+        assert predict["fcos"] == {"score_threshold": 0.05, "nms": 0.6, "candidates": 1000}
+    assert predict["solov2"] == {"score_threshold": 0.1, "candidates": 500, "nms": "gaussian", "sigma": 2.0}
+    assert (predict["score_threshold"], predict["detections"]) == (0.05, 100)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,6 +92,9 @@ def test_condinst_with_the_semantic_head(tmp_path: Path, saved: dict[str, Any]) 
         ("blendmask", "top_layer.bias"),
         ("blendmask", "basis_module.tower.5.weight"),
         ("blendmask", "proposal_generator.fcos_head.ctrness.bias"),
+        ("solov2", "ins_head.cate_pred.bias"),
+        ("solov2", "mask_head.convs_all_levels.3.conv2.1.bias"),
+        ("solov2", "mask_head.conv_pred.0.weight"),
     ],
 )
 def test_a_file_that_lacks_a_tensor_is_refused(method: str, name: str, tmp_path: Path) -> None:
@@ -95,4 +103,15 @@ def test_a_file_that_lacks_a_tensor_is_refused(method: str, name: str, tmp_path:
     torch.save({"model": tensors}, tmp_path / "c.pth")
     line = f"c.pth: not a released {METHODS[method]} with resnet101: {name}: missing"
     with pytest.raises(InputError, match=line):
+        import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
+
+
+def test_a_file_of_solos_other_repository_is_refused(tmp_path: Path) -> None:
+    """Its backbone is another, and so are its pictures: RGB, in parts of their deviation."""
+    names = ("bbox_head.solo_cate.weight", "bbox_head.solo_kernel.weight", "mask_feat_head.conv_pred.0.conv.weight")
+    torch.save({"state_dict": {name: torch.zeros(2, 2) for name in names}, "meta": {}}, tmp_path / "c.pth")
+    with pytest.raises(InputError, match=r"c\.pth: state_dict: a dict"):
+        import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
+    torch.save({name: torch.zeros(2, 2) for name in names}, tmp_path / "c.pth")
+    with pytest.raises(InputError, match=r"expected one of .*, released SOLOv2 \(with FPN\); its first tensor is bbox"):
         import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)

@@ -36,17 +36,19 @@ def detected(model: ModelFile, detections: Detections, index: int, colour: str) 
 
 
 def squares(picture: np.ndarray, detection: DrawnDetection) -> dict[str, np.ndarray]:
-    """A detection's RoI in squares: the picture, each map in the paper's order, and the final mask over the picture.
+    """A detection's box in squares: the picture, each map in the paper's order, and the final mask over the picture.
 
     Args:
         picture: (H, W, 3) uint8, RGB.
         detection: the detection; its maps are drawn in their own order.
 
     Returns:
-        By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise.
+        By name, (S, S, 3) uint8 for a map of S cells a side, (SIDE, SIDE, 3) otherwise. The box is called one where
+        nothing is a RoI.
     """
     maps = {name.replace("_", " "): heat_map(values) for name, values in detection.maps.items()}
-    return {"RoI": crop(picture, detection.box), **maps, "final mask": mask_over(picture, detection)}
+    shown = "RoI" if maps else "box"
+    return {shown: crop(picture, detection.box), **maps, "final mask": mask_over(picture, detection)}
 
 
 def heat_map(values: np.ndarray) -> np.ndarray:

@@ -82,8 +82,10 @@ def _counted(above: int, drawn: int, score: float) -> str:
 def _about(model: ModelFile, detections: Detections) -> list[str]:
     """The method, and which of the four maps its head does not have."""
     variant = model.variant
-    parts = ", ".join(part for part in (variant.detector_name, variant.backbone) if part)
     method = variant.label or METHODS[variant.method].name
-    lines = [f"{method} ({parts}): the RoI of each object and the maps there, stretched to squares"]
+    about = f"{method} ({variant.detector_name}, {variant.backbone})"
+    if not detections.maps:
+        return [f"{about}: the box of each object, stretched to a square", "its masks are of the image, not of RoIs"]
+    lines = [f"{about}: the RoI of each object and the maps there, stretched to squares"]
     missing = [name.replace("_", " ") for name in MAPS if name not in detections.maps]
     return [*lines, f"its mask head has no {', no '.join(missing)}"] if missing else lines

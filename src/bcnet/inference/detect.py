@@ -17,7 +17,7 @@ class Detections:
 
     classes: list[int]  # indices into the model's categories
     scores: list[float]
-    boxes: np.ndarray  # (N, 4) float32: left, top, right, bottom of the RoI, in pixels of the picture
+    boxes: np.ndarray  # (N, 4) float32: left, top, right, bottom of the RoI, or of the mask, in the picture
     masks: np.ndarray  # (N, H, W) bool
     maps: dict[str, np.ndarray]  # (N, S, S) float32 each: probabilities in the box, by names of `MAPS`; may be none
     occluders: np.ndarray | None = None  # (N, H, W) bool, `occluder_mask` in the picture, where it was asked for
@@ -36,7 +36,8 @@ def detect(model: ModelFile, picture: np.ndarray) -> Detections:
     views = views_of(picture, predict, BACKBONES[model.variant.backbone].channel_order)
     with torch.inference_mode():
         found = model.module.detect(views, size)
-        masks = found.masks.paste(size)
+        found, masks = found.boxed(found.masks.paste(size))
+        assert found.boxes is not None
         occluders = None
         if predict.occluders and "occluder_mask" in found.maps:
             occluders = RoIMaps(found.maps["occluder_mask"], found.boxes).paste(size).cpu().numpy()

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from detectron2.layers import paste_masks_in_image
+from detectron2.structures import BitMasks
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -151,7 +152,7 @@ class Found:
     Attributes:
         classes: (N,) int64, indices into the model's categories.
         scores: (N,) float, what they are ranked by.
-        boxes: (N, 4) float: left, top, right, bottom.
+        boxes: (N, 4) float: left, top, right, bottom; None: the model has none but those around its masks.
         masks: the final masks.
         maps: (N, 1, S, S) probabilities in the boxes each, by names of `MAPS`; none for a method without such maps.
         box_scores: (N,) float, what the boxes are ranked by, if a method scores its masks otherwise.
@@ -159,7 +160,28 @@ class Found:
 
     classes: Tensor
     scores: Tensor
-    boxes: Tensor
+    boxes: Tensor | None
     masks: Masks
     maps: dict[str, Tensor] = field(default_factory=dict)
     box_scores: Tensor | None = None
+
+    def boxed(self, masks: Tensor) -> tuple["Found", Tensor]:
+        """The same with boxes around the masks, where the model has no others.
+
+        What has a mask without a pixel has no box, and is left out.
+
+        Args:
+            masks: (N, H, W) bool, as `masks.paste` gives them.
+
+        Returns:
+            The detections, and the masks of those that are left.
+        """
+        if self.boxes is not None:
+            return self, masks
+        boxes = BitMasks(masks).get_bounding_boxes()
+        kept = boxes.nonempty()
+        if kept.all():  # as nearly always: no copy of the masks, which may take a gigabyte
+            return replace(self, boxes=boxes.tensor), masks
+        boxes = boxes.tensor[kept]
+        left = replace(self, classes=self.classes[kept], scores=self.scores[kept], boxes=boxes)
+        return replace(left, masks=self.masks.of(kept, boxes)), masks[kept]

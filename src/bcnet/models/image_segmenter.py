@@ -66,6 +66,8 @@ class ImageSegmenter(Segmenter, ABC):
         (view,) = views
         images = self._normalised([view.image])
         found = self.find(images, self.backbone(images.tensor))
+        if found.boxes is None:
+            return found
         height, width = view.image.shape[1:]
         boxes = self.conventions.scaled(Boxes(found.boxes), size[1] / width, size[0] / height).tensor
         boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([size[1], size[0]] * 2))

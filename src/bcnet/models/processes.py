@@ -10,17 +10,19 @@ from detectron2.structures import Instances
 from torch import Tensor, distributed
 
 
-def mean_over_processes(values: Tensor, least: float | None = None) -> Tensor:
+def mean_over_processes(values: Tensor, least: float | None = None, plus: float = 0) -> Tensor:
     """The mean of each value over the processes; of a single process, the values as they are.
 
     Args:
         values: float, of the same shape in every process, without a gradient.
         least: what the sum over the processes counts as if it is less, so that no divisor is zero.
+        plus: what is added to the sum over the processes.
     """
     total, processes = values.clone(), 1
     if distributed.is_initialized():
         distributed.all_reduce(total)
         processes = distributed.get_world_size()
+    total = total + plus
     if least is not None:
         total = total.clamp(min=least)
     return total / processes

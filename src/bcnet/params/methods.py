@@ -17,6 +17,7 @@ from bcnet.params.entries import (
     panet,
     pointrend,
     sipmask,
+    solov2,
 )
 from bcnet.params.variants import Variant
 
@@ -31,6 +32,7 @@ METHODS = {
     "centermask": centermask.ENTRY,
     "sipmask": sipmask.ENTRY,
     "panet": panet.ENTRY,
+    "solov2": solov2.ENTRY,
 }
 
 

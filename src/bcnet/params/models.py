@@ -47,12 +47,14 @@ class Model(Section):
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
     proposals_test: int = Field(1000, ge=10)
     fcos_ranges: tuple[int, int, int, int] = (64, 128, 256, 512)  # pixels: largest distance to a side, P3 to P6
+    solov2_ranges: tuple[int, int, int, int, int] = (96, 192, 384, 768, 2048)  # pixels: largest root of a box's area
     freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
 
     @model_validator(mode="after")
     def _ranges_in_order(self) -> "Model":
-        if list(self.fcos_ranges) != sorted(set(self.fcos_ranges)) or self.fcos_ranges[0] <= 0:
-            raise ValueError("fcos_ranges must rise from above 0")
+        for key, ranges in (("fcos_ranges", self.fcos_ranges), ("solov2_ranges", self.solov2_ranges)):
+            if list(ranges) != sorted(set(ranges)) or ranges[0] <= 0:
+                raise ValueError(f"{key} must rise from above 0")
         return self
 
 
@@ -62,6 +64,15 @@ class FcosPredict(Section):
     score_threshold: Share = 0.03  # of a category's probability, before centerness
     nms: Share = 0.6
     candidates: int = Field(1000, ge=1)  # of each level, before NMS
+
+
+class SOLOv2Predict(Section):
+    """How SOLOv2 chooses its detections (defaults: the authors' configuration)."""
+
+    score_threshold: Share = 0.1  # of a category's probability, before a mask counts
+    candidates: int = Field(500, ge=1)  # masks of an image, before NMS
+    nms: Literal["gaussian", "linear"] = "gaussian"  # how scores decay with the IoU of masks
+    sigma: float = Field(2.0, gt=0)  # of the gaussian: a score is multiplied by exp(-sigma IoU^2)
 
 
 class Predict(Section):
@@ -76,6 +87,7 @@ class Predict(Section):
     detections: int = Field(100, ge=1, le=100)
     occluders: bool = False  # the occluder mask of each detection is written, too, where the head predicts one
     fcos: FcosPredict = FcosPredict()  # in the place of score_threshold and nms
+    solov2: SOLOv2Predict = SOLOv2Predict()  # in the place of nms
 
     @model_validator(mode="after")
     def _views_differ(self) -> "Predict":

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from bcnet.params.section import Section
 
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
-DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}  # their names in the literature
+# their names in the literature; None: the method has no detector
+DETECTORS: dict[str | None, str] = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS", None: "box-free"}
 
 
 class Variant(Section):
@@ -24,9 +25,9 @@ class Variant(Section):
     schedule: dict[str, Any] = Field({})
 
     @property
-    def detector_name(self) -> str | None:
-        """The detector's name in the literature; None for a method without one."""
-        return DETECTORS.get(getattr(self, "detector", ""))
+    def detector_name(self) -> str:
+        """The detector's name in the literature; `box-free` for a method without one."""
+        return DETECTORS[getattr(self, "detector", None)]
 
     @property
     def has_occluder_layer(self) -> bool:

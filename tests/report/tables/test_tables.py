@@ -2,6 +2,8 @@
 
 import json
 import statistics
+from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -11,6 +13,8 @@ from tables_factory import LABELS, metrics, parameters, rows, share, write_repor
 from bcnet.evaluation.metrics.coco_ap import NAMES
 from bcnet.files import InputError
 from bcnet.report.tables.compare import compare
+from bcnet.report.tables.comparison import about
+from bcnet.report.tables.rows import Method
 
 WHOLE = {"comparison.csv": 1, "benchmark.csv": 1, "recall.csv": 8, "differences.csv": 17}  # rows of a method and split
 SHARE_ORDER = ("mask-rcnn", "bcnet", "zoo", "yolo", "boxes")
@@ -87,6 +91,15 @@ def test_an_empty_number_says_why(reports):
     assert "AP_std, AP50_std, APs_std, box_AP_std: one run" in boxes["why"]
     for row in table.values():
         assert all(row[key] or key in row["why"] for key in row if key not in ("detector", "backbone", "why"))
+
+
+@pytest.mark.parametrize(
+    ("said", "detector"), [({"detector": "fcos"}, "FCOS"), ({"detector": None}, "box-free"), ({}, None)]
+)
+def test_no_detector_is_not_the_same_as_one_that_nobody_tells(said, detector):
+    imported = Method("imported", "a", "A", None, None, ("imported",))
+    measurement = SimpleNamespace(runs=[{"provenance": said}], paths=[])
+    assert about(imported, "val", measurement, Path("reports/demo"))["detector"] == detector
 
 
 def test_zero_is_a_number(reports):

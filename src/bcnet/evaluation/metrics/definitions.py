@@ -100,7 +100,11 @@ DEFINITIONS = (
         f"over the categories and the {_thresholds} thresholds.",
         heading=COCO,
     ),
-    Definition("box AP", "AP with the IoU of the boxes around the masks instead of the masks.", heading=COCO),
+    Definition(
+        "box AP",
+        "AP with the IoU of the boxes around the masks instead of the masks, also of methods that predict no boxes.",
+        heading=COCO,
+    ),
     Definition(
         "boundary AP",
         "AP with the lower of two IoUs: that of the masks, and that of their boundaries <i>∂P</i> and <i>∂G</i>. A "

@@ -42,3 +42,35 @@ def centres_of_mass(masks: Tensor) -> Tensor:
     x = columns @ torch.arange(width, device=masks.device).double() / pixels
     y = rows @ torch.arange(height, device=masks.device).double() / pixels
     return torch.stack([x, y], 1).float()
+
+
+def resized_as_opencv(masks: Tensor, size: Size) -> Tensor:
+    """Masks resized by OpenCV's `INTER_LINEAR` of 8-bit images, which computes with whole numbers.
+
+    Weights are multiples of 1 / 2048, and rows are added in quarters that are rounded down. So the outcome is not that
+    of rounding a bilinear value: from 0.5 to 0.75 a pixel belongs to the mask or not, as the quarters fall.
+
+    Args:
+        masks: (N, H, W) bool.
+        size: (height, width) of the result, no larger than the masks'.
+
+    Returns:
+        (N, *size) bool.
+    """
+    rows, columns = (_neighbours(*pair, masks.device) for pair in zip(masks.shape[1:], size, strict=True))
+    quarters = torch.zeros(len(masks), *size, dtype=torch.int32, device=masks.device)
+    for row, weight in zip(*rows, strict=True):
+        near = masks[:, row].int()
+        across = sum(near[:, :, column] * share for column, share in zip(*columns, strict=True))
+        quarters += ((across >> 4) * weight[:, None]) >> 16
+    return (quarters + 2) >> 2 > 0
+
+
+def _neighbours(length: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The two cells of `length` nearest to each of `count` cells, and their shares of 2048: (2, count) each."""
+    place = ((torch.arange(count, dtype=torch.float64) + 0.5) * (length / count) - 0.5).float()
+    low = place.floor()
+    share = place - low
+    low = low.long()
+    shares = (torch.stack([1 - share, share]) * 2048).round().int()
+    return torch.stack([low, (low + 1).clamp(max=length - 1)]).to(device), shares.to(device)
