@@ -81,8 +81,14 @@ def test_the_first_command_of_the_readme_is_on_its_first_screen() -> None:
 
 
 def test_the_index_lists_every_page() -> None:
-    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", text_of("docs/README.md")))
-    assert linked == {page.removeprefix("docs/") for page in DOCUMENTS if page.startswith("docs/")} - {"README.md"}
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", text_of("docs/README.md") + text_of("docs/methods.md")))
+    pages = {page.removeprefix("docs/") for page in DOCUMENTS if page.startswith("docs/")}
+    assert linked >= pages - {"README.md"}
+
+
+def test_each_method_has_a_page_and_a_row_in_their_index() -> None:
+    index = re.findall(r"^\| \[(.+)\]\(methods/(\w+)\.md\)", text_of("docs/methods.md"), re.MULTILINE)
+    assert sorted(index) == sorted((method.name, key) for key, method in METHODS.items())
 
 
 def test_the_version_stands_in_three_places_and_is_one() -> None:
