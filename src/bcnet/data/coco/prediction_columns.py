@@ -76,20 +76,21 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
     none: Texts = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
     if iou_type == "bbox":
         boxes = _plain_boxes(entries)
-        return (
-            None
-            if boxes is None
-            else (Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), count)
-        )
+        if boxes is None:
+            return None
+        return Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), count
+    box_score = np.array([entry.box_score for entry in entries], np.float64)
     masks = _plain_masks(entries, image_ids, known)
-    if masks is None:
+    if masks is None or np.isinf(box_score).any():
         return None
     shapes, occluders = masks
-    box_score = np.array([entry.score if entry.box_score is None else entry.box_score for entry in entries], np.float64)
-    if not np.isfinite(box_score).all():
-        return None
-    no_boxes = np.zeros((len(image), 4))
-    return Predictions("segm", image, category, score, box_score, *shapes, no_boxes, *occluders, ids), count
+    scores, no_boxes = (score, _where_known(box_score, score)), np.zeros((len(image), 4))
+    return Predictions("segm", image, category, *scores, *shapes, no_boxes, *occluders, ids), count
+
+
+def _where_known(box_score: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Scores of boxes, NaN (None in a file) for those that are ranked as their masks."""
+    return np.where(np.isnan(box_score), score, box_score)
 
 
 def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
@@ -151,6 +152,25 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
     Raises:
         InputError: one is wrong; names it by its place.
     """
+    sound = _sound(path, entries, place, known, iou_type)
+
+    def column(key: str, kind: type) -> np.ndarray:
+        return np.array([entry[key] for entry in sound], kind)
+
+    sizes = [(image["height"], image["width"]) for image in (known.images[entry["image_id"]] for entry in sound)]
+    ids = tuple(str(entry["id"]) for entry in sound if entry.get("id") is not None)
+    image, category, score = column("image_id", np.int64), column("category_id", np.int64), column("score", np.float64)
+    if iou_type == "bbox":
+        none, boxes = _texts([None] * len(sound), sizes), column("bbox", np.float64).reshape(-1, 4)
+        return Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), len(entries)
+    scores = score, _where_known(np.array([entry.get("box_score") for entry in sound], np.float64), score)
+    masks = _texts([entry["segmentation"] for entry in sound], sizes)
+    occluders, no_boxes = _texts([entry.get("occluder") for entry in sound], sizes), np.zeros((len(sound), 4))
+    return Predictions("segm", image, category, *scores, *masks, no_boxes, *occluders, ids), len(entries)
+
+
+def _sound(path: Path, entries: list[Any], place: int, known: Known, iou_type: IouType) -> list[dict[str, Any]]:
+    """The entries of images that are not left out, all of them right; arguments and error as of `checked`."""
     sound: list[dict[str, Any]] = []
     for index, entry in enumerate(entries, place):
         if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in known.left_out:
@@ -158,34 +178,7 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
         if wrong := problem(entry, known.images, known.categories, iou_type):
             raise InputError(f"{path}: prediction at place {index}: {wrong}")
         sound.append(entry)
-
-    def column(key: str, kind: type) -> np.ndarray:
-        return np.array([entry[key] for entry in sound], kind)
-
-    sizes = [(image["height"], image["width"]) for image in (known.images[entry["image_id"]] for entry in sound)]
-    masks = iou_type == "segm"
-    box_scores = [entry.get("box_score") if masks else None for entry in sound]
-    texts, ends = _texts([entry["segmentation"] if masks else None for entry in sound], sizes)
-    occluder_texts, occluder_ends = _texts([entry.get("occluder") if masks else None for entry in sound], sizes)
-    return Predictions(
-        iou_type,
-        column("image_id", np.int64),
-        column("category_id", np.int64),
-        column("score", np.float64),
-        np.array(
-            [
-                entry["score"] if box_score is None else box_score
-                for entry, box_score in zip(sound, box_scores, strict=True)
-            ],
-            np.float64,
-        ),
-        texts,
-        ends,
-        np.zeros((len(sound), 4)) if masks else column("bbox", np.float64).reshape(-1, 4),
-        occluder_texts,
-        occluder_ends,
-        tuple(str(entry["id"]) for entry in sound if entry.get("id") is not None),
-    ), len(entries)
+    return sound
 
 
 def _texts(masks: list[Any], sizes: list[tuple[int, int]]) -> Texts:
