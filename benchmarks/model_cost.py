@@ -2,7 +2,8 @@
 
 .venv/bin/python benchmarks/model_cost.py PRESET HEIGHT WIDTH BATCH STEPS [VARIANT …]
 
-such as `shapes 160 160 4 20`, or `coco 800 1333 1 2 mask-rcnn bcnet`. Times are set in relation to the first variant's.
+such as `shapes 160 160 4 20`, or `coco 800 1333 1 2 mask-rcnn-r50 bcnet-r50`. Times are set in relation to the first
+variant's; with 0 STEPS nothing is timed.
 No data and no weights are needed: pictures and objects are those of `shapes`, and a detector's proposals are the
 objects, moved a little, so that as many RoIs as the preset allows train the mask head: its worst case. Each variant
 runs in a process of its own, so that its memory is its own. Times are of the processor, over all threads, on a CPU,
@@ -10,6 +11,7 @@ where other work disturbs them less, and else of the clock. Deformable convoluti
 """
 
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -84,7 +86,9 @@ class MovedObjects(nn.Module):
 
 
 def timed(work: Callable[[], object], times: int) -> float:
-    """Median of so many, in seconds, after some that do not count."""
+    """Median of so many, in seconds, after some that do not count; NaN of none."""
+    if not times:
+        return math.nan
     seconds = []
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     for number in range(WARM_UP + times):

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from bcnet.data.masks.segmentation import decode
-from bcnet.models.detections import Found, View
+from bcnet.models.detections import Detected, View
 from bcnet.models.detectors.fcos_head import LevelOutput
 from bcnet.weights.import_weights import import_weights
 from bcnet.weights.model_file import ModelFile, load_model
@@ -161,13 +161,13 @@ class Agreement:
     areas: int  # largest difference of all, in pixels
 
 
-def detections(model: ModelFile, run: dict[str, Any]) -> Found:
+def detections(model: ModelFile, run: dict[str, Any]) -> Detected:
     """What the model finds in a run's picture, which it sees in its own size."""
     with torch.inference_mode():
         return model.module.detect([View(picture(run), False)], tuple(run["output_hw"]))
 
 
-def compared(method: str, run: str, found: Found, undecided: np.ndarray | None = None) -> Agreement:
+def compared(method: str, run: str, found: Detected, undecided: np.ndarray | None = None) -> Agreement:
     """Detections beside theirs, which must be as many, each of them matched once.
 
     Args:

@@ -11,7 +11,7 @@ from golden_factory import overlaps, partners
 from torch import Tensor
 
 from bcnet.methods.sipmask import MMDETECTION_NAMES, OFFICIAL_NAMES, SipMaskModel
-from bcnet.models.detections import Found
+from bcnet.models.detections import Detected
 from bcnet.models.detectors.fcos import STRIDES
 from bcnet.models.detectors.fcos_targets import locate
 from bcnet.models.masks.sub_regions import assembled, cells_in
@@ -101,7 +101,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFile]:
 class Apart:
     """How far detections are from theirs, each matched by class and box."""
 
-    def __init__(self, found: Found, edition: str, run: str) -> None:
+    def __init__(self, found: Detected, edition: str, run: str) -> None:
         expected = golden.EDITIONS[edition].arrays("infer")
         labels = expected[f"{run}labels_1_to_80"] - 1 if edition == "benchmark" else expected[f"{run}labels_0_to_79"]
         boxes = np.minimum(expected[f"{run}boxes"] + golden.LAST_PIXEL, [320, 256, 320, 256])
@@ -132,7 +132,7 @@ def test_the_whole_model_of_mmdetection_finds_theirs(imported: dict[str, ModelFi
         Apart(imported["mmdetection"].module.detect([golden.view("")], (256, 320)), "mmdetection", "").assert_none()
 
 
-def suppressed(found: Found, limit: float, count: int) -> Tensor:
+def suppressed(found: Detected, limit: float, count: int) -> Tensor:
     """The best of a category where boxes, in the image's pixels with the last one counted, overlap by more."""
     kept: list[int] = []
     boxes = found.boxes.double().numpy()
@@ -160,7 +160,9 @@ def test_mmdetection_suppresses_boxes_in_the_size_of_the_image(
         every = module.detect([golden.view("r_")], (256, 320))
     best = suppressed(every, 0.5, 100)
     masks = every.masks.of(best, every.boxes[best])
-    Apart(Found(every.classes[best], every.scores[best], every.boxes[best], masks), "mmdetection", "r_").assert_none()
+    Apart(
+        Detected(every.classes[best], every.scores[best], every.boxes[best], masks), "mmdetection", "r_"
+    ).assert_none()
     theirs = {(int(label), *box) for label, box in zip(every.classes[best], every.boxes[best].tolist(), strict=True)}
     ours = {(int(label), *box) for label, box in zip(own.classes, own.boxes.tolist(), strict=True)}
     assert len(ours - theirs) == 1

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.detections import Found, ImageMaps
+from bcnet.models.detections import Detected, ImageMaps
 from bcnet.models.detectors.fcos import FCOS, STRIDES
 from bcnet.models.detectors.fcos_head import by_location
 from bcnet.models.image_segmenter import ImageSegmenter
@@ -68,12 +68,12 @@ class ToyModel(ImageSegmenter):
             "loss_mask": torch.stack(parts).sum() / divisor,
         }
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         outputs, places = self.fcos.predict(features)
         ((size,), (instances,)) = images.image_sizes, self.fcos.detect(outputs, places, images.image_sizes)
         maps = drawn(instances.tops, self.shared(features["p3"])[0]).sigmoid()
         boxes = instances.pred_boxes.tensor
-        return Found(instances.pred_classes, instances.scores, boxes, ImageMaps(maps, STRIDE, size))
+        return Detected(instances.pred_classes, instances.scores, boxes, ImageMaps(maps, STRIDE, size))
 
 
 def drawn(filters: Tensor, shared: Tensor) -> Tensor:

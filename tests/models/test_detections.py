@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bcnet.models.detections import Found, ImageMaps, RoIMaps, enlarged
+from bcnet.models.detections import Detected, ImageMaps, RoIMaps, enlarged
 
 
 def value_at(row: np.ndarray, place: float) -> float:
@@ -70,14 +70,14 @@ def test_detections_without_boxes_get_those_around_their_masks() -> None:
     maps = torch.zeros(3, 4, 6)
     maps[0, 1:3, 2:5], maps[2, 3, 0] = 1, 1
     masks = ImageMaps(maps, 1, (4, 6))
-    result = Found(torch.tensor([4, 5, 6]), torch.tensor([0.9, 0.8, 0.7]), None, masks)
+    result = Detected(torch.tensor([4, 5, 6]), torch.tensor([0.9, 0.8, 0.7]), None, masks)
     boxed, pasted = result.boxed(masks.paste((4, 6)))
     assert boxed.classes.tolist() == [4, 6]
     assert boxed.scores.tolist() == torch.tensor([0.9, 0.7]).tolist()
     assert boxed.boxes.tolist() == [[2, 1, 5, 3], [0, 3, 1, 4]]
     assert torch.equal(pasted, maps[[0, 2]] > 0.5)
     assert torch.equal(boxed.masks.paste((4, 6)), pasted)
-    own = Found(result.classes, result.scores, torch.ones(3, 4), masks)
+    own = Detected(result.classes, result.scores, torch.ones(3, 4), masks)
     assert own.boxed(masks.paste((4, 6)))[0] is own
-    none = Found(result.classes[:0], result.scores[:0], None, masks.of(torch.zeros(3, dtype=torch.bool), maps[:0]))
+    none = Detected(result.classes[:0], result.scores[:0], None, masks.of(torch.zeros(3, dtype=torch.bool), maps[:0]))
     assert none.boxed(torch.zeros(0, 4, 6, dtype=torch.bool))[0].boxes.shape == (0, 4)

@@ -7,7 +7,7 @@ from model_factory import PREDICT, SIZES
 from torch import Tensor, nn
 
 from bcnet.models.conventions import MASKRCNN_BENCHMARK
-from bcnet.models.detections import Found, RoIMaps, View
+from bcnet.models.detections import Detected, RoIMaps, View
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params import methods
@@ -19,10 +19,10 @@ class Fixed(ImageSegmenter):
     def losses(self, *_: object) -> dict[str, Tensor]:
         return {}
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         boxes = torch.tensor([[-4.0, 2, 8, 30], [70, 2, 80, 9], [10, 40, 20, 50]])
         maps = torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 1, 28, 28) / 2
-        return Found(
+        return Detected(
             torch.tensor([2, 1, 0]), torch.tensor([0.9, 0.8, 0.7]), boxes, RoIMaps(maps, boxes), {"target_mask": maps}
         )
 

@@ -35,18 +35,18 @@ def detect(model: ModelFile, picture: np.ndarray) -> Detections:
     predict = model.predict
     views = views_of(picture, predict, BACKBONES[model.variant.backbone].channel_order)
     with torch.inference_mode():
-        found = model.module.detect(views, size)
-        found, masks = found.boxed(found.masks.paste(size))
-        assert found.boxes is not None
+        detected = model.module.detect(views, size)
+        detected, masks = detected.boxed(detected.masks.paste(size))
+        assert detected.boxes is not None
         occluders = None
-        if predict.occluders and "occluder_mask" in found.maps:
-            occluders = RoIMaps(found.maps["occluder_mask"], found.boxes).paste(size).cpu().numpy()
+        if predict.occluders and "occluder_mask" in detected.maps:
+            occluders = RoIMaps(detected.maps["occluder_mask"], detected.boxes).paste(size).cpu().numpy()
     return Detections(
-        found.classes.tolist(),
-        found.scores.tolist(),
-        found.boxes.cpu().numpy(),
+        detected.classes.tolist(),
+        detected.scores.tolist(),
+        detected.boxes.cpu().numpy(),
         masks.cpu().numpy(),
-        {name: maps[:, 0].cpu().numpy() for name, maps in found.maps.items()},
+        {name: maps[:, 0].cpu().numpy() for name, maps in detected.maps.items()},
         occluders,
-        None if found.box_scores is None else found.box_scores.tolist(),
+        None if detected.box_scores is None else detected.box_scores.tolist(),
     )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.detections import Found, RoIMaps
+from bcnet.models.detections import Detected, RoIMaps
 from bcnet.models.detectors.fcos import FCOS, STRIDES
 from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import at_least_single, by_location
@@ -48,8 +48,8 @@ class BlendMaskModel(ImageSegmenter):
         super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at, variant.neck))
         self.attention = (variant.bases, variant.attention_size, variant.attention_size)
         with torch.random.fork_rng(devices=[]):  # its own weights apart: those of FCOS are equal in every method
-            each = variant.bases * variant.attention_size**2
-            top = nn.Conv2d(sizes.fpn_channels, each, kernel_size=3, padding=1)
+            numbers = variant.bases * variant.attention_size**2
+            top = nn.Conv2d(sizes.fpn_channels, numbers, kernel_size=3, padding=1)
             nn.init.normal_(top.weight, std=0.01)
             nn.init.zeros_(top.get_parameter("bias"))
             categories = spec.classes if variant.semantic_loss else None
@@ -84,12 +84,12 @@ class BlendMaskModel(ImageSegmenter):
             losses["loss_semantic"] = SEMANTIC_WEIGHT * F.cross_entropy(semantics, torch.stack(painted) + 1)
         return losses
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """Detections whose masks are of their boxes, before these are cut to the picture."""
-        (found,) = self.fcos.detect(*self.fcos.predict(features), images.image_sizes)
-        boxes = found.pred_boxes.tensor
-        maps = self.blended(self.basis_module(features), [boxes], found.tops).sigmoid()[:, None]
-        return Found(found.pred_classes, found.scores, boxes, RoIMaps(maps, boxes), {"target_mask": maps})
+        (instances,) = self.fcos.detect(*self.fcos.predict(features), images.image_sizes)
+        boxes = instances.pred_boxes.tensor
+        maps = self.blended(self.basis_module(features), [boxes], instances.tops).sigmoid()[:, None]
+        return Detected(instances.pred_classes, instances.scores, boxes, RoIMaps(maps, boxes), {"target_mask": maps})
 
     def blended(self, bases: Tensor, boxes: Sequence[Tensor], attention: Tensor) -> Tensor:
         """Logits of masks in boxes: see `blend`.
@@ -99,7 +99,7 @@ class BlendMaskModel(ImageSegmenter):
             boxes: (n, 4) of each of them, in pixels.
             attention: (M, K · S · S) of the boxes of all pictures, one after the other; S is `attention_size`.
         """
-        regions = [each.to(bases.dtype) for each in boxes]
+        regions = [of_picture.to(bases.dtype) for of_picture in boxes]
         crops = roi_align(bases, regions, SIDE, 1 / STRIDE, sampling_ratio=1, aligned=True)
         return blend(crops, attention.unflatten(1, self.attention))
 
@@ -194,8 +194,8 @@ def categories_of(masks: Tensor, classes: Tensor) -> Tensor:
     Returns:
         (H / 8, W / 8) int64; -1: no object.
     """
-    there = masks[:, ::SEMANTIC_STRIDE, ::SEMANTIC_STRIDE]
-    painted = torch.full(there.shape[1:], -1, device=masks.device)
-    for mask, category in zip(there, classes, strict=True):
+    sampled_masks = masks[:, ::SEMANTIC_STRIDE, ::SEMANTIC_STRIDE]
+    painted = torch.full(sampled_masks.shape[1:], -1, device=masks.device)
+    for mask, category in zip(sampled_masks, classes, strict=True):
         painted = torch.where(mask, category, painted)
     return painted

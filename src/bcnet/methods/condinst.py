@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.detections import Found, ImageMaps, enlarged
+from bcnet.models.detections import Detected, ImageMaps, enlarged
 from bcnet.models.detectors.fcos import FCOS, STRIDES
 from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import PRIOR, at_least_single, by_location
@@ -67,7 +67,7 @@ class CondInstModel(ImageSegmenter):
         shared = self.mask_branch(features)
         size = (images.tensor.shape[-2], images.tensor.shape[-1])
         masks = [rasterised(target.gt_masks, size, shared.device) for target in targets]
-        learned = self.fcos.learned(places, targets, [centres_of_mass(each) for each in masks])
+        learned = self.fcos.learned(places, targets, [centres_of_mass(of_picture) for of_picture in masks])
         losses = self.fcos.losses(outputs, places, targets, learned)
 
         parameters = by_location([output.top for output in outputs if output.top is not None])
@@ -86,17 +86,17 @@ class CondInstModel(ImageSegmenter):
             losses["loss_semantic"] = semantic_loss(self.mask_branch.semantics(features["p3"]), wanted)
         return losses
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """Detections with masks of the whole picture, whatever their boxes."""
-        ((size,), (found,)) = images.image_sizes, self.fcos.detect(*self.fcos.predict(features), images.image_sizes)
+        ((size,), (instances,)) = images.image_sizes, self.fcos.detect(*self.fcos.predict(features), images.image_sizes)
         (shared,) = self.mask_branch(features)
-        drawn = found.tops, found.points, self.reaches[found.levels]
+        drawn = instances.tops, instances.points, self.reaches[instances.levels]
         parts = [
             self.head(parameters, shared, points, reaches).sigmoid()
-            for parameters, points, reaches in zip(*(each.split(TOGETHER) for each in drawn), strict=True)
+            for parameters, points, reaches in zip(*(column.split(TOGETHER) for column in drawn), strict=True)
         ]
         masks = ImageMaps(torch.cat(parts), MASK_STRIDE, size, corner=True)
-        return Found(found.pred_classes, found.scores, found.pred_boxes.tensor, masks)
+        return Detected(instances.pred_classes, instances.scores, instances.pred_boxes.tensor, masks)
 
 
 class MaskBranch(nn.Module):
@@ -222,9 +222,15 @@ def categories_of(masks: Tensor, classes: Tensor) -> Tensor:
     Returns:
         (H / 8, W / 8) int64; -1: no object.
     """
-    there = sampled(masks, STRIDE)
-    areas = masks.flatten(1).sum(1).float()[:, None, None].expand(there.shape).masked_fill(~there, torch.inf)
-    background = areas.new_full((1, *there.shape[1:]), torch.finfo(areas.dtype).max)
+    sampled_masks = sampled(masks, STRIDE)
+    areas = (
+        masks.flatten(1)
+        .sum(1)
+        .float()[:, None, None]
+        .expand(sampled_masks.shape)
+        .masked_fill(~sampled_masks, torch.inf)
+    )
+    background = areas.new_full((1, *sampled_masks.shape[1:]), torch.finfo(areas.dtype).max)
     return F.pad(classes, (1, 0), value=-1)[torch.cat([background, areas]).argmin(0)]
 
 

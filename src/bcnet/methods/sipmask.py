@@ -12,7 +12,7 @@ from torchvision.ops import DeformConv2d, nms
 
 from bcnet.models import benchmark_names, mmdetection_names
 from bcnet.models.backbones import pyramid_from_p3
-from bcnet.models.detections import Found
+from bcnet.models.detections import Detected
 from bcnet.models.detectors.fcos import FCOS, STRIDES
 from bcnet.models.detectors.fcos_edition import Edition
 from bcnet.models.detectors.fcos_head import GroupNorm, LevelOutput, at_least_single, by_location
@@ -171,14 +171,14 @@ class SipMaskModel(ImageSegmenter):
             instances, weights = instances[kept], weights[kept]
         return cross_entropy(basis, instances.coefficients, instances.boxes, masks, instances.objects, weights)
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """Detections, whose masks end where their boxes do."""
         outputs, places = self.fcos.predict(features)
-        ((size,), (found,)) = images.image_sizes, self.fcos.detect(outputs, places, images.image_sizes)
+        ((size,), (instances,)) = images.image_sizes, self.fcos.detect(outputs, places, images.image_sizes)
         (basis,) = self.basis(outputs)
-        boxes, coefficients = found.pred_boxes.tensor, found.tops.unflatten(1, self.coefficients)
+        boxes, coefficients = instances.pred_boxes.tensor, instances.tops.unflatten(1, self.coefficients)
         masks = SubRegionMasks(basis, coefficients, boxes, size, self.conventions)
-        return Found(found.pred_classes, found.scores, boxes, masks)
+        return Detected(instances.pred_classes, instances.scores, boxes, masks)
 
 
 class FeatureAlignment(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bcnet.models.backbones import pyramid
-from bcnet.models.detections import THRESHOLD, Found, ImageMaps, Size
+from bcnet.models.detections import THRESHOLD, Detected, ImageMaps, Size
 from bcnet.models.detectors.fcos_head import by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.grid_head import GridHead, MaskFeatures
@@ -75,7 +75,7 @@ class SOLOv2Model(ImageSegmenter):
             "loss_mask": MASK_WEIGHT * of_masks.sum() / count,
         }
 
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """Detections with masks of the whole picture, and without boxes.
 
         A score is the category's probability, times the mean probability of the mask's pixels, times what Matrix NMS
@@ -99,7 +99,7 @@ class SOLOv2Model(ImageSegmenter):
         scores, best = scores.sort(descending=True, stable=True)
         best = best[scores >= self.predict.score_threshold][: self.predict.detections]
         maps = ImageMaps(probabilities(kernels[cells[best]], shared), MASK_STRIDE, size)
-        return Found(classes[best], scores[: len(best)], None, maps)
+        return Detected(classes[best], scores[: len(best)], None, maps)
 
 
 def probabilities(kernels: Tensor, shared: Tensor) -> Tensor:

@@ -83,8 +83,8 @@ class WholePixelMaps:
             spanned = max(bottom - top + 1, 1), max(right - left + 1, 1)
             whole = F.interpolate(probabilities[None], spanned, mode="bilinear", align_corners=False)[0, 0] > THRESHOLD
             y, x = max(top, 0), max(left, 0)
-            there = mask[y : max(bottom + 1, 0), x : max(right + 1, 0)]
-            there.copy_(whole[y - top : y - top + there.shape[0], x - left : x - left + there.shape[1]])
+            inside = mask[y : max(bottom + 1, 0), x : max(right + 1, 0)]
+            inside.copy_(whole[y - top : y - top + inside.shape[0], x - left : x - left + inside.shape[1]])
         return masks
 
     def of(self, chosen: Tensor, boxes: Tensor) -> "WholePixelMaps":
@@ -146,7 +146,7 @@ def enlarged(maps: Tensor, factor: int, corner: bool) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Found:
+class Detected:
     """The N detections of one picture, best first, in its pixels.
 
     Attributes:
@@ -165,7 +165,7 @@ class Found:
     maps: dict[str, Tensor] = field(default_factory=dict)
     box_scores: Tensor | None = None
 
-    def boxed(self, masks: Tensor) -> tuple["Found", Tensor]:
+    def boxed(self, masks: Tensor) -> tuple["Detected", Tensor]:
         """The same with boxes around the masks, where the model has no others.
 
         What has a mask without a pixel has no box, and is left out.

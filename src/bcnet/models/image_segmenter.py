@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor
 
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.detections import Found, Size, View
+from bcnet.models.detections import Detected, Size, View
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params.variants import Variant
 
@@ -46,7 +46,7 @@ class ImageSegmenter(Segmenter, ABC):
         """
 
     @abstractmethod
-    def find(self, images: ImageList, features: dict[str, Tensor]) -> Found:
+    def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """The detections of a batch of one picture, best first, in the pixels of what the model sees.
 
         Boxes may leave the picture: `detect` cuts them, and drops those that are outside of it.
@@ -61,23 +61,25 @@ class ImageSegmenter(Segmenter, ABC):
         targets = [item["instances"].to(self.pixel_mean.device) for item in batch]
         return self.losses(images, self.backbone(images.tensor), targets)
 
-    def detect(self, views: Sequence[View], size: Size) -> Found:
+    def detect(self, views: Sequence[View], size: Size) -> Detected:
         """The detections of a picture of that size in its single view."""
         (view,) = views
         images = self._normalised([view.image])
-        found = self.find(images, self.backbone(images.tensor))
-        if found.boxes is None:
-            return found
+        detected = self.find(images, self.backbone(images.tensor))
+        if detected.boxes is None:
+            return detected
         height, width = view.image.shape[1:]
-        boxes = self.conventions.scaled(Boxes(found.boxes), size[1] / width, size[0] / height).tensor
+        boxes = self.conventions.scaled(Boxes(detected.boxes), size[1] / width, size[0] / height).tensor
         boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([size[1], size[0]] * 2))
         kept = Boxes(boxes).nonempty()
         boxes = boxes[kept]
-        maps = {name: values[kept] for name, values in found.maps.items()}
-        box_scores = None if found.box_scores is None else found.box_scores[kept]
-        return Found(found.classes[kept], found.scores[kept], boxes, found.masks.of(kept, boxes), maps, box_scores)
+        maps = {name: values[kept] for name, values in detected.maps.items()}
+        box_scores = None if detected.box_scores is None else detected.box_scores[kept]
+        return Detected(
+            detected.classes[kept], detected.scores[kept], boxes, detected.masks.of(kept, boxes), maps, box_scores
+        )
 
     def _normalised(self, pictures: list[Tensor]) -> ImageList:
         """Pictures (3, h, w) uint8, padded with zeros so that every level has whole cells."""
-        normalised = [(each.to(self.pixel_mean.device) - self.pixel_mean) / self.pixel_std for each in pictures]
+        normalised = [(picture.to(self.pixel_mean.device) - self.pixel_mean) / self.pixel_std for picture in pictures]
         return ImageList.from_tensors(normalised, self.backbone.size_divisibility)

@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.detections import MAPS, Found, RoIMaps, Size, View, WholePixelMaps
+from bcnet.models.detections import MAPS, Detected, RoIMaps, Size, View, WholePixelMaps
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params.variants import Variant
 
@@ -52,7 +52,7 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
             losses: dict[str, Tensor] = GeneralizedRCNN.forward(self, batch)
         return losses
 
-    def detect(self, views: Sequence[View], size: Size) -> Found:
+    def detect(self, views: Sequence[View], size: Size) -> Detected:
         """The detections of a picture of that size; of several views, merged as in `_merged`."""
         with self._decoding(size):
             if len(views) == 1:
@@ -68,7 +68,7 @@ class RoISegmenter(GeneralizedRCNN, Segmenter):
         fields = {**instances.get_fields(), "target_mask": masks}
         maps = {name: fields[name] for name in MAPS if name in fields}
         pasted = WholePixelMaps if self.conventions.last_pixel else RoIMaps
-        return Found(
+        return Detected(
             instances.pred_classes, instances.scores, boxes, pasted(masks, boxes), maps, fields.get("box_scores")
         )
 

@@ -9,7 +9,7 @@ from detectron2.modeling import FPN
 from torch import Tensor, nn
 
 from bcnet.models.conventions import DETECTRON2, Conventions
-from bcnet.models.detections import Found, Size, View
+from bcnet.models.detections import Detected, Size, View
 from bcnet.params.models import Model, Predict
 from bcnet.params.variants import Variant
 
@@ -53,7 +53,7 @@ class Segmenter(nn.Module):
         """
 
     @abstractmethod
-    def detect(self, views: Sequence[View], size: Size) -> Found:
+    def detect(self, views: Sequence[View], size: Size) -> Detected:
         """What the model finds in a picture, in evaluation mode and without gradients.
 
         Args:

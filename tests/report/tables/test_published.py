@@ -180,6 +180,21 @@ def test_presets_say_which_rows_their_variants_reproduce(preset):
             assert methods.METHODS[variant.method].name == name
 
 
+def test_each_row_of_the_papers_table_is_one_of_the_preset():
+    """And each method is trained by the schedule that all share as well."""
+    run = params.load(ROOT / "presets" / "coco.yaml")
+    table = "table8_coco_test_dev"
+    rows_of_table = {row.name for row in read_reference([table], REFERENCE)[table]}
+    assert {wanted.row for wanted in run.tables.reproduces.values() if wanted.table == table} == rows_of_table
+    shared = {
+        (variant.method, variant.detector_name, variant.backbone)
+        for variant in run.variants.values()
+        if not variant.schedule
+    }
+    own = {(variant.method, variant.detector_name, variant.backbone) for variant in run.variants.values()}
+    assert own == shared
+
+
 def test_every_published_table_can_be_read():
     names = ["table8_coco_test_dev", "ablation_coco_occ", "kins", "cocoa", "journal_coco", "speed"]
     published = read_reference([*names, "baselines_detectron2_3x_test_dev"], REFERENCE)

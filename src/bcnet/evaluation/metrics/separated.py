@@ -59,19 +59,19 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
     lumps = [pieces[part == number].ravel() for number in large]
     grown = [_box(lump, height, REACH) for lump in lumps]
     rivals = [
-        other
-        for other in masks
-        if sum(len(pixel_runs.cut(other, each, height)) > 0 for each in grown) >= 2  # else it touches none or one
-        and pixel_runs.shared_area(mask, other) < UNDERLAY * pixel_runs.area(mask)
+        rival
+        for rival in masks
+        if sum(len(pixel_runs.cut(rival, around, height)) > 0 for around in grown) >= 2  # else it touches none or one
+        and pixel_runs.shared_area(mask, rival) < UNDERLAY * pixel_runs.area(mask)
     ]
     if not rivals:
         return False
     box = _box(pieces.ravel(), height)
     free = ~pixel_runs.pixels(mask, box, height)
-    occluders = [pixel_runs.pixels(other, box, height) for other in rivals]
+    occluders = [pixel_runs.pixels(rival, box, height) for rival in rivals]
     distances = [distance_transform_edt(~pixel_runs.pixels(lump, box, height)) for lump in lumps]
     return any(
-        _splits(occluder, one, other, free) for one, other in combinations(distances, 2) for occluder in occluders
+        _splits(occluder, first, second, free) for first, second in combinations(distances, 2) for occluder in occluders
     )
 
 
@@ -83,14 +83,14 @@ def _box(lump: np.ndarray, height: int, margin: int = 0) -> np.ndarray:
     return np.array([max(left, 0), max(top, 0), right, min(bottom, height)], np.int64)
 
 
-def _splits(occluder: np.ndarray, one: np.ndarray, other: np.ndarray, free: np.ndarray) -> bool:
+def _splits(occluder: np.ndarray, first: np.ndarray, second: np.ndarray, free: np.ndarray) -> bool:
     """Whether an occluder fills the gap of two parts, from the distances to either; all of the box's shape."""
-    way = one + other
+    way = first + second
     gap = free & (way <= way.min() + WIDTH)
     filled = gap & occluder
     return bool(
         filled.any()
         and filled.sum() >= FILLED * gap.sum()
-        and one[filled].min() <= REACH
-        and other[filled].min() <= REACH
+        and first[filled].min() <= REACH
+        and second[filled].min() <= REACH
     )

@@ -86,7 +86,7 @@ def giou_loss(predicted: Tensor, target: Tensor, least_hull: float = 1e-7) -> Te
 
     As FCOS has it: with 1 added to intersection and union within the IoU, and `least_hull` to the hull.
     """
-    area, target_area = (each.unflatten(-1, (2, 2)).sum(-2).prod(-1) for each in (predicted, target))
+    area, target_area = (distances.unflatten(-1, (2, 2)).sum(-2).prod(-1) for distances in (predicted, target))
     intersection = torch.minimum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1)
     hull = torch.maximum(predicted, target).unflatten(-1, (2, 2)).sum(-2).prod(-1) + least_hull
     union = area + target_area - intersection
@@ -98,7 +98,7 @@ def iou_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
     Predicted distances may be negative. An IoU is 1e-6 at least (mmdetection).
     """
-    area, target_area = ((each.unflatten(-1, (2, 2)).sum(-2) + 1).prod(-1) for each in (predicted, target))
+    area, target_area = ((distances.unflatten(-1, (2, 2)).sum(-2) + 1).prod(-1) for distances in (predicted, target))
     common = (torch.minimum(predicted, target).unflatten(-1, (2, 2)).sum(-2) + 1).clamp(min=0).prod(-1)
     return -(common / (area + target_area - common)).clamp(min=1e-6).log()
 

@@ -34,12 +34,12 @@ class AdaptiveRoIFeatures:
         """
         boxes = [i.proposal_boxes if i.has("proposal_boxes") else i.pred_boxes for i in instances]
         levels = [
-            levels_of(each.area(), of_picture.image_size, self.least)
-            for each, of_picture in zip(boxes, instances, strict=True)
+            levels_of(of_boxes.area(), of_picture.image_size, self.least)
+            for of_boxes, of_picture in zip(boxes, instances, strict=True)
         ]
         together, parts = torch.cat(levels), []
         for level, (name, pooler) in enumerate(self.poolers.items()):
-            chosen = [each[own == level] for each, own in zip(boxes, levels, strict=True)]
+            chosen = [of_boxes[own == level] for of_boxes, own in zip(boxes, levels, strict=True)]
             parts.append(pooler([features[name]], chosen))
         order = torch.cat([(together == level).nonzero()[:, 0] for level in range(len(self.poolers))])
         return torch.cat(parts)[order.argsort()]

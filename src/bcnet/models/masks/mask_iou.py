@@ -60,9 +60,11 @@ class MaskIoUHead(nn.Module):
             nn.Conv2d(channels + (index == 0), channels, 3, stride=2 if index == 3 else 1, padding=1)
             for index in range(4)
         ]
-        self.convolutions = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU())))
+        self.convolutions = nn.Sequential(
+            *(layer for convolution in convolutions for layer in (convolution, nn.ReLU()))
+        )
         connected = [nn.Linear(channels * 7 * 7, width), nn.Linear(width, width)]
-        self.connected = nn.Sequential(*(layer for each in connected for layer in (each, nn.ReLU())))
+        self.connected = nn.Sequential(*(layer for linear in connected for layer in (linear, nn.ReLU())))
         self.predict = nn.Linear(width, classes)
         for convolution in convolutions:
             weight_init.c2_msra_fill(convolution)
@@ -91,11 +93,11 @@ class MaskIoUHead(nn.Module):
             masks: (N, 28, 28) bool, the ground truth inside the RoIs.
             rois: of each picture, with `proposal_boxes`, `gt_classes` and `gt_masks`.
         """
-        classes = torch.cat([each.gt_classes for each in rois])
+        classes = torch.cat([of_picture.gt_classes for of_picture in rois])
         shares = [
-            shares_inside(each.gt_masks, each.proposal_boxes, each.image_size, self.of_polygons)
-            for each in rois
-            if len(each)
+            shares_inside(of_picture.gt_masks, of_picture.proposal_boxes, of_picture.image_size, self.of_polygons)
+            for of_picture in rois
+            if len(of_picture)
         ]
         inside = torch.cat([logits.new_zeros(0), *shares]).to(logits.dtype)
         targets = mask_iou_targets(logits.detach()[:, 0] > SURE, masks, inside)
@@ -107,12 +109,14 @@ class MaskIoUHead(nn.Module):
 
         The authors' code bounds nothing. A score is bounded here, to 0 and 1, which moves those outside only.
         """
-        masks = torch.cat([each.pred_masks for each in instances])
-        classes = torch.cat([each.pred_classes for each in instances])
+        masks = torch.cat([of_picture.pred_masks for of_picture in instances])
+        classes = torch.cat([of_picture.pred_classes for of_picture in instances])
         predicted = self(features, masks)[torch.arange(len(classes), device=classes.device), classes]
-        for each, iou in zip(instances, predicted.split([len(each) for each in instances]), strict=True):
-            each.box_scores = each.scores
-            each.scores = (each.scores * iou).clamp(0, 1)
+        for of_picture, iou in zip(
+            instances, predicted.split([len(of_picture) for of_picture in instances]), strict=True
+        ):
+            of_picture.box_scores = of_picture.scores
+            of_picture.scores = (of_picture.scores * iou).clamp(0, 1)
 
 
 def mask_iou_targets(predicted: Tensor, masks: Tensor, inside: Tensor) -> Tensor:
@@ -128,7 +132,7 @@ def mask_iou_targets(predicted: Tensor, masks: Tensor, inside: Tensor) -> Tensor
     Returns:
         (N,), 0 where the two share no cell; not a number where the object has no area.
     """
-    own, part = (each.flatten(1).sum(1).to(inside.dtype) for each in (predicted, masks))
+    own, part = (cells.flatten(1).sum(1).to(inside.dtype) for cells in (predicted, masks))
     common = (predicted & masks).flatten(1).sum(1).to(inside.dtype)
     whole = part / inside.clamp(min=1e-10)
     return common / (own + whole - common).clamp(min=1)
