@@ -47,7 +47,8 @@ HEAD = (
 def item(height: int, width: int, seed: int) -> dict[str, Any]:
     """A picture with its objects, as the loader gives it: each object's occluders are all others in its box."""
     side = max(height, width)
-    settings, rng = Shapes(source="shapes", size=side, objects=(8, 8)), np.random.default_rng(seed)
+    settings = Shapes(source="shapes", objects=(8, 8)).model_copy(update={"size": side})  # larger than it may be
+    rng = np.random.default_rng(seed)
     shapes, amodal = scene(rng, settings)
     masks = torch.from_numpy(visible(amodal))[:, :height, :width]
     seen = masks.flatten(1).any(1)
@@ -116,7 +117,8 @@ def measure(preset: str, size: tuple[int, int], batch: int, steps: int, name: st
         update={"score_threshold": 0.0, "fcos": settings.predict.fcos.model_copy(update={"score_threshold": 0.0})}
     )
     torch.manual_seed(0)
-    model = build(Spec(variant, settings.model, predict, len(CATEGORIES))).to(device)
+    classes = 80 if settings.datasets[settings.dataset].source == "coco" else len(CATEGORIES)
+    model = build(Spec(variant, settings.model, predict, classes)).to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
     pictures = [item(*size, seed) for seed in range(batch)]
