@@ -110,8 +110,5 @@ def test_a_file_of_solos_other_repository_is_refused(tmp_path: Path) -> None:
     """Its backbone is another, and so are its pictures: RGB, in parts of their deviation."""
     names = ("bbox_head.solo_cate.weight", "bbox_head.solo_kernel.weight", "mask_feat_head.conv_pred.0.conv.weight")
     torch.save({"state_dict": {name: torch.zeros(2, 2) for name in names}, "meta": {}}, tmp_path / "c.pth")
-    with pytest.raises(InputError, match=r"c\.pth: state_dict: a dict"):
-        import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
-    torch.save({name: torch.zeros(2, 2) for name in names}, tmp_path / "c.pth")
     with pytest.raises(InputError, match=r"expected one of .*, released SOLOv2 \(with FPN\); its first tensor is bbox"):
         import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
