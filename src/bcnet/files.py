@@ -131,9 +131,9 @@ def need_space(needed: Mapping[Path, int]) -> None:
     """
     disks: dict[int, tuple[Path, int]] = {}
     for folder, size in needed.items():
-        parent_folder = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        _, before = disks.get(parent_folder.stat().st_dev, (parent_folder, 0))
-        disks[parent_folder.stat().st_dev] = (parent_folder, before + size)
+        existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        _, before = disks.get(existing.stat().st_dev, (existing, 0))
+        disks[existing.stat().st_dev] = (existing, before + size)
     for folder, size in disks.values():
         if (free := shutil.disk_usage(folder).free) < size:
             raise InputError(f"{folder}: needs {size / 1e9:.1f} GB of free disk space, {free / 1e9:.1f} GB are free")

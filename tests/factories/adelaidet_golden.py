@@ -115,7 +115,7 @@ def case_of(case: dict[str, Any], top: str, channels: int, generator: torch.Gene
     for maps in leaves.values():
         for each in maps:
             each.requires_grad_()
-    outputs = [LevelOutput(*parts[:3], None, None, parts[3]) for parts in zip(*leaves.values(), strict=True)]
+    outputs = [LevelOutput(*parts[:3], None, parts[3]) for parts in zip(*leaves.values(), strict=True)]
     images = ImageList(torch.zeros(count, 3, 256, 320), [(256, 320)] * count)
     return Case(outputs, leaves, images, [_objects(objects, bitmaps) for objects in case["images"]])
 

@@ -139,6 +139,7 @@ def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
         category=np.array([each["category_id"] for each in predictions], np.int64),
         score=np.array([each["score"] for each in predictions], np.float64),
         box_score=np.array([each.get("box_score", each["score"]) for each in predictions], np.float64),
+        box_scored=np.array(["box_score" in each for each in predictions]),
         texts=np.frombuffer("".join(texts).encode(), np.uint8),
         ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
         boxes=np.reshape([each.get("bbox", [0] * 4) for each in predictions], (-1, 4)).astype(float),

@@ -100,7 +100,7 @@ def case_of(case: dict[str, Any], edition: str) -> Case:
     basis = torch.randn(count, 32, height // 2, width // 2, generator=generator).relu()
     features = torch.zeros(0)
     parts = zip(logits, boxes, centre, coefficients, strict=True)
-    outputs = [LevelOutput(*maps, features, features, top) for *maps, top in parts]
+    outputs = [LevelOutput(*maps, features, top) for *maps, top in parts]
     images = ImageList(torch.zeros(count, 3, height, width), [(height, width)] * count)
     return Case(outputs, basis, images, [objects(gt, (height, width), edition) for gt in case["gt"]])
 

@@ -188,7 +188,7 @@ def test_the_losses_of_fcos_are_the_authors(theirs: Theirs, case: dict[str, Any]
     units = STRIDES if theirs.number == 2 else [1] * 5
     distances = [(0.5 * each + 3).exp() / unit for each, unit in zip(distances, units, strict=True)]
     levels = zip([each - 3 for each in logits], distances, centre, strict=True)
-    outputs = [LevelOutput(*level, torch.empty(0), torch.empty(0)) for level in levels]
+    outputs = [LevelOutput(*level, torch.empty(0)) for level in levels]
     sizes = case["feature_sizes_hw"]
     _, places = fcos.predict({f"p{3 + n}": torch.zeros(len(targets), 256, *size) for n, size in enumerate(sizes)})
     learned = fcos.learned(places, targets)

@@ -15,7 +15,7 @@ from torchvision.ops import roi_align
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detectors.fcos import FCOS
 from bcnet.models.detectors.fcos_detections import decode
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput
 from bcnet.models.detectors.fcos_targets import assign, centerness, distances_to, fcos_losses, locate
 from bcnet.params.models import FcosPredict
@@ -105,7 +105,7 @@ def test_losses(objects: int) -> None:
     for part in (logits, distances, centre[:, None]):
         levels = part.reshape(2, len(locations), -1).split(places.counts, dim=1)
         maps.append([each.transpose(1, 2).reshape(2, -1, *size) for each, size in zip(levels, LEVELS, strict=True)])
-    outputs = [LevelOutput(*level, None, None) for level in zip(*maps, strict=True)]
+    outputs = [LevelOutput(*level, None) for level in zip(*maps, strict=True)]
     found = head.losses(outputs, places, batch, head.learned(places, batch))
     assert [float(loss) for loss in found.values()] == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
@@ -210,7 +210,7 @@ def test_the_threshold_may_be_on_the_score() -> None:
     features = detector.backbone(detector.preprocess_image([item(2)]).tensor)
     outputs, places = detector.proposal_generator.predict(features)
     settings = FcosPredict(score_threshold=0.1, nms=1.0, candidates=10**6)
-    editions = [Edition(threshold_on_score=on_score) for on_score in (False, True)]
+    editions = [FcosEdition(threshold_on_score=on_score) for on_score in (False, True)]
     found = [decode(outputs, places, 0, (90, 121), settings, 10**6, edition) for edition in editions]
     kept = found[0].scores.square() > 0.1
     assert 0 < len(found[1]) == int(kept.sum()) < len(found[0])
@@ -221,7 +221,7 @@ def test_the_threshold_may_be_on_the_score() -> None:
 def test_a_level_may_have_no_scale_and_boxes_another_weight() -> None:
     torch.manual_seed(0)
     plain = FCOS(
-        32, 3, dict(zip("abcde", STRIDES, strict=True)), RANGES, FcosPredict(), 100, edition=Edition(False, 2.5)
+        32, 3, dict(zip("abcde", STRIDES, strict=True)), RANGES, FcosPredict(), 100, edition=FcosEdition(False, 2.5)
     )
     scaled = FCOS(32, 3, dict(zip("abcde", STRIDES, strict=True)), RANGES, FcosPredict(), 100)
     assert not [name for name, _ in plain.named_parameters() if "scale" in name]

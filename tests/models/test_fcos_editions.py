@@ -1,4 +1,4 @@
-"""FCOS of other code bases: what `Edition` and `Conventions` change, against loops in float64."""
+"""FCOS of other code bases: what `FcosEdition` and `Conventions` change, against loops in float64."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bcnet.models.conventions import DETECTRON2, MASKRCNN_BENCHMARK, Conventions
 from bcnet.models.detectors.fcos import FCOS, fcos
 from bcnet.models.detectors.fcos_detections import decode
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput
 from bcnet.models.detectors.fcos_targets import giou_loss, locate
 from bcnet.models.detectors.mask_roi_heads import training_rois
@@ -22,7 +22,7 @@ from bcnet.params import methods
 from bcnet.params.models import FcosPredict
 
 SIZE = (90, 121)
-PIXELS = Edition(activation="exp", in_pixels=True, images_count=True, root=False, clipped=True)
+PIXELS = FcosEdition(activation="exp", in_pixels=True, images_count=True, root=False, clipped=True)
 PLACES = locate(LEVELS, STRIDES, list(zip((0.0, *RANGES), (*RANGES, math.inf), strict=True)), torch.device("cpu"))
 
 
@@ -35,13 +35,13 @@ def outputs_of(seed: int, scale: float, categories: int = 3) -> list[LevelOutput
         return torch.randn(1, channels, *size, generator=generator)
 
     return [
-        LevelOutput(maps(categories, size) - 1, (scale * (maps(4, size) + 1)).clamp(min=0), maps(1, size), none, none)
+        LevelOutput(maps(categories, size) - 1, (scale * (maps(4, size) + 1)).clamp(min=0), maps(1, size), none)
         for size in LEVELS
     ]
 
 
 def slow_detections(
-    outputs: list[LevelOutput], settings: FcosPredict, most: int, edition: Edition, last: int
+    outputs: list[LevelOutput], settings: FcosPredict, most: int, edition: FcosEdition, last: int
 ) -> list[dict[str, Any]]:
     """One location and category at a time; `last` is what a box's width is more than right less left."""
     height, width = SIZE
@@ -87,9 +87,11 @@ def slow_detections(
 
 @pytest.mark.parametrize("conventions", [DETECTRON2, MASKRCNN_BENCHMARK], ids=["exclusive", "last_pixel"])
 @pytest.mark.parametrize(
-    "edition", [PIXELS, Edition(best_locations=True), Edition(activation="none", clipped=True)], ids=["a", "b", "c"]
+    "edition",
+    [PIXELS, FcosEdition(best_locations=True), FcosEdition(activation="none", clipped=True)],
+    ids=["a", "b", "c"],
 )
-def test_detections(edition: Edition, conventions: Conventions) -> None:
+def test_detections(edition: FcosEdition, conventions: Conventions) -> None:
     outputs = outputs_of(1, 20 if edition.in_pixels else 1.5)
     settings = FcosPredict(score_threshold=0.2, nms=0.4, candidates=30)
     found = decode(outputs, PLACES, 0, SIZE, settings, 70, edition, conventions)
@@ -110,7 +112,7 @@ def test_locations_may_be_what_is_chosen_before_nms() -> None:
     outputs = outputs_of(2, 1.0)
     settings = FcosPredict(score_threshold=0.1, nms=1.0, candidates=4)
     pairs = decode(outputs, PLACES, 0, SIZE, settings, 999)
-    locations = decode(outputs, PLACES, 0, SIZE, settings, 999, Edition(best_locations=True))
+    locations = decode(outputs, PLACES, 0, SIZE, settings, 999, FcosEdition(best_locations=True))
     assert pairs.levels.bincount().tolist()[:4] == [4] * 4
     assert len(pairs) < len(locations)
     assert len(set(zip(locations.levels.tolist(), locations.locations.tolist(), strict=True))) == 4 * 4 + 1
@@ -132,7 +134,7 @@ def test_losses_in_pixels(conventions: Conventions) -> None:
     )
     pictures = [outputs_of(seed, 20) for seed in (3, 4)]
     outputs = [
-        LevelOutput(*(torch.cat(parts) for parts in list(zip(*levels, strict=False))[:5]))
+        LevelOutput(*(torch.cat(parts) for parts in list(zip(*levels, strict=False))[:4]))
         for levels in zip(*pictures, strict=True)
     ]
     learned = detector.learned(PLACES, targets)
@@ -203,7 +205,7 @@ def test_a_box_loss_of_ones_own() -> None:
         return torch.full_like(predicted[:, 0], 0.5)
 
     strides = dict(zip("abcde", STRIDES, strict=True))
-    detector = FCOS(32, 3, strides, RANGES, FcosPredict(), 9, edition=Edition(box_loss=noted, box_weight=3.0))
+    detector = FCOS(32, 3, strides, RANGES, FcosPredict(), 9, edition=FcosEdition(box_loss=noted, box_weight=3.0))
     losses = detector.losses(outputs, PLACES, targets, detector.learned(PLACES, targets))
     assert float(losses["loss_fcos_box"]) == pytest.approx(1.5)
     ((predicted, target),) = seen
@@ -226,22 +228,22 @@ def test_a_layer_of_ones_own_aligns_the_categories_with_the_boxes() -> None:
             return features + distances.sum(1, keepdim=True)
 
     torch.manual_seed(0)
-    edition = Edition(tower_bias=False, activation="none", top_tower="classes")
+    edition = FcosEdition(tower_bias=False, activation="none", top_tower="classes")
     head = FCOSHead(32, 3, 1, top=nn.Conv2d(32, 7, 1), edition=edition, align=Align())
     (output,) = head([torch.randn(1, 32, 5, 6, generator=torch.Generator().manual_seed(1))])
     assert [len(tower) // 3 for tower in (head.cls_tower, head.bbox_tower)] == [3, 4]
     assert all(layer.bias is None for layer in [*head.cls_tower, *head.bbox_tower] if isinstance(layer, nn.Conv2d))
     assert float(output.distances.detach().min()) < 0
     raw = head.cls_tower(torch.randn(1, 32, 5, 6, generator=torch.Generator().manual_seed(1)))
-    torch.testing.assert_close(output.cls_features, raw + output.distances.sum(1, keepdim=True))
-    torch.testing.assert_close(output.logits, head.cls_logits(output.cls_features))
-    torch.testing.assert_close(output.top, head.top(output.cls_features))
+    aligned = raw + output.distances.sum(1, keepdim=True)
+    torch.testing.assert_close(output.logits, head.cls_logits(aligned))
+    torch.testing.assert_close(output.top, head.top(aligned))
 
 
 @pytest.mark.parametrize("activation", ["relu", "exp", "none"])
 def test_distances_are_what_the_edition_makes_of_scaled_numbers(activation: Any) -> None:
     torch.manual_seed(0)
-    head = FCOSHead(32, 3, 1, edition=Edition(activation=activation))
+    head = FCOSHead(32, 3, 1, edition=FcosEdition(activation=activation))
     nn.init.constant_(head.scales[0], 1.7)
     (output,) = head([torch.randn(1, 32, 4, 4)])
     scaled = 1.7 * head.bbox_pred(output.box_features)
@@ -259,7 +261,7 @@ def test_all_rois_may_train_the_mask_head() -> None:
 
 def test_a_model_on_an_edition_and_conventions() -> None:
     variant = methods.variant(detector="fcos", backbone="resnet50", method="bcnet")
-    edition = Edition(draws_rois=False)
+    edition = FcosEdition(draws_rois=False)
     model = fcos(Spec(variant, SIZES, PREDICT, 3, MASKRCNN_BENCHMARK), nn.Identity(), edition)
     assert {module.eps for module in model.modules() if isinstance(module, FrozenBatchNorm2d)} == {0}
     assert model.proposal_generator.edition is edition

@@ -12,7 +12,7 @@ from bcnet import params
 from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.params.methods import METHODS
-from bcnet.params.variants import OnPyramid
+from bcnet.params.variants import WithNeck
 from bcnet.presets import as_params
 
 DEMO = (ROOT / "presets/demo.yaml").read_text()
@@ -247,7 +247,7 @@ def test_the_table_of_methods_in_the_documentation_is_the_programs() -> None:
             break
         name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
         rows[name.strip("`")] = cells
-    shared = {"method", "detector", *OnPyramid.model_fields}
+    shared = {"method", "detector", *WithNeck.model_fields}
     expected = {
         name: [
             method.name,

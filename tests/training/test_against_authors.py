@@ -262,7 +262,7 @@ def test_no_proposal_trains_the_mask_head_there(batch: list[dict[str, Any]], by_
         outputs = []
         for size, reach, scores in zip(sizes, distances.split(places.counts), logits.split(places.counts), strict=True):
             maps = [part.T.reshape(1, -1, *size) for part in (scores, reach, torch.zeros(len(reach), 1))]
-            outputs.append(LevelOutput(*maps, torch.empty(0), torch.empty(0)))
+            outputs.append(LevelOutput(*maps, torch.empty(0)))
         (found,) = detector.train().detect(outputs, places, [item["instances"].image_size])
         best = pairwise_iou(found.pred_boxes, Boxes(boxes)).max(1).values if len(found) else torch.zeros(1)
         assert int((best >= 0.5).sum()) == NUMBERS["thread43"][key]["iou_at_least_0.5"][picture]

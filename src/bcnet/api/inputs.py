@@ -54,8 +54,12 @@ def predictions_of(predictions: Sequence[Any]) -> list[Any]:
     """Entries of COCO's result format, not checked yet; nothing of them is the caller's.
 
     Raises:
-        InputError: something in them cannot be written as JSON.
+        InputError: something in them cannot be written as JSON, which has no NaN either.
     """
+    for place, entry in enumerate(predictions):
+        score = entry.get("box_score") if isinstance(entry, Mapping) else None
+        if isinstance(score, float | np.floating) and np.isnan(score):  # as null it would mean that there is none
+            raise InputError(f"predictions: prediction at place {place}: box_score: nan: expected a finite number")
     return _plain("predictions", [_with_rle(entry) for entry in predictions])
 
 

@@ -49,7 +49,8 @@ def predict(model: ModelFile, picture: np.ndarray, *, occluders: bool = False) -
 
     Returns:
         N detections: `classes` (places in `model.categories`), `scores` (0 to 1), `boxes` (N, 4), `masks` (N, H, W) and
-        `maps`, of which each is (N, S, S): the probabilities that the mask head gives in the box.
+        `maps`, of which each is (N, S, S): the probabilities that the mask head gives in the box; `occluders`,
+        (N, H, W), where they were asked for; `box_scores` of a method that scores its masks otherwise than its boxes.
 
     Raises:
         InputError: the picture is of another shape or type.

@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Detected, RoIMaps
 from bcnet.models.detectors.fcos import FCOS, STRIDES
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_head import at_least_single, by_location
 from bcnet.models.detectors.fcos_targets import centerness, distances_to
 from bcnet.models.image_segmenter import ImageSegmenter
@@ -26,7 +26,7 @@ from bcnet.params.entries.blendmask import BlendMask
 SIDE = 56  # cells of a mask, along x and y
 STRIDE = 4  # of the bases
 SEMANTIC_STRIDE, SEMANTIC_WEIGHT = 8, 0.3
-ADELAIDET = Edition(scales=False, box_weight=1.0, threshold_on_score=True)
+ADELAIDET = FcosEdition(scales=False, box_weight=1.0, threshold_on_score=True)
 OFFICIAL_NAMES = {
     "proposal_generator.fcos_head.": "fcos.head.",
     "proposal_generator.fcos_head.centerness.": "fcos.head.centerness.",

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from bcnet.models.benchmark_names import fcos as benchmark_names
 from bcnet.models.detections import Size
 from bcnet.models.detectors.fcos import fcos
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_targets import giou_loss
 from bcnet.models.masks.adaptive_rois import AdaptiveRoIFeatures
-from bcnet.models.masks.losses import mask_loss
+from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead, ShareOfPolygons, drawn_area, drawn_share
 from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
@@ -93,7 +93,7 @@ class OfEdition:
         prepare: its initial weights, where they are not those of other methods' heads.
     """
 
-    fcos: Edition
+    fcos: FcosEdition
     share: ShareOfPolygons
     least: float
     prepare: Callable[["MaskHead", MaskIoUHead], None]
@@ -112,7 +112,7 @@ def _as_second(head: "MaskHead", scored: MaskIoUHead) -> None:
 
 OF_EDITION: Mapping[int, OfEdition] = {
     1: OfEdition(
-        Edition(
+        FcosEdition(
             box_weight=1.0,
             activation="exp",
             in_pixels=True,
@@ -126,7 +126,7 @@ OF_EDITION: Mapping[int, OfEdition] = {
         _as_first,
     ),
     2: OfEdition(
-        Edition(
+        FcosEdition(
             box_weight=1.0, box_loss=partial(giou_loss, least_hull=0.0), training=FcosPredict(score_threshold=0.05)
         ),
         outlined_share,
@@ -188,14 +188,3 @@ class SpatialAttention(nn.Module):
         both = torch.cat([features.mean(1, keepdim=True), features.amax(1, keepdim=True)], dim=1)
         attention: Tensor = self.convolution(both).sigmoid()
         return attention
-
-
-def mask_losses(outputs: dict[str, Tensor], target_masks: Tensor) -> dict[str, Tensor]:
-    """`loss_mask`, the mean cross-entropy over the RoIs of all processes.
-
-    Args:
-        outputs: logits (N, 1, 28, 28) of each RoI's own category.
-        target_masks: (N, 28, 28) bool, the ground truth inside each of the N foreground RoIs.
-    """
-    logits = outputs["target_mask"].squeeze(1)
-    return {"loss_mask": mask_loss(logits, target_masks, torch.ones(len(logits), device=logits.device))}

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Detected, ImageMaps, enlarged
 from bcnet.models.detectors.fcos import FCOS, STRIDES
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_head import PRIOR, at_least_single, by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.image_masks import centres_of_mass, rasterised, sampled
@@ -27,7 +27,7 @@ STRIDE = STRIDES["p3"]  # of the features that all objects share
 MASK_STRIDE = STRIDE // 2  # of the masks that are learned and predicted
 INSTANCES = 500  # at most so many locations of a batch train masks
 TOGETHER = 20  # masks that are drawn at once at test time: all together would take gigabytes on large pictures
-ADELAIDET = Edition(box_weight=1.0, threshold_on_score=True)
+ADELAIDET = FcosEdition(box_weight=1.0, threshold_on_score=True)
 OFFICIAL_NAMES = {
     "proposal_generator.fcos_head.": "fcos.head.",
     **{f"proposal_generator.fcos_head.scales.{level}.scale": f"fcos.head.scales.{level}" for level in range(5)},

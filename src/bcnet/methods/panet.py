@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bcnet.models.adaptive_pooling import FusedLevels, LevelPooler
 from bcnet.models.benchmark_names import resnet
 from bcnet.models.convolutions import group_norm, normalised
-from bcnet.models.detectors.faster_rcnn import STRIDES, BoxBranch, Edition, faster_rcnn
+from bcnet.models.detectors.faster_rcnn import STRIDES, BoxBranch, FasterRCNNEdition, faster_rcnn
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
@@ -18,7 +18,7 @@ from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.panet import PANet
 
-EDITION = Edition(norm=group_norm, box_beta=1 / 3, proposal_beta=1 / 9)
+EDITION = FasterRCNNEdition(norm=group_norm, box_beta=1 / 3, proposal_beta=1 / 9)
 BOX_SIDE, MASK_SIDE = 7, 14  # cells of a RoI, along x and y
 
 

@@ -14,7 +14,7 @@ from bcnet.models import benchmark_names, mmdetection_names
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Detected
 from bcnet.models.detectors.fcos import FCOS, STRIDES
-from bcnet.models.detectors.fcos_edition import Edition
+from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_head import GroupNorm, LevelOutput, at_least_single, by_location
 from bcnet.models.detectors.fcos_targets import iou_loss
 from bcnet.models.image_segmenter import ImageSegmenter
@@ -43,7 +43,7 @@ MMDETECTION_NAMES = mmdetection_names.fcos("fcos.head.") | {
 
 
 @dataclass(frozen=True)
-class CodeBase:
+class OfEdition:
     """What the authors' two differ in.
 
     Attributes:
@@ -54,17 +54,19 @@ class CodeBase:
         small_start: coefficients and bases start near zero, not as PyTorch has it.
     """
 
-    fcos: Edition
+    fcos: FcosEdition
     weight_epsilon: float = 0.0
     mask_nms: float | None = None
     halves_from: float | None = None
     small_start: bool = False
 
 
-CODE_BASES = {
-    "benchmark": CodeBase(Edition(box_weight=1.0, top_tower="classes", clipped=True), mask_nms=0.9, halves_from=1.0),
-    "mmdetection": CodeBase(
-        Edition(
+OF_EDITION = {
+    "benchmark": OfEdition(
+        FcosEdition(box_weight=1.0, top_tower="classes", clipped=True), mask_nms=0.9, halves_from=1.0
+    ),
+    "mmdetection": OfEdition(
+        FcosEdition(
             box_weight=1.0,
             tower_bias=False,
             top_tower="classes",
@@ -94,7 +96,7 @@ class SipMaskModel(ImageSegmenter):
     def __init__(self, spec: Spec[SipMask]) -> None:
         sizes, variant, predict = spec.sizes, spec.variant, spec.predict
         super().__init__(spec, pyramid_from_p3(variant.backbone, sizes.fpn_channels, sizes.freeze_at, variant.neck))
-        self.code_base, self.weighting = CODE_BASES[variant.edition], variant.mask_weighting
+        self.code_base, self.weighting = OF_EDITION[variant.edition], variant.mask_weighting
         self.coefficients = (variant.sub_regions**2, variant.bases)  # of a location
         edition, channels = self.code_base.fcos, sizes.fpn_channels
         with torch.random.fork_rng(devices=[]):  # its own weights apart: those of FCOS are equal whatever these are

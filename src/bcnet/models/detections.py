@@ -184,4 +184,5 @@ class Detected:
             return replace(self, boxes=boxes.tensor), masks
         boxes = boxes.tensor[kept]
         left = replace(self, classes=self.classes[kept], scores=self.scores[kept], boxes=boxes)
+        left = replace(left, maps={name: maps[kept] for name, maps in self.maps.items()})
         return replace(left, masks=self.masks.of(kept, boxes)), masks[kept]

@@ -41,7 +41,9 @@ class Model(Section):
     """The sizes that every variant shares, so that variants differ only in what they are named for."""
 
     fpn_channels: int = Field(256, ge=32, multiple_of=32)  # of every pyramid level and of the mask heads
-    box_channels: int = Field(1024, ge=16)  # width of the two fully connected layers of the box head
+    box_channels: int = Field(
+        1024, ge=16
+    )  # width of the fully connected layers of box heads, and of the one that scores masks
     anchor_sizes: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)  # pixels, P2 to P6
     rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
     proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
@@ -61,7 +63,7 @@ class Model(Section):
 class FcosPredict(Section):
     """How FCOS chooses its detections (defaults: the released configuration)."""
 
-    score_threshold: Share = 0.03  # of a category's probability, before centerness
+    score_threshold: Share = 0.03  # of a category's probability; some methods: times centerness
     nms: Share = 0.6
     candidates: int = Field(1000, ge=1)  # of each level, before NMS
 

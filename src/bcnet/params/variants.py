@@ -39,13 +39,13 @@ class Variant(Section):
         return flat(self.model_dump(mode="json", exclude={"label", "schedule"}))
 
 
-class OnPyramid(Variant):
+class WithNeck(Variant):
     """A method on a detector: its features are a pyramid (`models.backbones`), which is told the `neck`."""
 
     neck: Literal["fpn", "pan"] = "fpn"  # pan: with PANet's path from the finest level up
 
 
-class OnDetector(OnPyramid):
+class OnDetector(WithNeck):
     """A method that gives the boxes of a detector their masks."""
 
     detector: Literal["faster_rcnn", "fcos"]
@@ -73,7 +73,7 @@ class OnAnyDetector(OnDetector):
         return self
 
 
-class OnFcos(OnPyramid):
+class OnFcos(WithNeck):
     """A method that is a part of FCOS, and has no other detector."""
 
     detector: Literal["fcos"] = "fcos"

@@ -1,4 +1,4 @@
-"""`bcnet check`: all problems at once, notes apart from them, and a mended copy in which nothing right is changed."""
+"""`bcnet check`: all problems at once, notes apart from them, and a fixed copy in which nothing right is changed."""
 
 import copy
 import json
@@ -49,7 +49,7 @@ class Checker:
         return code, said.out.replace(f"{self.folder}/", "").splitlines(), said.err.replace(f"{self.folder}/", "")
 
     def fix(self, data: Any, *arguments: str) -> tuple[int, list[str], Any]:
-        """Exit code, lines, and the mended content, None if none was written."""
+        """Exit code, lines, and the fixed content, None if none was written."""
         out = self.folder / "out.json"
         code, lines, _ = self(data, "--fix", str(out), *arguments)
         if not out.exists():
@@ -222,7 +222,7 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "mended", "lines"),
+    ("wrong", "fixed", "lines"),
     [
         ({"id": "7"}, {}, ["annotation at place 0: id: '7' -> 7"]),
         ({"id": 7.0}, {}, ["annotation at place 0: id: 7.0 -> 7"]),
@@ -271,11 +271,11 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
         ),
     ],
 )
-def test_what_has_one_right_answer_is_mended(wrong: dict, mended: dict, lines: list[str], check: Checker) -> None:
+def test_what_has_one_right_answer_is_mended(wrong: dict, fixed: dict, lines: list[str], check: Checker) -> None:
     assert check.fix(content(annotation(**wrong))) == (
         0,
         [*lines, f"out.json: written, {len(lines)} changes"],
-        content(annotation(**mended)),
+        content(annotation(**fixed)),
     )
 
 
@@ -292,16 +292,16 @@ def test_what_has_one_right_answer_is_mended(wrong: dict, mended: dict, lines: l
     ],
 )
 def test_an_annotation_that_cannot_be_saved_goes(hopeless: dict, reason: str, check: Checker) -> None:
-    code, lines, mended = check.fix(content(annotation(id=8, **hopeless), annotation(), "none"))
-    assert (code, mended) == (0, content(annotation()))
+    code, lines, fixed = check.fix(content(annotation(id=8, **hopeless), annotation(), "none"))
+    assert (code, fixed) == (0, content(annotation()))
     assert f"annotation 8: removed: {reason}" in lines
     assert "annotation at place 2: removed: 'none', expected an object" in lines
 
 
 def test_later_annotations_with_a_taken_id_get_free_ones(check: Checker) -> None:
     ids = [7, 1, 7, "2", 1.0, None, 2**63]
-    code, lines, mended = check.fix(content(*(annotation(id=number, area=100 + at) for at, number in enumerate(ids))))
-    assert [(entry["id"], entry["area"]) for entry in mended["annotations"]] == [
+    code, lines, fixed = check.fix(content(*(annotation(id=number, area=100 + at) for at, number in enumerate(ids))))
+    assert [(entry["id"], entry["area"]) for entry in fixed["annotations"]] == [
         *((7, 100), (1, 101), (3, 102), (2, 103), (4, 104), (5, 105), (6, 106))
     ]
     assert "annotation 7: id: 7 -> 3" in lines
@@ -311,8 +311,8 @@ def test_later_annotations_with_a_taken_id_get_free_ones(check: Checker) -> None
 def test_sizes_are_made_whole_or_read_from_the_pictures(check: Checker, pictures: Path) -> None:
     data = content(annotation())
     data["images"][0] |= {"id": "3", "width": "40", "height": 30.0}
-    code, lines, mended = check.fix(data)
-    assert (code, mended) == (0, content(annotation()))
+    code, lines, fixed = check.fix(data)
+    assert (code, fixed) == (0, content(annotation()))
     assert lines[:3] == [
         "image at place 0: id: '3' -> 3",
         "image at place 0: width: '40' -> 40",
@@ -324,7 +324,7 @@ def test_sizes_are_made_whole_or_read_from_the_pictures(check: Checker, pictures
     assert check.fix(data, "--images", str(pictures))[::2] == (0, content(annotation()))
 
 
-def test_an_equal_image_goes_but_two_different_ones_with_one_id_cannot_be_mended(check: Checker) -> None:
+def test_an_equal_image_goes_but_two_different_ones_with_one_id_cannot_be_fixed(check: Checker) -> None:
     data = content(annotation())
     data["images"] *= 2
     data["categories"] *= 2
@@ -341,15 +341,15 @@ def test_an_equal_image_goes_but_two_different_ones_with_one_id_cannot_be_mended
 def test_an_image_outside_its_folder_cannot_be_fixed(name: Any, check: Checker) -> None:
     data = content(annotation(area=-1))
     data["images"][0]["file_name"] = name
-    code, lines, mended = check.fix(data)
-    assert (code, mended) == (2, None)
+    code, lines, fixed = check.fix(data)
+    assert (code, fixed) == (2, None)
     assert len(lines) == 1
     assert "file_name" in lines[0]
 
 
-def test_nan_and_a_byte_order_mark_are_mended(check: Checker) -> None:
-    code, lines, mended = check.fix(content(annotation(area=math.nan, scores=[1, {"a": math.inf}])))
-    assert (code, mended) == (0, content(annotation(scores=[1, {"a": None}])))
+def test_nan_and_a_byte_order_mark_are_fixed(check: Checker) -> None:
+    code, lines, fixed = check.fix(content(annotation(area=math.nan, scores=[1, {"a": math.inf}])))
+    assert (code, fixed) == (0, content(annotation(scores=[1, {"a": None}])))
     assert lines[0].startswith("not valid JSON")
     assert "annotation 7: area: nan -> 100" in lines
     assert "file: annotations: id 7: scores: 1: a: inf -> null" in lines
@@ -384,7 +384,7 @@ def _fill(data: Any, wrong: set[str]) -> None:
             annotation_rules.fill_annotation(annotation, images[annotation["image_id"]])
 
 
-def test_mending_changes_nothing_that_is_right(tmp_path: Path) -> None:
+def test_fixing_changes_nothing_that_is_right(tmp_path: Path) -> None:
     """Of the fuzzer's spoilt files, what has no problem is there again as it was; that the rest is right, it tests."""
     compared = 0
     for number in range(300):

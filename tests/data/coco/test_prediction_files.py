@@ -248,6 +248,16 @@ def test_remarks_on_predictions():
     )
 
 
+def test_a_remark_on_box_scores_of_some_predictions():
+    truth, predictions = made(0)
+    images, count = len(truth["images"]), len(predictions)
+    plain = prediction_format.remarks(columns(predictions), images)
+    scored = [each | {"box_score": 0.5} for each in predictions]
+    assert prediction_format.remarks(columns(scored), images) == plain
+    line = f"2 of {count} predictions have no box_score: their boxes are ranked by score"
+    assert prediction_format.remarks(columns([*predictions[:2], *scored[2:]]), images) == [*plain[:1], line, *plain[1:]]
+
+
 def test_remarks_on_repeated_predictions():
     _, predictions = made(0)
     other = {**predictions[1], "score": predictions[1]["score"] + 1e-9}

@@ -55,8 +55,8 @@ def test_the_zip_holds_one_json_of_its_name_with_the_predictions(tmp_path: Path)
         content = json.loads(archive.read(archive.namelist()[0]))
     assert content == predictions
     (tmp_path / "occluded").mkdir()
-    with_occluder = zipped(tmp_path / "occluded", [{**each, "occluder": each["segmentation"]} for each in predictions])
-    assert with_occluder.read_bytes() == out.read_bytes()  # which the server does not know
+    more = [{**each, "box_score": 0.5, "occluder": each["segmentation"]} for each in predictions]
+    assert zipped(tmp_path / "occluded", more).read_bytes() == out.read_bytes()  # the server knows neither
     truth = {"images": IMAGES, "annotations": [], "categories": [{"id": 90, "name": "toothbrush"}]}
     assert coco_api(truth, content, "segm").stats[0] == -1  # the server's code reads it; nothing is there to be found
 

@@ -28,7 +28,7 @@ def fix(data: Any, pictures: Path | None) -> list[Problem]:
     """
     if annotation_file.missing_sections(data):
         return []
-    changes = [*_mend_named("image", data, pictures), *_mend_named("category", data, None), *_mend_annotations(data)]
+    changes = [*_fix_named("image", data, pictures), *_fix_named("category", data, None), *_fix_annotations(data)]
     return changes + list(_without_nan(data))
 
 
@@ -54,13 +54,13 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _mend_whole(entry: dict, keys: tuple[str, ...], name: str) -> Iterator[Problem]:
+def _fix_whole(entry: dict, keys: tuple[str, ...], name: str) -> Iterator[Problem]:
     for key in keys:
         if key in entry:
             yield from _put(entry, key, _whole(entry[key]), name)
 
 
-def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem]:
+def _fix_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem]:
     """Fix images or categories. Two different ones with one id stay: nobody knows whose the annotations are."""
     section = {"image": "images", "category": "categories"}[what]
     kept: dict[int, dict] = {}
@@ -68,7 +68,7 @@ def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Proble
     for place, entry in enumerate(data[section]):
         if isinstance(entry, dict):
             name = _name(what, entry, place)
-            yield from _mend_whole(entry, ("id", "width", "height") if what == "image" else ("id",), name)
+            yield from _fix_whole(entry, ("id", "width", "height") if what == "image" else ("id",), name)
             if pictures and not annotation_file.has_size(entry) and annotation_file.names_a_file(entry):
                 try:
                     height, width = read_image(pictures / entry["file_name"]).shape[:2]
@@ -85,7 +85,7 @@ def _mend_named(what: str, data: dict, pictures: Path | None) -> Iterator[Proble
     data[section] = entries
 
 
-def _mend_annotations(data: dict) -> Iterator[Problem]:
+def _fix_annotations(data: dict) -> Iterator[Problem]:
     images = annotation_file.with_size(annotation_file.by_id(data["images"]))
     categories, free = annotation_file.by_id(data["categories"]), _free_ids(data["annotations"])
     kept: dict[int, dict] = {}
@@ -95,11 +95,11 @@ def _mend_annotations(data: dict) -> Iterator[Problem]:
             yield Problem(name, f"{name}: removed: {shown(entry)}, expected an object")
             continue
         name = _name("annotation", entry, place)
-        yield from _mend_values(entry, name)
+        yield from _fix_values(entry, name)
         image = images.get(entry["image_id"]) if annotation_file.is_id(entry.get("image_id")) else None
         old = {key: entry.get(key) for key in ("bbox", "area")}
         if image:
-            yield from _mend_shape(entry, image["height"], image["width"], name)
+            yield from _fix_shape(entry, image["height"], image["width"], name)
         if problem := annotation_rules.annotation_problem(entry, images, categories):
             yield Problem(name, f"{name}: removed: {problem}")
             continue
@@ -120,25 +120,25 @@ def _free_ids(entries: list[Any]) -> Iterator[int]:
     return (number for number in count(1) if number not in taken)
 
 
-def _mend_values(entry: dict, name: str) -> Iterator[Problem]:
+def _fix_values(entry: dict, name: str) -> Iterator[Problem]:
     """Fix what an annotation says beside its shape and its own id's being free."""
-    yield from _mend_whole(entry, ("id", "image_id", "category_id"), name)
+    yield from _fix_whole(entry, ("id", "image_id", "category_id"), name)
     crowd = entry.get("iscrowd")
     crowd = int(crowd or 0) if crowd is None or isinstance(crowd, bool) else _whole(crowd)
     yield from _put(entry, "iscrowd", crowd, name)
 
 
-def _mend_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
+def _fix_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
     """Fix an annotation's mask; a box and an area that are wrong are taken away."""
     box, area = entry.get("bbox"), entry.get("area")
-    yield from _mend_segmentation(entry, height, width, name)
+    yield from _fix_segmentation(entry, height, width, name)
     if not annotation_rules.is_box(box, height, width):
         entry["bbox"] = None
     if not annotation_rules.is_area(area):
         entry["area"] = None
 
 
-def _mend_segmentation(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
+def _fix_segmentation(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
     """Fix a flat polygon, the size of an RLE, polygons that are none, and polygons that reach outside.
 
     Where one is cut at the image's border, the box and the area that it had are taken away.

@@ -78,19 +78,25 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
         boxes = _plain_boxes(entries)
         if boxes is None:
             return None
-        return Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), count
+        return Predictions("bbox", image, category, score, *_unscored(score), *none, boxes, *none, ids), count
     box_score = np.array([entry.box_score for entry in entries], np.float64)
     masks = _plain_masks(entries, image_ids, known)
     if masks is None or np.isinf(box_score).any():
         return None
     shapes, occluders = masks
-    scores, no_boxes = (score, _where_known(box_score, score)), np.zeros((len(image), 4))
+    scores, no_boxes = (score, *_scored(box_score, score)), np.zeros((len(image), 4))
     return Predictions("segm", image, category, *scores, *shapes, no_boxes, *occluders, ids), count
 
 
-def _where_known(box_score: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Scores of boxes, NaN (None in a file) for those that are ranked as their masks."""
-    return np.where(np.isnan(box_score), score, box_score)
+def _scored(box_score: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What boxes are ranked by, and which have a score of their own; it is NaN (null in a file) for the others."""
+    own = ~np.isnan(box_score)
+    return np.where(own, box_score, score), own
+
+
+def _unscored(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of predictions that are boxes themselves."""
+    return score, np.zeros(len(score), bool)
 
 
 def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
@@ -162,8 +168,8 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
     image, category, score = column("image_id", np.int64), column("category_id", np.int64), column("score", np.float64)
     if iou_type == "bbox":
         none, boxes = _texts([None] * len(sound), sizes), column("bbox", np.float64).reshape(-1, 4)
-        return Predictions("bbox", image, category, score, score, *none, boxes, *none, ids), len(entries)
-    scores = score, _where_known(np.array([entry.get("box_score") for entry in sound], np.float64), score)
+        return Predictions("bbox", image, category, score, *_unscored(score), *none, boxes, *none, ids), len(entries)
+    scores = score, *_scored(np.array([entry.get("box_score") for entry in sound], np.float64), score)
     masks = _texts([entry["segmentation"] for entry in sound], sizes)
     occluders, no_boxes = _texts([entry.get("occluder") for entry in sound], sizes), np.zeros((len(sound), 4))
     return Predictions("segm", image, category, *scores, *masks, no_boxes, *occluders, ids), len(entries)

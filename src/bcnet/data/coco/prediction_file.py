@@ -128,6 +128,7 @@ def _put_together(
         category=joined("category"),
         score=joined("score"),
         box_score=joined("box_score"),
+        box_scored=joined("box_scored"),
         texts=np.frombuffer(masks[0], np.uint8),
         ends=ends("ends", masks[1]),
         boxes=joined("boxes"),

@@ -23,10 +23,11 @@ class Predictions:
     """N predictions as columns, in file order.
 
     `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `box_score`: (N,) float64, what the boxes around masks
-    are ranked by: `box_score` of an entry, or its `score`; `texts`: (bytes,) uint8, compressed RLE of masks, one after
-    the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4) float64 of a file of boxes, x, y, width and height
-    in pixels, zeros in one of masks; `occluder_texts`, `occluder_ends`: as `texts` and `ends`, of the masks that they
-    have as `occluder`, no bytes for one that has none; `ids`: what they have as `id`, if anything, which nothing reads.
+    are ranked by: `box_score` of an entry, or its `score`; `box_scored`: (N,) bool, whether it has one; `texts`:
+    (bytes,) uint8, compressed RLE of masks, one after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4)
+    float64 of a file of boxes, x, y, width and height in pixels, zeros in one of masks; `occluder_texts`,
+    `occluder_ends`: as `texts` and `ends`, of the masks that they have as `occluder`, no bytes for one that has none;
+    `ids`: what they have as `id`, if anything, which nothing reads.
     """
 
     iou_type: IouType
@@ -34,6 +35,7 @@ class Predictions:
     category: np.ndarray
     score: np.ndarray
     box_score: np.ndarray
+    box_scored: np.ndarray
     texts: np.ndarray
     ends: np.ndarray
     boxes: np.ndarray
@@ -59,6 +61,8 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
         lines.append(f"{without} of {images} images have no predictions")
     if score.min() < 0 or score.max() > 1:
         lines.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+    if 0 < (ranked := np.count_nonzero(predictions.box_scored)) < (count := len(predictions)):
+        lines.append(f"{count - ranked} of {count} predictions have no box_score: their boxes are ranked by score")
     of_image, counts = np.unique(image, return_counts=True)
     if (counts > DETECTIONS).any():
         lines.append(
@@ -160,7 +164,7 @@ def entries(predictions: Predictions, images: Iterable[dict[str, Any]]) -> list[
             "category_id": int(predictions.category[place]),
         }
         entry["score"] = float(predictions.score[place])
-        if predictions.box_score[place] != predictions.score[place]:
+        if predictions.box_scored[place]:
             entry["box_score"] = float(predictions.box_score[place])
         if predictions.iou_type == "bbox":
             entry["bbox"] = predictions.boxes[place].tolist()

@@ -16,6 +16,7 @@ from bcnet.files import InputError, atomic_output, readable
 from bcnet.progress import progress
 
 KEYS = ("image_id", "category_id", "score", "segmentation")
+LEFT_OUT = ("box_score", "occluder")  # this project's own, which the server does not know
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can say: equal predictions give equal bytes
 LARGE = 300_000_000  # bytes of a zip
 
@@ -74,10 +75,10 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
 
 
 def _problem(entry: Any, images: Mapping[int, dict], counts: Counter[int]) -> str | None:
-    """What the server would refuse or count wrongly, None if nothing; the prediction is counted in `found`."""
+    """What the server would refuse or count wrongly, None if nothing; the prediction is counted in `counts`."""
     if problem := prediction_format.problem(entry, images, CATEGORY_IDS, "segm"):
         return problem
-    if unknown := entry.keys() - {*KEYS, "occluder"}:  # which is left out
+    if unknown := entry.keys() - {*KEYS, *LEFT_OUT}:
         return f"{min(unknown)}: expected exactly {', '.join(KEYS)}"
     if not isinstance(entry["segmentation"], dict) or not isinstance(entry["segmentation"]["counts"], str):
         return "segmentation: expected compressed RLE, whose counts are a string"

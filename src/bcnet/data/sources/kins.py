@@ -48,9 +48,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     data = read_json(path)
     pictures, kinds, objects = lists_of(path, data, ("images", "categories", "annotations"))
-    used = [
-        annotation for annotation in kinds if not (isinstance(annotation, dict) and annotation.get("name") in UNUSED)
-    ]
+    used = [kind for kind in kinds if not (isinstance(kind, dict) and kind.get("name") in UNUSED)]
     images = by_id(path, "image", pictures, annotation_file.image_problems)
     categories = by_id(path, "category", used, annotation_file.category_problems)
     originals = by_id(path, "annotation", objects, lambda annotation: _problems(annotation, images, categories))

@@ -26,7 +26,7 @@ STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32}  # of the levels that RoIs are 
 
 
 @dataclass(frozen=True)
-class Edition:
+class FasterRCNNEdition:
     """Where a method's Faster R-CNN differs from detectron2's, whose numbers are the defaults.
 
     Attributes:
@@ -40,7 +40,7 @@ class Edition:
     proposal_beta: float = 0.0
 
 
-DETECTRON2S = Edition()
+DETECTRON2S = FasterRCNNEdition()
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def faster_rcnn(
     *,
     train_on_pred_boxes: bool = False,
     box_branch: BoxBranch | None = None,
-    edition: Edition = DETECTRON2S,
+    edition: FasterRCNNEdition = DETECTRON2S,
 ) -> RoISegmenter:
     """The two-stage detector with detectron2's own defaults, in the sizes that `params.yaml` names.
 

@@ -3,7 +3,7 @@
 A method whose masks depend on the location uses its parts: `FCOS.predict`, whose outputs have the towers' features and
 those of a `top` of the method's own; `FCOS.learned`, which object each location learns; `FCOS.losses`; `FCOS.detect`,
 whose detections have their `levels`, `locations`, `points` and rows of the top. Where its authors' FCOS is another than
-that of BCNet's, it says so with an `Edition`.
+that of BCNet's, it says so with an `FcosEdition`.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.conventions import DETECTRON2, Conventions
 from bcnet.models.detectors.fcos_detections import decode
-from bcnet.models.detectors.fcos_edition import RELEASED, Edition
+from bcnet.models.detectors.fcos_edition import RELEASED, FcosEdition
 from bcnet.models.detectors.fcos_head import FCOSHead, LevelOutput, by_location
 from bcnet.models.detectors.fcos_targets import Locations, assign, distances_to, fcos_losses, locate
 from bcnet.models.detectors.mask_roi_heads import MaskROIHeads
@@ -57,7 +57,7 @@ class FCOS(nn.Module):
         detections: int,
         propose: bool = False,
         top: nn.Module | None = None,
-        edition: Edition = RELEASED,
+        edition: FcosEdition = RELEASED,
         conventions: Conventions = DETECTRON2,
         align: nn.Module | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class FCOS(nn.Module):
         return [decode(outputs, places, picture, size, *chosen, *of_code_base) for picture, size in enumerate(sizes)]
 
 
-def fcos(spec: Spec[Any], mask_branch: nn.Module, edition: Edition = RELEASED) -> RoISegmenter:
+def fcos(spec: Spec[Any], mask_branch: nn.Module, edition: FcosEdition = RELEASED) -> RoISegmenter:
     """FCOS with a mask branch on its boxes.
 
     Args:

@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from bcnet.models.conventions import DETECTRON2, Conventions
-from bcnet.models.detectors.fcos_edition import RELEASED, Edition
+from bcnet.models.detectors.fcos_edition import RELEASED, FcosEdition
 from bcnet.models.detectors.fcos_head import LevelOutput, by_location
 from bcnet.models.detectors.fcos_targets import Locations
 from bcnet.params.models import FcosPredict
@@ -19,7 +19,7 @@ def decode(
     size: tuple[int, int],
     settings: FcosPredict,
     detections: int,
-    edition: Edition = RELEASED,
+    edition: FcosEdition = RELEASED,
     conventions: Conventions = DETECTRON2,
 ) -> Instances:
     """A picture's detections, best first.

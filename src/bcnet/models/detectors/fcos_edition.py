@@ -11,7 +11,7 @@ from bcnet.params.models import FcosPredict
 
 
 @dataclass(frozen=True)
-class Edition:
+class FcosEdition:
     """A code base's FCOS; the defaults are those of BCNet's released code.
 
     How a code base counts the pixels of a box is not here but in `Conventions`.
@@ -50,4 +50,4 @@ class Edition:
     draws_rois: bool = True
 
 
-RELEASED = Edition()
+RELEASED = FcosEdition()

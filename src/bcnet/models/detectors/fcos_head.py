@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bcnet.models.detectors.fcos_edition import RELEASED, Edition
+from bcnet.models.detectors.fcos_edition import RELEASED, FcosEdition
 
 PRIOR = 0.01  # the probability that a category's classifier starts with (focal loss)
 
@@ -19,7 +19,6 @@ class LevelOutput(NamedTuple):
     logits: Tensor  # (N, categories, H, W)
     distances: Tensor  # (N, 4, H, W) to the left, top, right and lower side; ≥ 0 and in strides, if not by the edition
     centerness: Tensor  # (N, 1, H, W) logits
-    cls_features: Tensor  # (N, C, H, W), of the tower of categories, aligned where that is
     box_features: Tensor  # (N, C, H, W), of the tower of boxes
     top: Tensor | None = None  # (N, T, H, W), what a method's own layer makes of either
 
@@ -52,7 +51,7 @@ class FCOSHead(nn.Module):
         classes: int,
         levels: int,
         top: nn.Module | None = None,
-        edition: Edition = RELEASED,
+        edition: FcosEdition = RELEASED,
         align: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -83,7 +82,7 @@ class FCOSHead(nn.Module):
             tower = boxes if self.edition.top_tower == "boxes" else classes
             top = None if self.top is None else self.top(tower)
             logits, centerness = self.cls_logits(classes), self.centerness(boxes)
-            outputs.append(LevelOutput(logits, distances, centerness, classes, boxes, top))
+            outputs.append(LevelOutput(logits, distances, centerness, boxes, top))
         return outputs
 
     def _activated(self, distances: Tensor) -> Tensor:

@@ -37,7 +37,15 @@ ENTRY = Method(
             keys={"semantic_loss": True},
             unused=("mask_head.",),
         ),
-        Official("released CondInst", MARKS, "fcos", CLASSES, fcos=PREDICT, unused=("mask_head.",)),
+        Official(
+            "released CondInst",
+            MARKS,
+            "fcos",
+            CLASSES,
+            fcos=PREDICT,
+            unused=("mask_head.",),
+            lacks=("mask_branch.logits.",),
+        ),
     ),
     merges_views=False,
 )
