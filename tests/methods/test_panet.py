@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from bcnet.files import InputError
 from bcnet.methods import build as build_method
-from bcnet.models.adaptive_pooling import LevelPooler
 from bcnet.models.conventions import PANET
 from bcnet.models.detections import View
+from bcnet.models.layers.adaptive_pooling import LevelPooler
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.roi_mask_branch import RoIMaskBranch, of_class
 from bcnet.models.segmenter import Segmenter, Spec

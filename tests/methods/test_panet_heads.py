@@ -12,8 +12,8 @@ from torch import nn
 from torchvision.ops import roi_align
 
 from bcnet.methods.panet import BoxHead, FullyConnected, MaskHead
-from bcnet.models.adaptive_pooling import FusedLevels, LevelPooler
 from bcnet.models.conventions import DETECTRON2
+from bcnet.models.layers.adaptive_pooling import FusedLevels, LevelPooler
 from bcnet.params import methods
 
 

@@ -13,8 +13,8 @@ from slow_layers import normalised
 from torch import Tensor
 
 from bcnet.models.backbones import pyramid, pyramid_from_p3
-from bcnet.models.convolutions import group_norm
-from bcnet.models.path_aggregation import PathAggregation
+from bcnet.models.layers.convolutions import group_norm
+from bcnet.models.layers.path_aggregation import PathAggregation
 from bcnet.models.segmenter import Segmenter
 from bcnet.params import methods
 from bcnet.params.methods import METHODS

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bcnet.models.benchmark_names import fcos as benchmark_names
 from bcnet.models.detections import Size
 from bcnet.models.detectors.fcos import fcos
 from bcnet.models.detectors.fcos_edition import FcosEdition
@@ -23,6 +22,7 @@ from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead, ShareOfPolygons, drawn_area, drawn_share
 from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
+from bcnet.models.names.maskrcnn_benchmark import fcos as benchmark_names
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.centermask import CenterMask

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import fvcore.nn.weight_init as weight_init
 from torch import Tensor, nn
 
-from bcnet.models.benchmark_names import FASTER_RCNN
 from bcnet.models.detectors.roi_detectors import with_mask_branch
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead
 from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
+from bcnet.models.names.maskrcnn_benchmark import FASTER_RCNN
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.mask_scoring_rcnn import MaskScoringRCNN

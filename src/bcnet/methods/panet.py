@@ -7,13 +7,13 @@ import fvcore.nn.weight_init as weight_init
 import torch
 from torch import Tensor, nn
 
-from bcnet.models.adaptive_pooling import FusedLevels, LevelPooler
-from bcnet.models.benchmark_names import resnet
-from bcnet.models.convolutions import group_norm, normalised
 from bcnet.models.detectors.faster_rcnn import STRIDES, BoxBranch, FasterRCNNEdition, faster_rcnn
+from bcnet.models.layers.adaptive_pooling import FusedLevels, LevelPooler
+from bcnet.models.layers.convolutions import group_norm, normalised
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.roi_mask_branch import RoIFeatures, RoIMaskBranch
+from bcnet.models.names.maskrcnn_benchmark import resnet
 from bcnet.models.roi_segmenter import RoISegmenter
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.panet import PANet

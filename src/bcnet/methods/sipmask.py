@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d, nms
 
-from bcnet.models import benchmark_names, mmdetection_names
 from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Detected
 from bcnet.models.detectors.fcos import FCOS, STRIDES
@@ -21,6 +20,7 @@ from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.image_masks import rasterised
 from bcnet.models.masks.sub_region_loss import alignment_weights, cross_entropy, halved
 from bcnet.models.masks.sub_regions import STRIDE, SubRegionMasks
+from bcnet.models.names import maskrcnn_benchmark, mmdetection
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Spec
 from bcnet.params.entries.sipmask import SipMask
@@ -36,8 +36,8 @@ _OWN = {
     "sip_mask_lat0.": "basis.merge.",
     "sip_mask_lat.": "basis.refine.",
 }
-OFFICIAL_NAMES = benchmark_names.fcos("fcos.head.") | {f"rpn.head.{theirs}": ours for theirs, ours in _OWN.items()}
-MMDETECTION_NAMES = mmdetection_names.fcos("fcos.head.") | {
+OFFICIAL_NAMES = maskrcnn_benchmark.fcos("fcos.head.") | {f"rpn.head.{theirs}": ours for theirs, ours in _OWN.items()}
+MMDETECTION_NAMES = mmdetection.fcos("fcos.head.") | {
     f"bbox_head.{theirs}": ours for theirs, ours in _OWN.items()
 }
 

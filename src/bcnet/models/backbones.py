@@ -11,7 +11,7 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock
 from torch import Tensor, nn
 
-from bcnet.models.path_aggregation import PathAggregation
+from bcnet.models.layers.path_aggregation import PathAggregation
 
 LEVELS = ("res2", "res3", "res4", "res5")  # strides 4, 8, 16, 32
 

@@ -9,7 +9,7 @@ from detectron2.structures import Boxes
 from torch import Tensor, nn
 
 from bcnet.models.conventions import Conventions
-from bcnet.models.convolutions import normalised
+from bcnet.models.layers.convolutions import normalised
 
 
 class LevelPooler(nn.Module):

@@ -1,6 +1,6 @@
 """Beginnings of the names of tensors in files of mmdetection 1, and of ours in their place."""
 
-from bcnet.models.benchmark_names import resnet
+from bcnet.models.names.maskrcnn_benchmark import resnet
 
 
 def fcos(head: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import FPN, Backbone
 from torch import Tensor, nn
 
-from bcnet.models.convolutions import normalised
+from bcnet.models.layers.convolutions import normalised
 
 
 class PathAggregation(FPN):

@@ -1,0 +1,1 @@
+"""Layers and parts of layers that several methods use."""
