@@ -121,7 +121,7 @@ def measure(preset: str, size: tuple[int, int], batch: int, steps: int, name: st
     model = build(Spec(variant, settings.model, predict, classes)).to(device)
     for buffer_name, buffer in model.named_buffers():
         if buffer_name.endswith("conv3.norm.weight"):  # signals of an untrained ResNet explode, and boxes with them
-            buffer.fill_(0.2)
+            buffer.zero_()
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
     pictures = [item(*size, seed) for seed in range(batch)]
