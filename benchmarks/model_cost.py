@@ -38,6 +38,7 @@ from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
 
 WARM_UP = 2
+PROPOSED = 100  # boxes of an image by which FCOS trains a mask head
 HEAD = (
     "| variant | parameters, M | RoIs | training, GFLOP | s | relative | peak, GiB "
     "| masks | inference, GFLOP | s | relative |"
@@ -62,7 +63,10 @@ def item(height: int, width: int, seed: int) -> dict[str, Any]:
 
 
 class MovedObjects(nn.Module):
-    """In the place of a detector's proposals: the objects' boxes, moved by a few percent; losses stay its own."""
+    """In the place of a detector's proposals: the objects' boxes, moved by a few percent; losses stay its own.
+
+    So many of each object for Faster R-CNN, and of FCOS as many of all as it proposes.
+    """
 
     def __init__(self, generator: nn.Module, each: int) -> None:
         super().__init__()
@@ -75,7 +79,7 @@ class MovedObjects(nn.Module):
         found, losses = self.generator(images, features, targets)
         two_stage = found[0].has("proposal_boxes")
         for index, target in enumerate(targets):
-            boxes = target.gt_boxes.tensor.repeat(self.each, 1)
+            boxes = target.gt_boxes.tensor.repeat(self.each if two_stage else PROPOSED // len(target), 1)
             sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
             moved = Instances(found[index].image_size)
             moved.set(
