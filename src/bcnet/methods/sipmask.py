@@ -37,9 +37,7 @@ _OWN = {
     "sip_mask_lat.": "basis.refine.",
 }
 OFFICIAL_NAMES = maskrcnn_benchmark.fcos("fcos.head.") | {f"rpn.head.{theirs}": ours for theirs, ours in _OWN.items()}
-MMDETECTION_NAMES = mmdetection.fcos("fcos.head.") | {
-    f"bbox_head.{theirs}": ours for theirs, ours in _OWN.items()
-}
+MMDETECTION_NAMES = mmdetection.fcos("fcos.head.") | {f"bbox_head.{theirs}": ours for theirs, ours in _OWN.items()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The verb `import-weights`: models that others trained and released, as model files of this project."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +42,11 @@ class Kind:
     @property
     def name(self) -> str:
         return self.official.name
+
+    def has(self, tensors: Collection[str]) -> bool:
+        """Whether a file with tensors of these names is of this kind."""
+        marked = any(mark in tensors for mark in self.official.marks)
+        return marked and not any(name.startswith(self.official.lacks) for name in tensors)
 
     def names(self) -> Mapping[str, str]:
         """Beginnings of theirs, and of ours in their place; others are the same."""
@@ -107,8 +112,7 @@ def _of_one_process(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
     for kind in KINDS:
-        official = kind.official
-        if any(mark in tensors for mark in official.marks) and not any(n.startswith(official.lacks) for n in tensors):
+        if kind.has(tensors):
             return kind
     known = ", ".join(kind.name for kind in KINDS)
     raise InputError(f"{path}: expected one of {known} (with FPN); its first tensor is {next(iter(tensors))}")
