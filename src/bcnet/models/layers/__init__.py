@@ -1,1 +1,0 @@
-"""Layers and parts of layers that several methods use."""
