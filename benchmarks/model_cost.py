@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from detectron2.structures import BitMasks, Boxes, ImageList, Instances
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from bcnet import params
 from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
@@ -106,9 +106,21 @@ def timed(work: Callable[[], object], times: int) -> float:
     return statistics.median(seconds)
 
 
+def backward_operations(
+    gradient_shape: torch.Size, input_shape: torch.Size, weight_shape: torch.Size, *arguments: Any, **_: Any
+) -> int:
+    """Operations of a convolution's gradients: as many for each of the two as the convolution itself takes.
+
+    PyTorch's own formula takes the gradient of a grouped convolution's weight for that of a dense one.
+    """
+    *_, transposed, _, _, wanted = arguments  # bias, stride, padding, dilation, transposed, output padding, groups, mask
+    return sum(wanted[:2]) * conv_flop_count(input_shape, weight_shape, gradient_shape, transposed=transposed)
+
+
 def operations(work: Callable[[], object]) -> float:
     """Thousand million floating-point operations of convolutions and matrix products, a multiply-add as two."""
-    with FlopCounterMode(display=False) as counter:
+    own = {torch.ops.aten.convolution_backward: backward_operations}
+    with FlopCounterMode(display=False, custom_mapping=own) as counter:
         work()
     return counter.get_total_flops() / 1e9
 
