@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcnet.data.masks.segmentation import encode
 from bcnet.drawing.roi_maps import DrawnDetection, colour_bar, crop, heat_map, mask_over, png_uri, squares
 from bcnet.drawing.sheet import sheet
 
@@ -29,7 +30,7 @@ def found(names: list[str], label: str = "ring 0.90") -> DrawnDetection:
     random, mask = np.random.default_rng(0), np.zeros((60, 100), bool)
     mask[20:34, 50:64] = True
     maps = {name.replace(" ", "_"): random.random((28, 28), np.float32) for name in names}
-    return DrawnDetection(label, RED, np.array([50, 20, 78, 34], np.float32), mask, maps)
+    return DrawnDetection(label, RED, np.array([50, 20, 78, 34], np.float32), encode(mask), maps)
 
 
 def opened(uri: str) -> np.ndarray:

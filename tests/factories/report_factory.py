@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from bcnet import params as parameters
+from bcnet.data.masks.encoded_masks import EncodedMasks
 from bcnet.data.masks.segmentation import encode
 from bcnet.evaluation.metrics.occlusion_bins import bin_names
 from bcnet.files import write_json
@@ -114,7 +115,8 @@ def detect(model: ModelFile, picture: np.ndarray) -> Detections:
     extents = [[(at.min(), at.max() + 1) for at in np.nonzero(mask)] for mask in masks]
     boxes = np.array([[left, top, right, bottom] for (top, bottom), (left, right) in extents], np.float32)
     maps = {name: np.full((3, 28, 28), 0.2 * k, np.float32) for k, name in enumerate(MAPS, start=1)}
-    return Detections([0, 1, 0], [0.9, 0.8, 0.7], boxes, masks, maps)
+    encoded = EncodedMasks([encode(mask) for mask in masks], masks.shape[1:])
+    return Detections([0, 1, 0], [0.9, 0.8, 0.7], boxes, encoded, maps)
 
 
 def write_training(data: Path) -> None:

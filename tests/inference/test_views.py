@@ -10,6 +10,8 @@ from detectron2.structures import Boxes, Instances
 from model_factory import SIZES, build, pasted
 from torch import Tensor, nn
 
+from bcnet.data.masks.encoded_masks import EncodedMasks
+from bcnet.data.masks.segmentation import encode
 from bcnet.inference.detect import Detections, detect
 from bcnet.inference.views import views_of
 from bcnet.models.model_input import picture_tensor
@@ -156,7 +158,8 @@ def mirrored(found: Detections) -> Detections:
     boxes = found.boxes.copy()
     boxes[:, [0, 2]] = 70 - found.boxes[:, [2, 0]]
     maps = {name: each[:, :, ::-1] for name, each in found.maps.items()}
-    return Detections(found.classes, found.scores, boxes, found.masks[:, :, ::-1], maps)
+    masks = EncodedMasks([encode(mask[:, ::-1]) for mask in found.masks], found.masks.size)
+    return Detections(found.classes, found.scores, boxes, masks, maps)
 
 
 def test_with_flips_a_mirrored_picture_has_mirrored_detections() -> None:
@@ -169,7 +172,7 @@ def test_with_flips_a_mirrored_picture_has_mirrored_detections() -> None:
     assert found.scores == pytest.approx(other.scores, abs=1e-6)
     np.testing.assert_allclose(found.boxes, other.boxes, atol=1e-3)
     np.testing.assert_allclose(found.maps["target_mask"], other.maps["target_mask"], atol=2e-3)
-    assert (found.masks != other.masks).mean() < 0.002
+    assert (np.asarray(found.masks) != np.asarray(other.masks)).mean() < 0.002
     one, another = seen_in(model, PICTURE, own), mirrored(seen_in(model, mirror, own))
     assert one.scores != pytest.approx(another.scores, abs=1e-3)
 
@@ -211,7 +214,7 @@ def test_no_detection_in_any_view() -> None:
     model = model_of()
     model.module.roi_heads.box_predictor.test_score_thresh = 1.0
     found = seen_in(model, PICTURE, SEVERAL)
-    assert (found.scores, found.boxes.shape, found.masks.shape) == ([], (0, 4), (0, 50, 70))
+    assert (found.scores, found.boxes.shape, found.masks) == ([], (0, 4), EncodedMasks([], (50, 70)))
 
 
 def test_one_view_takes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:

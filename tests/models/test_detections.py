@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from bcnet.models.detections import Detected, ImageMaps, RoIMaps, enlarged
+from bcnet.models.detections import ImageMaps, RoIMaps, WholePixelMaps, enlarged
 
 
 def value_at(row: np.ndarray, place: float) -> float:
@@ -65,19 +66,11 @@ def test_some_of_the_masks_in_boxes_of_the_picture() -> None:
     assert torch.equal(whole.of(chosen, boxes).paste((10, 6)), whole.paste((10, 6))[chosen])
 
 
-def test_detections_without_boxes_get_those_around_their_masks() -> None:
-    """One whose mask has no pixel in the picture is left out; boxes of the model's own stay."""
-    maps = torch.zeros(3, 4, 6)
-    maps[0, 1:3, 2:5], maps[2, 3, 0] = 1, 1
-    masks = ImageMaps(maps, 1, (4, 6))
-    result = Detected(torch.tensor([4, 5, 6]), torch.tensor([0.9, 0.8, 0.7]), None, masks)
-    boxed, pasted = result.boxed(masks.paste((4, 6)))
-    assert boxed.classes.tolist() == [4, 6]
-    assert boxed.scores.tolist() == torch.tensor([0.9, 0.7]).tolist()
-    assert boxed.boxes.tolist() == [[2, 1, 5, 3], [0, 3, 1, 4]]
-    assert torch.equal(pasted, maps[[0, 2]] > 0.5)
-    assert torch.equal(boxed.masks.paste((4, 6)), pasted)
-    own = Detected(result.classes, result.scores, torch.ones(3, 4), masks)
-    assert own.boxed(masks.paste((4, 6)))[0] is own
-    none = Detected(result.classes[:0], result.scores[:0], None, masks.of(torch.zeros(3, dtype=torch.bool), maps[:0]))
-    assert none.boxed(torch.zeros(0, 4, 6, dtype=torch.bool))[0].boxes.shape == (0, 4)
+@pytest.mark.parametrize("chosen", [torch.tensor([True, False, True]), torch.tensor([0, 2])], ids=["bool", "places"])
+def test_some_of_the_masks_stay_where_they_are(chosen: Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.tensor([[1.0, 2, 5, 9], [0, 0, 6, 4], [2, 1, 6, 8]])
+    maps = torch.rand(3, 1, 7, 7, generator=generator)
+    whole = ImageMaps(torch.rand(3, 6, 4, generator=generator), 4, (20, 12), corner=True)
+    for masks in (RoIMaps(maps, boxes), WholePixelMaps(maps, boxes), whole):
+        assert torch.equal(masks.of(chosen).paste((10, 6)), masks.paste((10, 6))[chosen])

@@ -186,12 +186,12 @@ def test_defaults_are_those_of_the_parameters(function: Any, section: type[Secti
 
 def test_detections_are_those_of_the_program(model: ModelFile, picture: np.ndarray, detections: Detections):
     assert len(detections.scores) == 4
-    assert detections.masks.shape == (4, 48, 64)
+    assert np.asarray(detections.masks).shape == (4, 48, 64)
     assert list(detections.maps) == ["occluder_contour", "occluder_mask", "target_contour", "target_mask"]
     assert detections.occluders is None
     occluders = bcnet.predict(model, picture, occluders=True).occluders
     assert occluders is not None
-    assert occluders.shape == (4, 48, 64)
+    assert np.asarray(occluders).shape == (4, 48, 64)
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -48,9 +48,10 @@ def predict(model: ModelFile, picture: np.ndarray, *, occluders: bool = False) -
         occluders: give the occluder's mask of each object, too, where the method predicts one.
 
     Returns:
-        N detections: `classes` (places in `model.categories`), `scores` (0 to 1), `boxes` (N, 4), `masks` (N, H, W) and
-        `maps`, of which each is (N, S, S): the probabilities that the mask head gives in the box; `occluders`,
-        (N, H, W), where they were asked for; `box_scores` of a method that scores its masks otherwise than its boxes.
+        N detections: `classes` (places in `model.categories`), `scores` (0 to 1), `boxes` (N, 4), `masks`, of
+        which each is (H, W) bool (`numpy.asarray(masks)` is all of them in one array), and `maps`, of which each is
+        (N, S, S): the probabilities that the mask head gives in the box; `occluders`, masks as well, where they were
+        asked for; `box_scores` of a method that scores its masks otherwise than its boxes.
 
     Raises:
         InputError: the picture is of another shape or type.

@@ -3,12 +3,14 @@
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageColor
 from scipy.ndimage import binary_erosion
 
+from bcnet.data.masks.segmentation import decode
 from bcnet.inference.detect import Detections
 from bcnet.weights.model_file import ModelFile
 
@@ -23,8 +25,13 @@ class DrawnDetection:
     label: str  # category and score
     colour: str
     box: np.ndarray  # (4,): left, top, right, bottom of the RoI, in pixels of the picture
-    mask: np.ndarray  # (H, W) bool
+    rle: dict[str, Any]  # the final mask, compressed: those of forty detections as arrays may take a gigabyte
     maps: dict[str, np.ndarray]  # (S, S) each, 0 to 1
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The final mask, (H, W) bool."""
+        return decode(self.rle, *self.rle["size"])
 
 
 def detected(model: ModelFile, detections: Detections, index: int, colour: str) -> DrawnDetection:
@@ -32,7 +39,7 @@ def detected(model: ModelFile, detections: Detections, index: int, colour: str) 
     name = model.categories[detections.classes[index]]["name"]
     maps = {key: maps[index] for key, maps in detections.maps.items()}
     label = f"{name} {detections.scores[index]:.2f}"
-    return DrawnDetection(label, colour, detections.boxes[index], detections.masks[index], maps)
+    return DrawnDetection(label, colour, detections.boxes[index], detections.masks.rles[index], maps)
 
 
 def squares(picture: np.ndarray, detection: DrawnDetection) -> dict[str, np.ndarray]:

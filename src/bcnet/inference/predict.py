@@ -12,7 +12,6 @@ import numpy as np
 from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
-from bcnet.data.masks.segmentation import encode
 from bcnet.data.sources.coco2017 import test_dev_images
 from bcnet.files import atomic_output, sha256, write_json
 from bcnet.inference import speed
@@ -47,16 +46,16 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
             "image_id": image_id,
             "category_id": model.categories[label]["id"],
             "score": round(score, 6),
-            "segmentation": encode(mask),
+            "segmentation": rle,
         }
-        for label, score, mask in zip(detections.classes, detections.scores, detections.masks, strict=True)
+        for label, score, rle in zip(detections.classes, detections.scores, detections.masks.rles, strict=True)
     ]
     if detections.box_scores is not None:
         for entry, box_score in zip(entries, detections.box_scores, strict=True):
             entry["box_score"] = round(box_score, 6)
     if detections.occluders is not None:
-        for entry, occluder in zip(entries, detections.occluders, strict=True):
-            entry["occluder"] = encode(occluder)
+        for entry, occluder in zip(entries, detections.occluders.rles, strict=True):
+            entry["occluder"] = occluder
     return entries
 
 

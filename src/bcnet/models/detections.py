@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from detectron2.layers import paste_masks_in_image
-from detectron2.structures import BitMasks
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,12 +27,12 @@ class Masks(Protocol):
         """The masks in a picture of that size: (N, *size) bool."""
         ...
 
-    def of(self, chosen: Tensor, boxes: Tensor) -> "Masks":
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "Masks":
         """The masks of some of the objects.
 
         Args:
-            chosen: (N,) bool, of which.
-            boxes: (n, 4) of these, in pixels of the picture.
+            chosen: (N,) bool, of which; or their places, (n,) int64.
+            boxes: (n, 4) that they have from now on, in pixels of the picture; None: as they are.
         """
         ...
 
@@ -54,9 +53,9 @@ class RoIMaps:
         """Each map stretched over its box, bilinearly; a pixel is in the mask from a probability of 0.5 on."""
         return paste_masks_in_image(self.maps[:, 0], self.boxes, size, THRESHOLD).bool()  # without any they are uint8
 
-    def of(self, chosen: Tensor, boxes: Tensor) -> "RoIMaps":
-        """The maps of some of the objects, stretched over these boxes."""
-        return RoIMaps(self.maps[chosen], boxes)
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "RoIMaps":
+        """The maps of some of the objects, stretched over these boxes, or over their own."""
+        return RoIMaps(self.maps[chosen], self.boxes[chosen] if boxes is None else boxes)
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,9 @@ class WholePixelMaps:
             inside.copy_(whole[y - top : y - top + inside.shape[0], x - left : x - left + inside.shape[1]])
         return masks
 
-    def of(self, chosen: Tensor, boxes: Tensor) -> "WholePixelMaps":
-        """The maps of some of the objects, pasted into these boxes."""
-        return WholePixelMaps(self.maps[chosen], boxes)
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "WholePixelMaps":
+        """The maps of some of the objects, pasted into these boxes, or into their own."""
+        return WholePixelMaps(self.maps[chosen], self.boxes[chosen] if boxes is None else boxes)
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class ImageMaps:
             masks[index] = F.interpolate(whole, size, mode="bilinear", align_corners=False)[0, 0] > THRESHOLD
         return masks
 
-    def of(self, chosen: Tensor, boxes: Tensor) -> "ImageMaps":
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "ImageMaps":
         """The maps of some of the objects, whatever their boxes are."""
         return replace(self, maps=self.maps[chosen])
 
@@ -164,25 +163,3 @@ class Detected:
     masks: Masks
     maps: dict[str, Tensor] = field(default_factory=dict)
     box_scores: Tensor | None = None
-
-    def boxed(self, masks: Tensor) -> tuple["Detected", Tensor]:
-        """The same with boxes around the masks, where the model has no others.
-
-        What has a mask without a pixel has no box, and is left out.
-
-        Args:
-            masks: (N, H, W) bool, as `masks.paste` gives them.
-
-        Returns:
-            The detections, and the masks of those that are left.
-        """
-        if self.boxes is not None:
-            return self, masks
-        boxes = BitMasks(masks).get_bounding_boxes()
-        kept = boxes.nonempty()
-        if kept.all():  # as nearly always: no copy of the masks, which may take a gigabyte
-            return replace(self, boxes=boxes.tensor), masks
-        boxes = boxes.tensor[kept]
-        left = replace(self, classes=self.classes[kept], scores=self.scores[kept], boxes=boxes)
-        left = replace(left, maps={name: maps[kept] for name, maps in self.maps.items()})
-        return replace(left, masks=self.masks.of(kept, boxes)), masks[kept]

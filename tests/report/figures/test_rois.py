@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcnet.data.masks.encoded_masks import EncodedMasks
 from bcnet.data.masks.segmentation import encode
 from bcnet.drawing.roi_maps import heat_map
 from bcnet.files import InputError
@@ -46,7 +47,11 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         classes, scores, masks, boxes = zip(*given, strict=True) if given else ((), (), (), ())
         maps = {"occluder_mask": np.full((len(given), 28, 28), 0.3), "target_mask": np.full((len(given), 28, 28), 0.9)}
         detections = Detections(
-            list(classes), list(scores), np.array(boxes, np.float32), np.array(masks, bool).reshape(-1, 40, 60), maps
+            list(classes),
+            list(scores),
+            np.array(boxes, np.float32),
+            EncodedMasks([encode(mask) for mask in masks], (40, 60)),
+            maps,
         )
         model = ModelFile(None, methods.variant(**variant or VARIANT), PREDICT, [{"id": 9, "name": "a"}], {})
         model.categories.append({"id": 4, "name": "b"})

@@ -135,6 +135,6 @@ class SubRegionMasks:
             mask[: shown.shape[0], : shown.shape[1]] = shown
         return masks
 
-    def of(self, chosen: Tensor, boxes: Tensor) -> "SubRegionMasks":
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "SubRegionMasks":
         """The masks of some of the objects, in the boxes of the view that they have."""
         return replace(self, coefficients=self.coefficients[chosen], boxes=self.boxes[chosen])

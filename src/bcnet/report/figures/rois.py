@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco.images import read_image
-from bcnet.data.masks.segmentation import decode, encode, to_rle
+from bcnet.data.masks.segmentation import decode, to_rle
 from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.drawing.figures import COLOURS, data_uri
 from bcnet.drawing.roi_maps import SIDE, DrawnDetection, crop, detected, heat_map, png_uri, squares
@@ -91,7 +91,7 @@ def of_objects(
             if model.categories[place]["id"] == annotation["category_id"]
         ]
         truth = [to_rle(annotation[mask], *size)]
-        ious = np.ravel(coco_mask.iou([encode(detections.masks[index]) for index in same], truth, [0]))
+        ious = np.ravel(coco_mask.iou([detections.masks.rles[index] for index in same], truth, [0]))
         if not len(ious) or not ious.max():
             rows.append({})
             continue
@@ -119,7 +119,7 @@ def _found(model: ModelFile, folder: Path, image: dict[str, Any], annotations: A
     drawn = [index for index, score in enumerate(detections.scores) if score >= MIN_SCORE]
     categories = np.array([model.categories[detections.classes[index]]["id"] for index in drawn], np.int64)
     scores = np.array([detections.scores[index] for index in drawn], np.float64)
-    rles = [encode(detections.masks[index]) for index in drawn], [to_rle(entry[mask], *size) for entry in objects]
+    rles = [detections.masks.rles[index] for index in drawn], [to_rle(entry[mask], *size) for entry in objects]
     ious = np.reshape(coco_mask.iou(*rles, [0] * len(objects)), (len(drawn), len(objects)))
     object_categories = np.array([entry["category_id"] for entry in objects], np.int64)
     for index, place in zip(drawn, match_at_half(ious, categories, scores, object_categories), strict=True):
