@@ -113,7 +113,9 @@ def backward_operations(
 
     PyTorch's own formula takes the gradient of a grouped convolution's weight for that of a dense one.
     """
-    *_, transposed, _, _, wanted = arguments  # bias, stride, padding, dilation, transposed, output padding, groups, mask
+    *_, transposed, _, _, wanted = (
+        arguments  # bias, stride, padding, dilation, transposed, output padding, groups, mask
+    )
     return sum(wanted[:2]) * conv_flop_count(input_shape, weight_shape, gradient_shape, transposed=transposed)
 
 

@@ -257,6 +257,13 @@ def test_targets_are_the_iou_with_the_whole_object() -> None:
         assert mask_iou_targets(*cut, inside).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_an_iou_of_nothing_with_nothing_is_zero() -> None:
+    """A RoI beside its object, in which nothing is predicted."""
+    nothing, something = torch.zeros(1, 28, 28, dtype=torch.bool), torch.ones(1, 28, 28, dtype=torch.bool)
+    assert mask_iou_targets(nothing, nothing, torch.zeros(1)).tolist() == [0]
+    assert mask_iou_targets(something, nothing, torch.zeros(1)).tolist() == [0]
+
+
 def test_a_pixel_counts_by_its_part_inside_the_box() -> None:
     """By ten by ten points in each pixel, for corners at tenths."""
     random = np.random.default_rng(0)

@@ -33,7 +33,7 @@ class MaskRCNNHead(MaskRCNNConvUpsampleHead):
     """
 
     def __init__(self, roi_features: RoIFeatures, channels: int, masks: int) -> None:
-        super().__init__(ShapeSpec(channels=channels, width=14, height=14), num_classes=masks, conv_dims=[channels] * 5)
+        super().__init__(ShapeSpec(channels=channels), num_classes=masks, conv_dims=[channels] * 5)
         self.roi_features = roi_features
 
     def forward(self, features: dict[str, Tensor], instances: list[Instances]) -> dict[str, Tensor] | list[Instances]:

@@ -1,10 +1,14 @@
 """Masks: however a mask is written it is the same mask, and a broken one is refused."""
 
+from unittest import mock
+
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
 
+from bcnet.data.masks import segmentation
 from bcnet.data.masks.segmentation import decode, encode, run_lengths, segmentation_problem, to_rle
 
 
@@ -27,6 +31,16 @@ def test_every_way_to_write_a_mask_is_the_same_mask(mask):
     np.testing.assert_array_equal(run_lengths(compressed["counts"]), slow["counts"])
     assert to_rle(slow, height, width) == compressed == to_rle(compressed, height, width)
     np.testing.assert_array_equal(decode(slow, height, width), mask)
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)), fill=st.booleans()))
+@example(np.zeros((3, 4), bool))
+@example(np.ones((3, 4), bool))
+@example(np.array([[0, 1, 1, 0], [0, 1, 1, 0]], bool))  # two columns make one run
+@settings(max_examples=200)
+def test_a_large_mask_is_encoded_by_its_box(mask):
+    with mock.patch.object(segmentation, "LARGE", 0):
+        assert encode(mask)["counts"] == coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
 
 
 def test_long_runs_of_large_images():

@@ -12,6 +12,7 @@ from bcnet.files import shown
 
 # pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
 TOLERANCE = 2.0
+LARGE = 2**18  # pixels; pycocotools encodes smaller masks faster
 NUMBERS = frozenset((int, float))  # not bool, which Python counts as one
 
 
@@ -125,8 +126,28 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 def encode(mask: np.ndarray) -> dict[str, Any]:
     """Compressed RLE of a mask, (H, W) bool."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    if mask.size < LARGE:
+        rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    else:
+        rle = coco_mask.frPyObjects({"size": mask.shape, "counts": _lengths(mask)}, *mask.shape)
     return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def _lengths(mask: np.ndarray) -> list[int]:
+    """Run lengths of a mask, (H, W) bool, from its smallest box alone: a large picture is mostly background."""
+    height, width = mask.shape
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return [height * width]
+    part = mask[rows[0] : rows[-1] + 1]
+    columns = np.flatnonzero(part.any(0))
+    part = part[:, columns[0] : columns[-1] + 1].T
+    column, row = np.nonzero(np.diff(np.pad(part.astype(np.int8), ((0, 0), (1, 1))), axis=1))
+    edges = (column + columns[0]) * height + row + rows[0]  # where a run starts, where it ends, where the next starts …
+    joined = 2 * np.flatnonzero(edges[1:-1:2] == edges[2::2]) + 1  # from the foot of a column to the head of the next
+    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    lengths: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
+    return lengths if lengths[-1] else lengths[:-1]
 
 
 def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
