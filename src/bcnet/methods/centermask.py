@@ -17,6 +17,7 @@ from bcnet.models.detections import Size
 from bcnet.models.detectors.fcos import fcos
 from bcnet.models.detectors.fcos_edition import FcosEdition
 from bcnet.models.detectors.fcos_targets import giou_loss
+from bcnet.models.layers import convolutions
 from bcnet.models.masks.adaptive_rois import AdaptiveRoIFeatures
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
@@ -163,10 +164,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, channels: int, masks: int) -> None:
         super().__init__()
-        convolutions = [nn.Conv2d(channels, channels, kernel_size=3, padding=1) for _ in range(4)]
-        for convolution in convolutions:
-            weight_init.c2_msra_fill(convolution)
-        self.layers = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU(inplace=True))))
+        self.layers = convolutions.four(channels)
         self.attention = SpatialAttention()
         self.predictor = Predictor(channels, masks)
 

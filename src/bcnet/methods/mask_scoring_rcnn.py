@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import fvcore.nn.weight_init as weight_init
 from torch import Tensor, nn
 
 from bcnet.models.detectors.roi_detectors import with_mask_branch
+from bcnet.models.layers import convolutions
 from bcnet.models.masks.losses import mask_losses
 from bcnet.models.masks.map_predictor import Predictor
 from bcnet.models.masks.mask_iou import MaskIoUHead
@@ -55,10 +55,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, channels: int, masks: int) -> None:
         super().__init__()
-        convolutions = [nn.Conv2d(channels, channels, kernel_size=3, padding=1) for _ in range(4)]
-        for convolution in convolutions:
-            weight_init.c2_msra_fill(convolution)
-        self.layers = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU(inplace=True))))
+        self.layers = convolutions.four(channels)
         self.predictor = Predictor(channels, masks)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:

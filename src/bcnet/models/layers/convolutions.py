@@ -1,4 +1,4 @@
-"""Convolutions with GroupNorm."""
+"""Convolutions with ReLU, and with GroupNorm."""
 
 import math
 from collections.abc import Callable
@@ -12,6 +12,14 @@ GROUPS = 32
 def group_norm(channels: int) -> nn.GroupNorm:
     """Of 32 groups; of fewer where these would not have two channels, since of a single number nothing remains."""
     return nn.GroupNorm(math.gcd(GROUPS, channels // 2), channels)
+
+
+def four(channels: int) -> nn.Sequential:
+    """The trunk of Mask R-CNN's mask head: four 3x3 convolutions with ReLU, (N, channels, H, W) to the same shape."""
+    convolutions = [nn.Conv2d(channels, channels, kernel_size=3, padding=1) for _ in range(4)]
+    for convolution in convolutions:
+        weight_init.c2_msra_fill(convolution)
+    return nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU(inplace=True))))
 
 
 def normalised(
