@@ -1,6 +1,6 @@
 """How long a training iteration of each variant takes, and where its time goes. After `make demo`:
 
-.venv/bin/python benchmarks/training_step.py [iterations]
+.venv/bin/python benchmarks/training_step.py [ITERATIONS [VARIANT …]]
 """
 
 import statistics
@@ -64,6 +64,7 @@ def measure(name: str, iterations: int, memory_format: torch.memory_format) -> N
 
 
 if __name__ == "__main__":
-    for variant_name in params.load().variants:
+    iterations, *names = sys.argv[1:] or ["20"]
+    for variant_name in names or params.load().variants:
         for layout in (torch.contiguous_format, torch.channels_last):
-            measure(variant_name, int(sys.argv[1]) if len(sys.argv) > 1 else 20, layout)
+            measure(variant_name, int(iterations), layout)

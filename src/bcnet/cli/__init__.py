@@ -7,6 +7,7 @@ from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
 from bcnet.files import InputError
 from bcnet.quiet import quiet
+from bcnet.threads import wait_asleep
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
 
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted."""
     args = parser().parse_args(argv)
     quiet()
+    wait_asleep()
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
         parser().error(f"{args.verb}: {wrong}")

@@ -1,0 +1,15 @@
+"""How threads wait for each other."""
+
+import os
+
+SPIN = "1000"  # turns of a loop, some microseconds; GNU's OpenMP takes 300,000 where it believes to be alone
+
+
+def wait_asleep() -> None:
+    """Let PyTorch's threads sleep soon after they begin to wait, not spin; before PyTorch is loaded.
+
+    On a machine that others use, a thread that spins keeps the processor from the one that it waits for. An environment
+    that says how to wait is left as it is.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
