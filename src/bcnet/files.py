@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import json
 import os
 import reprlib
 import shutil
@@ -23,6 +24,19 @@ def shown(value: Any) -> str:
     short = reprlib.Repr()
     short.maxstring = short.maxother = 200
     return short.repr(value)
+
+
+def as_in_file(value: Any, longest: int = 60) -> str:
+    """A wrong value of a JSON file as it stands there, cut after `longest` characters; `shown` where it is no JSON."""
+    text = ""
+    try:
+        for part in json.JSONEncoder().iterencode(value):  # part by part: it may be large, or nested without end
+            text += part
+            if len(text) > longest:
+                return f"{text[:longest]}…"
+    except (TypeError, ValueError):
+        return shown(value)
+    return text
 
 
 @contextmanager

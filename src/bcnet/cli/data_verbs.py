@@ -26,9 +26,13 @@ def fetch_wrong(args: Namespace) -> str | None:
 
 
 def check(args: Namespace) -> None:
-    from bcnet.data.coco.check import check
+    from bcnet.data.check.check import check
 
-    check(args.annotations, args.images, args.fix, args.all)
+    check(args.annotations, args.images, args.fix, args.all, args.drop)
+
+
+def check_wrong(args: Namespace) -> str | None:
+    return "--drop goes with --fix" if args.drop and not args.fix else None
 
 
 def convert(args: Namespace) -> None:
@@ -102,8 +106,10 @@ VERBS = {
             argument("annotations", type=Path, metavar="FILE", help="any COCO-format file; it is not changed"),
             argument("--images", type=Path, metavar="FOLDER", help="its images: decode them and check their sizes"),
             file("--fix", "write a copy with all problems fixed that have one right answer", required=False),
+            argument("--drop", action="store_true", help="with --fix: write it even if over a tenth would be lost"),
             argument("--all", action="store_true", help="print all lines, not only the first 20 of each kind"),
         ),
+        check_wrong,
     ),
     "convert": Verb(
         convert,

@@ -493,8 +493,8 @@ def test_every_prediction_is_kept(user, tmp_path):
     [
         ({"image_id": 2}, "image_id: 2: expected the id of one of the ground truth's 1 (image)"),
         ({"category_id": 1}, "category_id: 1: expected the id of one of the ground truth's 1 (category)"),
-        ({"score": None}, "score: None: expected a finite number"),
-        ({"segmentation": None}, "segmentation is None, expected polygons or RLE"),
+        ({"score": None}, "score: null: expected a finite number"),
+        ({"segmentation": None}, "segmentation is null, expected polygons"),
         (
             {"segmentation": {"size": [WIDTH, HEIGHT], "counts": [192]}},
             "RLE size is [16, 12], expected the image's [12, 16]",

@@ -1,0 +1,120 @@
+"""Notes: what is legal in an annotation file but odd."""
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from bcnet.data.coco import annotation_file, annotation_rules
+from bcnet.data.coco.annotation_file import Problem
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.files import shown
+from bcnet.progress import progress
+
+BOX_SLACK = 5.0  # pixels between the sides of a box and of its mask: annotation tools round, and draw boxes by hand
+AREA_FACTOR, AREA_SLACK = 2.0, 50.0  # an area is far from the mask's by this factor and by this many pixels
+
+
+def left_out(data: Any) -> Iterator[Problem]:
+    """What annotations leave out, and `coco.read` fills in."""
+    for annotation in [] if annotation_file.missing_sections(data) else data["annotations"]:
+        if isinstance(annotation, dict):
+            name = f"annotation {shown(annotation.get('id'))}"
+            for key, value in (("iscrowd", "0"), ("bbox", "its mask's"), ("area", "its mask's")):
+                if key not in annotation:
+                    yield Problem(name, f"{name}: no {key}, {value} is taken")
+
+
+def notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]:
+    """What is legal but odd, of entries that are not `wrong`."""
+    if annotation_file.missing_sections(data):
+        return
+    right = {
+        what: {
+            key: entry for key, entry in annotation_file.by_id(data[section]).items() if f"{what} {key}" not in wrong
+        }
+        for section, what in annotation_file.SECTIONS.items()
+    }
+    yield from _file_notes(data, right)
+    yield from _annotation_notes(right["annotation"], right["image"])
+    for what in ("image", "category"):
+        used = {shown(entry.get(f"{what}_id")) for entry in data["annotations"] if isinstance(entry, dict)}
+        for key in right[what]:
+            if str(key) not in used:
+                yield Problem(f"{what} {key}", f"{what} {key}: no annotations")
+    files: dict[PurePosixPath, int] = {}
+    for key, image in right["image"].items():
+        if (first := files.setdefault(PurePosixPath(image["file_name"]), key)) != key:
+            yield Problem(f"image {key}", f"image {key}: its file is that of image {first}")
+    if folder:
+        yield from _picture_notes(data["images"], folder)
+
+
+def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Problem]:
+    """Of the file as a whole: that there are crowds only, amodal masks, LVIS's partial annotation, odd names."""
+    annotations = right["annotation"].values()
+    if annotations and all(annotation.get("iscrowd", 0) for annotation in annotations):
+        yield Problem("file", "file: all annotations are crowds (iscrowd 1), which nothing is trained on or scored by")
+    for keys, source in annotation_file.AMODAL.items():
+        if count := sum(annotation.keys() >= set(keys) for annotation in annotations):
+            what = f"{count} annotations have {' and '.join(keys)}: their segmentation is amodal"
+            yield Problem("file", f"file: {what}, `source: {source}` reads them as such")
+    if any("neg_category_ids" in image for image in right["image"].values()):
+        line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
+        yield Problem("file", f"file: {line} as false")
+    names = Counter(category["name"].strip().casefold() for category in right["category"].values())
+    for key, category in right["category"].items():
+        name = category["name"].strip().casefold()
+        if not name:
+            yield Problem(f"category {key}", f"category {key}: its name is blank: {shown(category['name'])}")
+        elif names[name] > 1:
+            others = [other for other, it in right["category"].items() if it["name"].strip().casefold() == name]
+            same = next(other for other in others if other != key)
+            yield Problem(f"category {key}", f"category {key}: its name {shown(category['name'])} is category {same}'s")
+
+
+def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> Iterator[Problem]:
+    """Of annotations without problems, by id: boxes and areas far from the masks, and equal annotations."""
+    masks: dict[tuple, int] = {}
+    for key, annotation in progress(annotations.items(), "compare boxes and masks", len(annotations)):
+        name, image_id = f"annotation {key}", annotation["image_id"]
+        if image := images.get(image_id):
+            whole = dict(annotation)
+            annotation_rules.fill_annotation(whole, image)
+            rle = to_rle(whole["segmentation"], image["height"], image["width"])
+            yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(whole, rle))
+            digest = sha256(rle["counts"].encode()).digest()
+            content = (image_id, whole["category_id"], whole["iscrowd"], digest)
+            if (first := masks.setdefault(content, key)) != key:
+                yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+
+
+def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
+    """Pictures that no image names."""
+    right = [image for image in images if isinstance(image, dict) and annotation_file.names_a_file(image)]
+    named = {PurePosixPath(image["file_name"]) for image in right}
+    Image.init()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in Image.EXTENSION and file.relative_to(folder) not in named:
+            yield Problem("image file", f"image file: not in the annotations: {shown(str(file.relative_to(folder)))}")
+
+
+def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:
+    if not (pixels := int(coco_mask.area(rle))):
+        yield "its mask is empty"
+        return
+    (x, y, w, h), (left, top, mask_w, mask_h) = annotation["bbox"], coco_mask.toBbox(rle).tolist()
+    sides = (x - left, y - top, x + w - left - mask_w, y + h - top - mask_h)
+    if max(map(abs, sides)) > BOX_SLACK:
+        yield f"bbox is {annotation['bbox']}, its mask's is {[left, top, mask_w, mask_h]}"
+    if is_far(area := annotation["area"], pixels) or not area:
+        yield f"area is {area}, its mask has {pixels} pixels"
+
+
+def is_far(area: float, pixels: int) -> bool:
+    """Whether an area is not that of a mask of so many pixels, from 1."""
+    return not pixels / AREA_FACTOR <= area <= pixels * AREA_FACTOR and abs(area - pixels) > AREA_SLACK
