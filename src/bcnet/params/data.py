@@ -47,9 +47,9 @@ class Part(Section):
 
 
 class Files(Section):
-    """A user's own files: in COCO's format, or those of the amodal datasets KINS and COCOA."""
+    """A user's own files: in COCO's format, or those of the amodal datasets KINS, COCOA, COCOA-cls and D2SA."""
 
-    source: Literal["files", "kins", "cocoa"]
+    source: Literal["files", "kins", "cocoa", "cocoa_cls"]
     train: Part
     val: Part
 

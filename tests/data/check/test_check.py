@@ -213,6 +213,16 @@ def test_every_picture_is_decoded_and_measured(check: Checker, pictures: Path) -
     assert check.fix(data, "--images", str(pictures))[::2] == (2, None)
 
 
+def test_pictures_whose_values_use_few_of_their_bits_are_noted(check: Checker, pictures: Path) -> None:
+    for name in ("small.png", "sub/extra.JPG", "broken.png"):
+        (pictures / name).unlink()
+    for high, bits in ((255, 8), (4095, 12), (65535, None)):
+        Image.fromarray(np.full((30, 40), high, np.uint16)).save(pictures / "a.png")
+        lines = check(content(annotation()), "--images", str(pictures))[1]
+        note = f"note: image 3: its 16-bit values use {bits} bits, and are taken as such: 'a.png'"
+        assert lines[:-1] == ([note] if bits else [])
+
+
 def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
     code, _, error = check(content(annotation()), "--images", "nowhere")
     assert (code, error) == (2, "bcnet check: --images nowhere: no such folder\n")

@@ -36,7 +36,7 @@ def make_part(annotations, images, names):
     """Pictures, and an annotation file of them that has no iscrowd, area and bbox."""
     content = {"images": [], "annotations": [], "categories": [{"id": 4, "name": "thing"}]}
     for number, name in enumerate(names, 1):
-        pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(list(name.encode())).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(images / name)
         content["images"].append({"id": number, "height": HEIGHT, "width": WIDTH, "file_name": name})

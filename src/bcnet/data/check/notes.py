@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,8 +12,9 @@ from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
+from bcnet.data.coco.images import bits_in_use
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.files import shown
+from bcnet.files import InputError, shown
 from bcnet.progress import progress
 
 BOX_SLACK = 5.0  # pixels between the sides of a box and of its mask: annotation tools round, and draw boxes by hand
@@ -94,8 +96,14 @@ def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> 
 
 
 def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
-    """Pictures that no image names."""
+    """Pictures whose values use few of their bits, and pictures that no image names."""
     right = [image for image in images if isinstance(image, dict) and annotation_file.names_a_file(image)]
+    for image in right:
+        with suppress(InputError):  # the problems tell it
+            if (bits := bits_in_use(folder / image["file_name"])) not in (None, 16):
+                name = f"image {image.get('id')}"
+                line = f"its 16-bit values use {bits} bits, and are taken as such: {shown(image['file_name'])}"
+                yield Problem(name, f"{name}: {line}")
     named = {PurePosixPath(image["file_name"]) for image in right}
     Image.init()
     for file in sorted(folder.rglob("*")):
