@@ -10,7 +10,6 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.check.conventions import FEWEST, MOST, conventions, mend_form, name_of, put
-from bcnet.data.check.notes import is_far
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
@@ -233,7 +232,7 @@ def _fix_areas(data: dict) -> Iterator[Problem]:
         )
         if pixels and not area:
             zero.append((entry, name, pixels))
-        elif is_far(area, pixels):
+        elif annotation_rules.is_far(area, pixels):
             far.append((entry, name, pixels))
         elif area == entry["bbox"][2] * entry["bbox"][3] and area > BOX_AREA * pixels > 0:
             of_box.append((entry, name, pixels))

@@ -18,7 +18,6 @@ from bcnet.files import InputError, shown
 from bcnet.progress import progress
 
 BOX_SLACK = 5.0  # pixels between the sides of a box and of its mask: annotation tools round, and draw boxes by hand
-AREA_FACTOR, AREA_SLACK = 2.0, 50.0  # an area is far from the mask's by this factor and by this many pixels
 
 
 def left_out(data: Any) -> Iterator[Problem]:
@@ -119,10 +118,5 @@ def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:
     sides = (x - left, y - top, x + w - left - mask_w, y + h - top - mask_h)
     if max(map(abs, sides)) > BOX_SLACK:
         yield f"bbox is {annotation['bbox']}, its mask's is {[left, top, mask_w, mask_h]}"
-    if is_far(area := annotation["area"], pixels) or not area:
+    if annotation_rules.is_far(area := annotation["area"], pixels) or not area:
         yield f"area is {area}, its mask has {pixels} pixels"
-
-
-def is_far(area: float, pixels: int) -> bool:
-    """Whether an area is not that of a mask of so many pixels, from 1."""
-    return not pixels / AREA_FACTOR <= area <= pixels * AREA_FACTOR and abs(area - pixels) > AREA_SLACK

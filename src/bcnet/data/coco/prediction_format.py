@@ -62,6 +62,8 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
         lines.append(f"{without} of {images} images have no predictions")
     if score.min() < 0 or score.max() > 1:
         lines.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+    if len(predictions) > 1 and score.min() == score.max():
+        lines.append(f"all scores are {score[0]:g}: the order of the file decides which detection is taken first")
     if 0 < (ranked := np.count_nonzero(predictions.box_scored)) < (count := len(predictions)):
         lines.append(f"{count - ranked} of {count} predictions have no box_score: their boxes are ranked by score")
     of_image, counts = np.unique(image, return_counts=True)
