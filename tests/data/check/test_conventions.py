@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bcnet.cli import main
 from bcnet.data.coco import annotation_file
@@ -271,3 +272,30 @@ def test_files_of_crowds_are_a_note(check: Program) -> None:
     assert check(data)[1][0].startswith("note: file: all annotations are crowds (iscrowd 1)")
     data["annotations"][0]["iscrowd"] = 0
     assert check(data)[1] == [f"{check.path}: nothing wrong, 0 notes"]
+
+
+def test_a_polygon_inside_another_is_a_note(check: Program) -> None:
+    """COCO unites polygons: what a hole was meant to be is filled."""
+    data = right()
+    data["annotations"][3]["segmentation"].append(outline((10, 10, 5, 5)))
+    lines = check(data)[1]
+    line = "1 annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
+    assert lines[0] == f"note: file: {line}"
+    data["annotations"][3]["segmentation"][1] = outline((2, 10, 5, 5))  # at its border
+    assert not any("inside another" in line for line in check(data)[1])
+
+
+def test_a_file_without_annotations_is_a_note(check: Program) -> None:
+    assert check(right() | {"annotations": []})[1][0].startswith("note: file: no annotations at all")
+
+
+def test_paths_of_windows_are_mended_where_the_pictures_lie(check: Program) -> None:
+    folder = check.path.parent / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "sub/a.png")
+    data = right()
+    data["images"][0]["file_name"] = "sub\\a.png"
+    assert check(data, "--images", str(folder))[0] == 2
+    assert check.fixed(data, "--images", str(folder))["images"][0]["file_name"] == "sub/a.png"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "sub\\a.png")  # the name as it stands
+    assert check.fixed(data, "--images", str(folder))["images"] == data["images"]

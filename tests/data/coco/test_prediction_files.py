@@ -301,3 +301,12 @@ def test_a_mask_of_a_picture_turned_by_a_quarter_is_refused(read, key):
     entry[key] = {**entry["segmentation"], "size": [image["width"], image["height"]]}
     with pytest.raises(InputError, match=rf"RLE size is \[{image['width']}, {image['height']}\], expected the image's"):
         read(predictions)
+
+
+@pytest.mark.parametrize("name", ["deep/a.b.png", "a.b.png", "a.b", "7"])
+def test_a_prediction_that_names_its_image_is_told_the_id(name: str):
+    images = {5: {"id": 5, "height": 4, "width": 4}, 7: {"id": 7, "height": 4, "width": 4, "file_name": "deep/a.b.png"}}
+    wrong = prediction_format.problem({"image_id": name, "category_id": 1, "score": 1}, images, {1}, "segm")
+    assert wrong == (
+        f'image_id: "{name}": expected the id of one of the ground truth\'s 2 (image), this is the name of image 7'
+    )

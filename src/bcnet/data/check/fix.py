@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pycocotools import mask as coco_mask
@@ -112,6 +112,8 @@ def _fix_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem
         if isinstance(entry, dict):
             name = name_of(what, entry, place)
             yield from _fix_whole(entry, ("id", "width", "height") if what == "image" else ("id",), name)
+            if pictures and what == "image":
+                yield from _fix_separators(entry, pictures, name)
             if pictures and not annotation_file.has_size(entry) and annotation_file.names_a_file(entry):
                 try:
                     height, width = read_image(pictures / entry["file_name"]).shape[:2]
@@ -126,6 +128,16 @@ def _fix_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem
                 continue
         entries.append(entry)
     data[section] = entries
+
+
+def _fix_separators(entry: dict, pictures: Path, name: str) -> Iterator[Problem]:
+    """Write a path of Windows, with backslashes, as others do, if that is where the picture lies."""
+    file = entry.get("file_name")
+    if isinstance(file, str) and "\\" in file and annotation_file.names_a_file(entry):
+        other = PurePosixPath(file.replace("\\", "/")).as_posix()
+        moved = annotation_file.names_a_file({"file_name": other}) and (pictures / other).is_file()
+        if moved and not (pictures / file).exists():
+            yield from put(entry, "file_name", other, name)
 
 
 def _fix_annotations(data: dict, fixed: Fixed) -> Iterator[Problem]:

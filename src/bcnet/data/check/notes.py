@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -58,12 +59,17 @@ def notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]:
 def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Problem]:
     """Of the file as a whole: that there are crowds only, amodal masks, LVIS's partial annotation, odd names."""
     annotations = right["annotation"].values()
+    if not data["annotations"]:
+        yield Problem("file", "file: no annotations at all: was an export without masks chosen?")
     if annotations and all(annotation.get("iscrowd", 0) for annotation in annotations):
         yield Problem("file", "file: all annotations are crowds (iscrowd 1), which nothing is trained on or scored by")
     for keys, source in annotation_file.AMODAL.items():
         if count := sum(annotation.keys() >= set(keys) for annotation in annotations):
             what = f"{count} annotations have {' and '.join(keys)}: their segmentation is amodal"
             yield Problem("file", f"file: {what}, `source: {source}` reads them as such")
+    if count := sum(has_a_hole(annotation["segmentation"]) for annotation in annotations):
+        line = f"{count} annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
+        yield Problem("file", f"file: {line}")
     if any("neg_category_ids" in image for image in right["image"].values()):
         line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
         yield Problem("file", f"file: {line} as false")
@@ -76,6 +82,17 @@ def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Proble
             others = [other for other, it in right["category"].items() if it["name"].strip().casefold() == name]
             same = next(other for other in others if other != key)
             yield Problem(f"category {key}", f"category {key}: its name {shown(category['name'])} is category {same}'s")
+
+
+def has_a_hole(segmentation: Any) -> bool:
+    """Whether a polygon's box lies well inside that of another one, by a pixel or more on each side."""
+    if not isinstance(segmentation, list) or len(segmentation) < 2:
+        return False
+    boxes = [(min(it[::2]), min(it[1::2]), max(it[::2]), max(it[1::2])) for it in segmentation]
+    return any(
+        inner[0] >= outer[0] + 1 and inner[1] >= outer[1] + 1 and inner[2] <= outer[2] - 1 and inner[3] <= outer[3] - 1
+        for inner, outer in permutations(boxes, 2)
+    )
 
 
 def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> Iterator[Problem]:

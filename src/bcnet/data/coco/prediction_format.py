@@ -6,6 +6,7 @@ Specification: https://cocodataset.org/#format-results.
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -113,7 +114,9 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
         return f"{as_in_file(entry)}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
     for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
         if type(value := entry.get(key)) is not int or value not in known:
-            return f"{key}: {as_in_file(value)}: expected the id of one of the ground truth's {len(known)} ({what})"
+            called = f", this is the name of {its}" if what == "image" and (its := _image_called(value, images)) else ""
+            expected = f"expected the id of one of the ground truth's {len(known)} ({what}){called}"
+            return f"{key}: {as_in_file(value)}: {expected}"
     if not _is_number(score := entry.get("score")):
         return f"score: {as_in_file(score)}: expected a finite number"
     if iou_type == "segm":
@@ -124,6 +127,17 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         return f"bbox: {as_in_file(box)}: expected [x, y, width, height] in pixels"
+    return None
+
+
+def _image_called(name: Any, images: Mapping[int, dict]) -> str | None:
+    """The image whose file name, with its ending or without, or whose id as text this is."""
+    if not isinstance(name, str) or not name:
+        return None
+    for key, image in images.items():
+        path = PurePosixPath(str(image.get("file_name", "")))
+        if name in (str(path), path.name, path.stem, str(key)):
+            return f"image {key}"
     return None
 
 
