@@ -135,6 +135,18 @@ def _is_consistent(data: dict) -> bool:
     )
 
 
+def fits(segmentation: object, height: int, width: int) -> bool:
+    """Whether this is a right segmentation of an image of that size."""
+    annotation = {"id": 0, "image_id": 0, "category_id": 0, "segmentation": segmentation, "area": 1}
+    try:
+        json.dumps(annotation, allow_nan=False)  # no infinities either
+    except ValueError:
+        return False
+    image = {"id": 0, "width": width, "height": height, "file_name": "a"}
+    data = {"images": [image], "categories": [{"id": 0, "name": ""}], "annotations": [annotation]}
+    return VALIDATOR.is_valid(data) and _fits(annotation, height, width)
+
+
 def _fits(annotation: dict, height: int, width: int) -> bool:
     segmentation, box = annotation["segmentation"], annotation.get("bbox")
     if isinstance(segmentation, dict):

@@ -29,9 +29,12 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
+        folder = cache_folder()
+        if folder is None:
+            return numba.njit(**{**options, "cache": False})(function)
         settings = vars(numba.config)
         others = settings["CACHE_DIR"]
-        settings["CACHE_DIR"] = str(cache_folder())
+        settings["CACHE_DIR"] = str(folder)
         try:
             return numba.njit(**options)(function)
         finally:
@@ -41,10 +44,11 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
 
 @cache
-def cache_folder() -> Path:
+def cache_folder() -> Path | None:
     """The folder of compiled code, named by the text of all that is compiled, so that a change of any file is in force.
 
-    It is in the package, else in the user's cache; where neither can be written, it is deleted when the process ends.
+    It is in the package, else in the user's cache; where neither can be written, it is a temporary one that is deleted
+    when the process ends. None: no folder can be written, and each process compiles for itself.
     """
     sources = (path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
     compiled = b"".join(text for text in sources if b"@njit" in text)
@@ -58,12 +62,17 @@ def _is_writable(folder: Path) -> bool:
     """Whether a folder is there, made if need be, and files can be written into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:  # tried, for rights do not tell: a quota, a foreign server
+            file.write(bytes(4096))
     except OSError:
         return False
-    return os.access(folder, os.W_OK | os.X_OK)
+    return True
 
 
-def _temporary() -> Path:
-    folder = tempfile.mkdtemp(prefix="bcnet-")
+def _temporary() -> Path | None:
+    try:
+        folder = tempfile.mkdtemp(prefix="bcnet-")
+    except OSError:
+        return None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

@@ -1,7 +1,9 @@
 """Reading and writing files: clear errors for bad input, and outputs that are never half-written."""
 
+import codecs
 import filecmp
 import hashlib
+import json
 import os
 import reprlib
 import shutil
@@ -13,9 +15,19 @@ from typing import Any
 
 import orjson
 
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a text begins
+
 
 class InputError(Exception):
-    """Wrong input. Its one line names file, key, value and what was expected; the program ends with exit code 2."""
+    """Wrong input. Its one line names file, key, value and what was expected; the program ends with exit code 2.
+
+    Text of several lines, as other programs' errors have, becomes one. Of what PyTorch makes of one that was raised in
+    a process of its loader, with a traceback before it, the line itself is left.
+    """
+
+    def __init__(self, line: str) -> None:
+        own = line.rpartition("bcnet.files.InputError: ")[2]
+        super().__init__(" ".join(part.strip() for part in own.splitlines() if part.strip()))
 
 
 def shown(value: Any) -> str:
@@ -23,6 +35,19 @@ def shown(value: Any) -> str:
     short = reprlib.Repr()
     short.maxstring = short.maxother = 200
     return short.repr(value)
+
+
+def as_in_file(value: Any, longest: int = 60) -> str:
+    """A wrong value of a JSON file as it stands there, cut after `longest` characters; `shown` where it is no JSON."""
+    text = ""
+    try:
+        for part in json.JSONEncoder().iterencode(value):  # part by part: it may be large, or nested without end
+            text += part
+            if len(text) > longest:
+                return f"{text[:longest]}…"
+    except (TypeError, ValueError):
+        return shown(value)
+    return text
 
 
 @contextmanager
@@ -46,8 +71,10 @@ def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
         keep_equal: a file of the same bytes that is already there stays, with its time, so that nothing runs again.
 
     Raises:
-        InputError: the folder cannot be created or written, or the disk is full.
+        InputError: `path` is a folder, its folder cannot be created or written, or the disk is full.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected the name of a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
@@ -90,7 +117,12 @@ def from_json(path: Path, content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
+        why = f"not valid JSON (truncated?): {error}"
+        if content.startswith(codecs.BOM_UTF8):
+            why = "not valid JSON: it begins with a byte order mark (PowerShell writes one), expected UTF-8 without it"
+        elif content.startswith(UTF16):
+            why = "not valid JSON: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)"
+        raise InputError(f"{path}: {why}") from error
 
 
 def write_json(path: Path, content: Any, indent: bool = False, keep_equal: bool = False) -> None:

@@ -23,6 +23,11 @@ def checkpoints(data: Path = DATA) -> Path:
     return data / "checkpoints"
 
 
+def lock(*names: str, data: Path = DATA) -> Path:
+    """The lock of a piece of work, named by what it makes."""
+    return data / "locks" / ".".join(names)
+
+
 def checked(data: Path = DATA) -> Path:
     """The folder of the record of checked annotation files."""
     return data / "checked"

@@ -25,7 +25,7 @@ def sync() -> None:
     load()  # wrong parameters stop both tools, here with one line
     pending = snakemake_pending()
     if not pending:
-        _run("dvc", "commit", "--force", "--no-relink", "--quiet")  # relinked files would be newer, in no order
+        _run("dvc", "commit", "--force", "--no-relink")  # relinked files would be newer, in no order
         print("DVC now knows what Snakemake has run.")
         return
     stale = dvc_stale()
@@ -57,8 +57,11 @@ def _run(tool: str, *arguments: str) -> str:
     command = [sys.executable, "-m", tool, *arguments]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        last = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()[-1]
-        raise InputError(f"{tool} {arguments[0]}: exit code {result.returncode}: {last}")
+        lines = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()
+        why = next((line for line in lines if line.startswith("ERROR")), lines[-1])  # DVC's advice comes after it
+        if "outside of git repository" in why:
+            why += " (DVC takes no files behind a link: mount the other disk at this folder instead)"
+        raise InputError(f"{tool} {arguments[0]}: exit code {result.returncode}: {why}")
     return result.stdout
 
 

@@ -5,6 +5,10 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from bcnet.files import shown
+
+LONGEST = 100  # letters of a key that is shown whole
+
 
 def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     """The errors as one `key: value: what was expected`, an unknown key (with the legal ones) before all others.
@@ -15,9 +19,11 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     """
     error = min(errors.errors(), key=lambda e: e["type"] != "extra_forbidden")
     more = f" (and {errors.error_count() - 1} more)" if errors.error_count() > 1 else ""
+    if not error["loc"] and error["type"] != "value_error":
+        return f"{shown(error['input'])}: expected the keys {', '.join(root.model_fields)}{more}"
     location, kind = _in_file(error["loc"], root)
     parts = [str(part) for part in location if part != "[key]"]
-    key = ".".join(part if part.isprintable() else repr(part) for part in parts)  # one may hold a new line
+    key = ".".join(part if part.isprintable() and len(part) <= LONGEST else shown(part) for part in parts)
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
@@ -28,11 +34,12 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
             return f"{key}.{error['ctx']['discriminator'].strip(chr(39))}: missing{more}"
         case "union_tag_invalid":
             context = error["ctx"]
-            tag = f"{key}.{context['discriminator'].strip(chr(39))}: {context['tag']!r}"
+            tag = f"{key}.{context['discriminator'].strip(chr(39))}: {shown(context['tag'])}"
             return f"{tag}: expected one of {context['expected_tags'].replace(chr(39), '')}{more}"
         case "value_error":
             return f"{key}: {message}{more}" if key else message
-    return f"{key}: {error['input']!r}: {message[0].lower()}{message[1:]}{more}"
+    shown_input = shown(error["input"])
+    return f"{key}: {shown_input}: {message[0].lower()}{message[1:]}{more}"
 
 
 def _in_file(location: Sequence[int | str], root: type[BaseModel]) -> tuple[list[int | str], Any]:

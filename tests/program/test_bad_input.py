@@ -102,7 +102,10 @@ OUTSIDE = [[100.0, 10.0, 130.0, 10.0, 130.0, 30.0]]
         (truncated, "own/train.json: not valid JSON (truncated?)"),
         (annotation(image_id=7), "own/train.json: annotation 5: image_id 7"),
         (annotation(category_id=4), "own/train.json: annotation 5: category_id 4"),
-        (annotation(segmentation=[[1.0, 1.0, 9.0, 9.0]]), "own/train.json: annotation 5: a polygon has 4 numbers"),
+        (
+            annotation(segmentation=[[1.0, 1.0, 9.0, 9.0]]),
+            "own/train.json: annotation 5: a polygon is [1.0, 1.0, 9.0, 9.0]",
+        ),
         (annotation(segmentation=OUTSIDE), "annotation 5: a polygon lies wholly outside the 60x40 image"),
         (annotation(segmentation=WRONG_SIZE), "own/train.json: annotation 5: "),
         (corrupt_picture, "own/pictures/a.jpg: "),

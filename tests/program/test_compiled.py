@@ -71,6 +71,14 @@ def test_without_any_folder_to_keep_it_the_code_is_compiled_for_this_process(pac
     assert not list((tmp_path / "passing").iterdir())
 
 
+def test_without_any_folder_at_all_there_is_no_cache(package: Path, tmp_path: Path):
+    (package / "__pycache__").write_text("no folder")
+    nowhere = {"XDG_CACHE_HOME": "/dev/null", "HOME": "/dev/null"}
+    no_temporary = "import tempfile; tempfile.tempdir = '/dev/null'\n"
+    assert run(no_temporary + PROGRAM, tmp_path, **nowhere) == "3"
+    assert run(no_temporary + WHERE, tmp_path, **nowhere) == "None"
+
+
 def test_a_home_that_is_unknown_makes_no_folder_of_that_name_where_the_program_runs(package: Path, tmp_path: Path):
     (package / "__pycache__").write_text("no folder")
     where = run(WHERE, tmp_path, HOME="~", XDG_CACHE_HOME="", TMPDIR=str(tmp_path))

@@ -33,6 +33,50 @@ def error_after(change: tuple[str, str], folder: Path) -> str:
     return line.removeprefix(str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("# ä\nseeds: [é]".encode("latin-1"), ":1: byte 0xe4 is no UTF-8: save the file as UTF-8"),
+        (b"a: 1\n\xff\xfe", ":2: byte 0xff is no UTF-8"),
+        (b"seeds: [2024-13-45]", ": not valid YAML: month must be in 1..12"),
+        (b"seeds: [" + b"9" * 5000 + b"]", ": not valid YAML: a number of too many digits"),
+        (b"a: " + b"[" * 3000, ": not valid YAML: nested too deeply"),
+        (b"".join(b" " * level + b"a:\n" for level in range(3000)), ": not valid YAML: nested too deeply"),
+        (b"a: \x07", ": not valid YAML: unacceptable character"),
+        (b"", ": an empty file, expected the sections of a run (`bcnet preset demo` makes one)"),
+        (b"# nothing\n", ": an empty file, expected the sections"),
+        (b"- 1", ": [1]: expected the keys dataset, datasets, synthetic, "),
+        (b"text", ": 'text': expected the keys dataset"),
+        (b"!!python/object/apply:os.system [ls]", ":1: not valid YAML: could not determine a constructor"),
+    ],
+)
+def test_what_is_no_params_file_ends_in_one_line(content: bytes, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        params.load(path)
+    assert str(raised.value).startswith(f"{path}{line}")
+    assert len(str(raised.value)) < 500 + len(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_aliases_that_multiply_are_shown_short(tmp_path: Path) -> None:
+    lists = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lists += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join([*lists, DEMO.replace("seeds: [0]", "seeds: *a8")]))
+    with pytest.raises(InputError, match="a0: unknown key"):
+        params.load(path)
+    path.write_text(DEMO.replace("batch: 4", "batch: {nested: [[1]]}"))
+    with pytest.raises(InputError, match=r"schedule\.batch"):
+        params.load(path)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(DEMO, encoding="utf-8-sig")
+    assert params.load(tmp_path / "params.yaml") == params.load(ROOT / "presets/demo.yaml")
+
+
 @pytest.mark.parametrize("preset", sorted(path.name for path in (ROOT / "presets").glob("*.yaml")))
 def test_presets_are_legal(preset: str) -> None:
     params.load(ROOT / "presets" / preset)
@@ -107,6 +151,28 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
+        (("seeds: [0]", "seeds: [true]"), ": seeds: true: expected no truth value"),
+        (("batch: 4", "batch: true"), ": schedule: batch: true: expected no truth value"),
+        (("lr: 0.001", "lr: .inf"), ": schedule: lr: inf: expected a number up to 1000000000"),
+        (("lr: 0.001", "lr: .nan"), ": schedule: lr: nan: expected a number up to 1000000000"),
+        (("lr: 0.001", "lr: 1e300"), ": schedule: lr: 1e+300: expected a number up to 1000000000"),
+        (
+            ("iterations: 500", f"iterations: 1{'0' * 20}"),
+            ": schedule: iterations: 100000000000000000000: expected a n",
+        ),
+        (("iterations: 500", f"iterations: 1{'0' * 400}"), ": schedule: iterations: 1000000"),
+        (("iterations: 500", "iterations: 100000001"), ": schedule.iterations: 100000001: input should be less than"),
+        (("label: BCNet}", "label: ''}"), ": variants.bcnet.label: '': string should have at least 1 character"),
+        (("label: BCNet}", "label: ' - '}"), ": variants.bcnet.label: ' - ': expected a text with a letter or digit"),
+        (("label: BCNet}", 'label: "a\\x07"}'), ": variants.bcnet.label: 'a\\x07': expected a text with a letter"),
+        (("label: BCNet}", 'label: "a\\nb"}'), ": variants.bcnet.label: 'a\\nb': expected a text with a letter"),
+        (("label: BCNet}", f"label: {'x' * 101}}}"), "string should have at most 100 characters"),
+        (("  bcnet: {", f"  {'b' * 300}: {{"), "string should have at most 100 characters"),
+        (("imported: {}", 'imported: {a: {file: "", label: b}}'), ": imported.a.file: '': string should have at least"),
+        (
+            ("predictions: {}", 'predictions: {a: {file: "x\\0", label: b}}'),
+            ": predictions.a.file: expected a path without a zero byte",
+        ),
         (
             ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),
             "predictions: 'bcnet' is already the name of a",
@@ -128,7 +194,7 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("dataset: demo", "dataset: ["), "not valid YAML"),
         (("dataset: demo", "dataset: \x07"), ": not valid YAML: unacceptable character #x0007"),
         (("dataset: demo", "dataset: 2001-99-99"), ": not valid YAML: month must be in 1..12"),
-        (("dataset: demo", "dataset: " + 500 * "["), ": not valid YAML: maximum recursion depth exceeded"),
+        (("dataset: demo", "dataset: " + 500 * "["), ": not valid YAML: nested too deeply"),
         (("  occluded:", '  "a\\nb":'), ": splits.'a\\nb': 'a\\nb': string should match pattern"),
         (("seeds: [0]", "seeds: [' 0_1']"), ": seeds.0: ' 0_1': input should be a valid integer"),
         (("seeds: [0]", ""), ": seeds: missing"),

@@ -276,7 +276,7 @@ def test_the_code_of_a_training_is_what_its_modules_import() -> None:
         "data/masks/segmentation.py",
         "data/coco/images.py",
     }
-    others = {"methods/pointrend.py", "methods/mask_rcnn.py", "data/sources/kins.py", "data/coco/check.py", "files.py"}
+    others = {"methods/pointrend.py", "methods/mask_rcnn.py", "data/sources/kins.py", "data/check/check.py", "files.py"}
     assert not files & others
     assert not [path for path in files if path.startswith(("report", "evaluation", "drawing"))]
 

@@ -1,5 +1,7 @@
 """Each tool takes the files over only when the other one vouches for them. (test_workflow.py has both tools run.)"""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,18 @@ def test_wrong_parameters_are_named_first(monkeypatch: pytest.MonkeyPatch, ran: 
 def test_a_tool_that_fails_is_named_with_its_message(ran: list[str]) -> None:
     with pytest.raises(InputError, match=r"^dvc status: exit code \d+: .*not inside of a DVC repository"):
         sync.dvc_stale()
+
+
+def test_data_behind_a_link_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DVC itself refuses it."""
+    project, disk = tmp_path / "project", tmp_path / "disk"
+    project.mkdir()
+    disk.mkdir()
+    monkeypatch.chdir(project)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    (project / "data").symlink_to(disk)
+    (project / "data/x.txt").write_text("x")
+    (project / "dvc.yaml").write_text("stages:\n  a:\n    cmd: bcnet fetch x\n    outs: [data/x.txt]\n")
+    with pytest.raises(InputError, match=r"outside of git repository .*mount the other disk at this folder instead"):
+        sync._run("dvc", "commit", "--force", "--no-relink")

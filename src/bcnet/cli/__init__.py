@@ -1,6 +1,7 @@
 """The command-line program: its verbs, and how they end."""
 
 import argparse
+import os
 import sys
 
 from bcnet import __version__
@@ -43,9 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         verb.run(args)
     except InputError as error:
-        # a worker process of the loader puts its traceback before the line
-        line = str(error).splitlines()[-1].removeprefix("bcnet.files.InputError: ")
-        print(f"bcnet {args.verb}: {line}", file=sys.stderr)
+        print(f"bcnet {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # as of `bcnet check … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python has yet to write
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "bcnet").partition(".")[0] == "bcnet":

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bcnet.cli import settings
 from bcnet.cli.verb import DEMO, JOBS, Verb, argument, file
-from bcnet.layout import DATA
+from bcnet.layout import DATA, lock
+from bcnet.locks import alone
 
 
 def fetch(args: Namespace) -> None:
@@ -14,11 +15,13 @@ def fetch(args: Namespace) -> None:
 
     run, folder = params.load(), DATA / args.dataset
     if args.predictions:
-        bring(run.brought(args.predictions), args.predictions, folder)
-    elif args.test:
-        fetch_test(run.dataset_named(args.dataset), args.dataset, folder)
-    else:
-        fetch(run.dataset_named(args.dataset), args.dataset, folder)
+        brought = run.brought(args.predictions)
+        with alone(lock("fetch", args.dataset, args.predictions), f"bcnet fetch --predictions {args.predictions}"):
+            bring(brought, args.predictions, folder)
+        return
+    dataset, part = run.dataset_named(args.dataset), "test" if args.test else "parts"
+    with alone(lock("fetch", args.dataset, part), f"bcnet fetch {args.dataset}"):
+        (fetch_test if args.test else fetch)(dataset, args.dataset, folder)
 
 
 def fetch_wrong(args: Namespace) -> str | None:
@@ -26,9 +29,13 @@ def fetch_wrong(args: Namespace) -> str | None:
 
 
 def check(args: Namespace) -> None:
-    from bcnet.data.coco.check import check
+    from bcnet.data.check.check import check
 
-    check(args.annotations, args.images, args.fix, args.all)
+    check(args.annotations, args.images, args.fix, args.all, args.drop)
+
+
+def check_wrong(args: Namespace) -> str | None:
+    return "--drop goes with --fix" if args.drop and not args.fix else None
 
 
 def convert(args: Namespace) -> None:
@@ -59,7 +66,9 @@ def synthesize(args: Namespace) -> None:
     from bcnet.data.synthetic.synthesize import synthesize
 
     run = params.load()
-    synthesize(run.synthetic_named(args.name), args.name, DATA / run.dataset, args.jobs)
+    settings = run.synthetic_named(args.name)
+    with alone(lock("synthesize", run.dataset, args.name), f"bcnet synthesize {args.name}"):
+        synthesize(settings, args.name, DATA / run.dataset, args.jobs)
 
 
 def split(args: Namespace) -> None:
@@ -102,8 +111,10 @@ VERBS = {
             argument("annotations", type=Path, metavar="FILE", help="any COCO-format file; it is not changed"),
             argument("--images", type=Path, metavar="FOLDER", help="its images: decode them and check their sizes"),
             file("--fix", "write a copy with all problems fixed that have one right answer", required=False),
+            argument("--drop", action="store_true", help="with --fix: write it even if over a tenth would be lost"),
             argument("--all", action="store_true", help="print all lines, not only the first 20 of each kind"),
         ),
+        check_wrong,
     ),
     "convert": Verb(
         convert,

@@ -4,7 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
-from bcnet.layout import DATA, IMPORTED, TEST_DEV, DatasetFiles, downloads
+from bcnet.layout import DATA, IMPORTED, TEST_DEV, DatasetFiles, downloads, lock
+from bcnet.locks import alone
 
 MODEL = DEMO.run("bcnet", "0").model
 
@@ -19,7 +20,10 @@ def train(args: Namespace) -> None:
     from bcnet import params
     from bcnet.training.loop import train
 
-    train(params.load(), args.variant, args.seed, DATA)
+    run = params.load()
+    run.variant(args.variant)
+    with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
+        train(run, args.variant, args.seed, DATA)
 
 
 def import_weights(args: Namespace) -> None:
@@ -50,7 +54,10 @@ def predict(args: Namespace) -> None:
         predict_images(args.model, [Path(image) for image in args.names], args.out)
     else:
         (variant,) = args.names
-        predict_split(params.load(), variant, args.seed, args.split, DATA)
+        run = params.load()
+        names = (run.dataset, variant, run.run(variant, args.seed), args.split)
+        with alone(lock("predict", *names), f"bcnet predict {variant}"):
+            predict_split(run, variant, args.seed, args.split, DATA)
 
 
 def predict_wrong(args: Namespace) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bcnet.data.coco.prediction_format import Predictions, remarks
+from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
@@ -22,6 +22,7 @@ from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbe
 from bcnet.evaluation.metrics.invisible import invisible, is_amodal
 from bcnet.evaluation.metrics.order import has_order, order
 from bcnet.evaluation.metrics.separated import separated
+from bcnet.evaluation.remarks import all_remarks
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.params.results import Evaluate
@@ -134,7 +135,7 @@ def measure(
             "iou_type": predictions.iou_type,
             "box_scores": as_boxes is not None,
             "predictions": len(predictions),
-            "remarks": remarks(predictions, len(truth.ids)),
+            "remarks": all_remarks(sizes, predictions, detections, objects, outcome, _is_federated(content)),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": by_occlusion(table, bins, detections, objects, outcome) if converted else None,
@@ -183,6 +184,11 @@ def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapp
         for row, numbers in zip(rows, category_numbers(run), strict=True):
             row[kind] = numbers
     return rows
+
+
+def _is_federated(content: dict[str, Any]) -> bool:
+    """Whether images say which categories they were annotated for, as LVIS's do."""
+    return any("neg_category_ids" in image for image in content["images"])
 
 
 def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:

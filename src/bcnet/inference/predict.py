@@ -16,6 +16,7 @@ from bcnet.data.sources.coco2017 import test_dev_images
 from bcnet.files import atomic_output, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.detect import detect
+from bcnet.inference.image_ids import image_ids
 from bcnet.layout import IMPORTED, DatasetFiles
 from bcnet.models.device import pick_device
 from bcnet.params import Params
@@ -177,7 +178,7 @@ def in_chunks(
 
 
 def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
-    """Predict any pictures with a model file; `image_id` is the picture's file name. EXIF rotation is respected.
+    """Predict any pictures with a model file; `image_id` is as of `image_ids`. EXIF rotation is respected.
 
     Args:
         weights: a model file.
@@ -185,11 +186,12 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
         out: a JSON file in COCO's result format.
 
     Raises:
-        InputError: the model or a picture is missing or corrupt.
+        InputError: the model or a picture is missing or corrupt, or one is given twice.
     """
+    ids = image_ids(pictures)
     model = load_model(weights)
     model.module.to(pick_device())
     entries: list[dict[str, Any]] = []
-    for path in progress(pictures, "predicting"):
-        entries += results(model, read_image(path), path.name)
+    for path, image_id in progress(zip(pictures, ids, strict=True), "predicting", len(pictures)):
+        entries += results(model, read_image(path), image_id)
     write_json(out, entries)

@@ -166,23 +166,43 @@ def load(path: Path = PARAMS) -> Params:
         InputError: missing, not YAML, a key twice, or a key or value that is not legal; the line names the legal ones.
             Also for a published table or row that reference/results.yaml does not have.
     """
-    try:
-        content = YAML(typ="safe", pure=True).load(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
-    except DuplicateKeyError as error:
-        raise InputError(f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except (YAMLError, ValueError, RecursionError) as error:  # bytes that are no text, dates that are none, [[[[…
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = _parsed(path)
+    if content is None:
+        raise InputError(f"{path}: an empty file, expected the sections of a run (`bcnet preset demo` makes one)")
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {one_line(error, Params)}") from error
     check_published(params.tables)
     return params
+
+
+def _parsed(path: Path) -> Any:
+    """What a YAML file says.
+
+    Raises:
+        InputError: missing, no UTF-8, or not YAML.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return YAML(typ="safe", pure=True).load(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        what = f"byte 0x{error.object[error.start]:02x} is no UTF-8: save the file as UTF-8"
+        raise InputError(f"{path}:{line}: {what}") from error
+    except DuplicateKeyError as error:
+        raise InputError(f"{path}:{error.problem_mark.line + 1}: {str(error.problem).splitlines()[0]}") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: not valid YAML: {' '.join(str(error.problem).split())}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not valid YAML: nested too deeply") from error
+    except (YAMLError, ValueError, TypeError, OverflowError) as error:  # control characters, dates that are none
+        why = " ".join(str(error).split())
+        why = "a number of too many digits" if "int_max_str_digits" in why else why
+        raise InputError(f"{path}: not valid YAML: {why}") from error
 
 
 def schema() -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Parameters of the data: where it comes from, who occludes whom, which splits are made of it."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bcnet.params.section import Section, Share
+from bcnet.params.section import Section, Share, UserPath
 
 
 class Shapes(Section):
@@ -14,8 +13,8 @@ class Shapes(Section):
     source: Literal["shapes"]
     seed: int = Field(0, ge=0)
     size: int = Field(160, ge=64, le=1024)  # side of the square pictures, pixels
-    train: int = Field(600, ge=1)  # pictures
-    val: int = Field(150, ge=1)
+    train: int = Field(600, ge=1, lt=10**6)  # pictures
+    val: int = Field(150, ge=1, lt=10**6)
     objects: tuple[Annotated[int, Field(ge=1, le=15)], Annotated[int, Field(ge=1, le=15)]] = (4, 9)  # of a picture
     beside: Share = 0.6  # of the objects: put so as to overlap the one before
     twin: Share = 0.8  # of those: repeat its category and texture; objects that meet by chance make the two differ more
@@ -36,20 +35,20 @@ class Coco(Section):
     source: Literal["coco"]
     url: str = Field("http://images.cocodataset.org", pattern=r"^https?://")
     mirrors: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()  # tried in turn where `url` fails
-    folder: Path | None = None
+    folder: UserPath | None = None
 
 
 class Part(Section):
     """One part of a user's own data: a COCO-format file and the folder that its `file_name`s are relative to."""
 
-    annotations: Path
-    images: Path
+    annotations: UserPath
+    images: UserPath
 
 
 class Files(Section):
-    """A user's own files: in COCO's format, or those of the amodal datasets KINS and COCOA."""
+    """A user's own files: in COCO's format, or those of the amodal datasets KINS, COCOA, COCOA-cls and D2SA."""
 
-    source: Literal["files", "kins", "cocoa"]
+    source: Literal["files", "kins", "cocoa", "cocoa_cls"]
     train: Part
     val: Part
 
@@ -103,7 +102,7 @@ class Split(Section):
     ] = "all"
     threshold: Share | None = None
     same_category: bool = False  # rules of two boxes: only pairs of one category
-    file: Path | None = None  # rule image_ids: a COCO-format file with these images, or a text with an id a line
+    file: UserPath | None = None  # rule image_ids: a COCO-format file with these images, or a text with an id a line
     masks: Literal["visible", "amodal"] = "visible"  # what counts as ground truth
 
     @model_validator(mode="after")

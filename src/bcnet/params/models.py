@@ -6,12 +6,14 @@ from pydantic import Field, model_validator
 
 from bcnet.params.section import Section, Share
 
+Side = Annotated[int, Field(ge=1, le=10**5)]  # pixels
+
 
 class Schedule(Section):
     """How every variant is trained (a variant's own `schedule` replaces single keys)."""
 
-    iterations: int = Field(ge=1)
-    batch: int = Field(ge=1)  # pictures an iteration, over all devices
+    iterations: int = Field(ge=1, le=10**8)
+    batch: int = Field(ge=1, le=10**5)  # pictures an iteration, over all devices
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
@@ -22,8 +24,8 @@ class Schedule(Section):
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()  # iterations after which the rate is divided by 10
     clip_gradients: float | None = Field(None, gt=0)  # global L2 norm
-    short_side: tuple[int, ...] = Field(min_length=1)  # pixels, one is drawn for each picture
-    max_side: int = Field(ge=32)
+    short_side: tuple[Side, ...] = Field(min_length=1)  # pixels, one is drawn for each picture
+    max_side: int = Field(ge=32, le=10**5)
     flip: Share = 0.5
     amp: bool = True  # mixed precision, on a GPU only
     checkpoint_every: int = Field(1000, ge=1)  # iterations
@@ -40,14 +42,14 @@ class Schedule(Section):
 class Model(Section):
     """The sizes that every variant shares, so that variants differ only in what they are named for."""
 
-    fpn_channels: int = Field(256, ge=32, multiple_of=32)  # of every pyramid level and of the mask heads
+    fpn_channels: int = Field(256, ge=32, le=4096, multiple_of=32)  # of every pyramid level and of the mask heads
     box_channels: int = Field(
-        1024, ge=16
+        1024, ge=16, le=2**16
     )  # width of the fully connected layers of box heads, and of the one that scores masks
-    anchor_sizes: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)  # pixels, P2 to P6
-    rois: int = Field(512, ge=8)  # RoIs a picture that train the box head, a quarter of them foreground
-    proposals_train: int = Field(1000, ge=10)  # proposals a picture after NMS
-    proposals_test: int = Field(1000, ge=10)
+    anchor_sizes: tuple[Side, Side, Side, Side, Side] = (32, 64, 128, 256, 512)  # pixels, P2 to P6
+    rois: int = Field(512, ge=8, le=10**5)  # RoIs a picture that train the box head, a quarter of them foreground
+    proposals_train: int = Field(1000, ge=10, le=10**5)  # proposals a picture after NMS
+    proposals_test: int = Field(1000, ge=10, le=10**5)
     fcos_ranges: tuple[int, int, int, int] = (64, 128, 256, 512)  # pixels: largest distance to a side, P3 to P6
     solov2_ranges: tuple[int, int, int, int, int] = (96, 192, 384, 768, 2048)  # pixels: largest root of a box's area
     freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
@@ -65,14 +67,14 @@ class FcosPredict(Section):
 
     score_threshold: Share = 0.03  # of a category's probability; some methods: times centerness
     nms: Share = 0.6
-    candidates: int = Field(1000, ge=1)  # of each level, before NMS
+    candidates: int = Field(1000, ge=1, le=10**6)  # of each level, before NMS
 
 
 class SOLOv2Predict(Section):
     """How SOLOv2 chooses its detections (defaults: the authors' configuration)."""
 
     score_threshold: Share = 0.1  # of a category's probability, before a mask counts
-    candidates: int = Field(500, ge=1)  # masks of an image, before NMS
+    candidates: int = Field(500, ge=1, le=10**5)  # masks of an image, before NMS
     nms: Literal["gaussian", "linear"] = "gaussian"  # how scores decay with the IoU of masks
     sigma: float = Field(2.0, gt=0)  # of the gaussian: a score is multiplied by exp(-sigma IoU^2)
 
@@ -80,10 +82,10 @@ class SOLOv2Predict(Section):
 class Predict(Section):
     """Test time: one view of each picture, or several whose detections are merged."""
 
-    short_side: int = Field(ge=32)
-    max_side: int = Field(ge=32)
+    short_side: int = Field(ge=32, le=10**5)
+    max_side: int = Field(ge=32, le=10**5)
     flip: bool = False  # each view mirrored as well
-    extra_short_sides: tuple[Annotated[int, Field(ge=32)], ...] = ()  # one more view each
+    extra_short_sides: tuple[Annotated[int, Field(ge=32, le=10**5)], ...] = ()  # one more view each
     score_threshold: Share = 0.05
     nms: Share = 0.5
     detections: int = Field(100, ge=1, le=100)

@@ -1,11 +1,10 @@
 """Parameters of the results: predictions from elsewhere, what is measured, which tables are written."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bcnet.params.section import Name, Section
+from bcnet.params.section import Label, Name, Section, UserPath
 
 
 def _rise(edges: tuple[float, ...]) -> tuple[float, ...]:
@@ -24,7 +23,7 @@ class Evaluate(Section):
     cover_bins: Edges = (0.0, 0.1, 0.3, 1.0)  # of `box_cover`
     mask_cover_bins: Edges = (0.0, 0.02, 0.1, 1.0)
     box_iou_bins: Edges = (0.0, 0.2, 0.5, 1.0)  # of `max_box_iou`
-    draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap that says how sure the numbers are
+    draws: Annotated[int, Field(ge=1, le=10**6)] = 1000  # of the bootstrap that says how sure the numbers are
 
     def bins(self) -> dict[str, tuple[float, ...]]:
         """The edges by measure."""
@@ -34,15 +33,15 @@ class Evaluate(Section):
 class Brought(Section):
     """Predictions from elsewhere, in COCO's result format, of the images of val."""
 
-    file: Path
-    label: str
+    file: UserPath
+    label: Label
 
 
 class Imported(Section):
     """A model trained elsewhere, in a file that `bcnet import-weights` reads."""
 
     file: str = Field(min_length=1)  # a path, or an http(s) URL
-    label: str
+    label: Label
 
 
 class Reproduces(Section):
@@ -65,4 +64,4 @@ class Tables(Section):
     reproduces: dict[Name, Reproduces] = Field({})
     tolerance: Annotated[float, Field(ge=0)] = 0.5  # points; a larger difference: not reproduced
     compare_to: tuple[Name, ...] = ()  # of all methods; none: the first variant
-    draws: Annotated[int, Field(ge=1)] = 1000  # of the bootstrap
+    draws: Annotated[int, Field(ge=1, le=10**6)] = 1000  # of the bootstrap

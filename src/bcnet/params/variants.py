@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bcnet.params.section import Section
+from bcnet.params.section import Label, Section
 
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
 # their names in the literature; None: the method has no detector
@@ -19,7 +19,7 @@ class Variant(Section):
 
     method: str
     backbone: Backbone
-    label: str | None = None
+    label: Label | None = None
     masks: Literal["visible", "amodal"] = "visible"  # what is learned: the visible or the whole objects
     mask_targets: Literal["bitmaps", "polygons"] = "bitmaps"  # what a target is cut from; polygons need polygons
     schedule: dict[str, Any] = Field({})

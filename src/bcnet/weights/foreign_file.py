@@ -15,6 +15,7 @@ from torch import Tensor
 from bcnet.data.sources.download import RemoteFile, download
 from bcnet.files import InputError, readable
 from bcnet.weights.imagenet import NOT_A_PICKLE, unpickle
+from bcnet.weights.programs import program_of_keys
 
 MODEL = ("model", "state_dict")  # under what checkpoints have their tensors: detectron2's, mmdetection's
 # What lies beside the tensors in checkpoints of detectron2, of the released code, of mmdetection and of
@@ -54,6 +55,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     content = unpickle(path) if path.suffix == ".pkl" else _load(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: it holds a {type(content).__name__}, expected a dict of tensors")
+    if program := program_of_keys([key for key in content if isinstance(key, str)]):
+        raise InputError(f"{path}: {program}")
     key = next((key for key in MODEL if key in content), None)
     if key and (unknown := sorted(map(str, content.keys() - EXTRAS - {key}))):
         raise InputError(f"{path}: {unknown[0]!r} beside {key!r}, known there: {', '.join(sorted(EXTRAS))}")
@@ -72,6 +75,8 @@ def _load(path: Path) -> Any:
         why = f"it asks for {asks[1]}" if asks else "it is damaged"
         raise InputError(f"{path}: not a file of tensors and plain values: {why}") from error
     except (*NOT_A_PICKLE, RuntimeError, AssertionError) as error:
+        if "TorchScript" in str(error):
+            raise InputError(f"{path}: a TorchScript archive, a program: save its state_dict instead") from error
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a file of torch.save: {why}") from error
 

@@ -23,6 +23,7 @@ from bcnet.params.methods import METHODS, variant
 from bcnet.params.models import Model, Predict
 from bcnet.weights.foreign_file import local_file, read_tensors
 from bcnet.weights.model_file import save_model
+from bcnet.weights.programs import program_of_tensors
 
 SHOWN = 5  # of the names that do not fit; the rest is counted
 # Buffers that detectron2 once stored: its anchors, which this project computes.
@@ -114,6 +115,8 @@ def _kind(path: Path, tensors: Mapping[str, Tensor]) -> Kind:
     for kind in KINDS:
         if kind.has(tensors):
             return kind
+    if program := program_of_tensors(tensors):
+        raise InputError(f"{path}: {program}")
     known = ", ".join(kind.name for kind in KINDS)
     raise InputError(f"{path}: expected one of {known} (with FPN); its first tensor is {next(iter(tensors))}")
 

@@ -1,10 +1,13 @@
 """Pictures of every mode and orientation are read as their annotations see them; others are refused."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bcnet.data.coco.images import read_image
+from bcnet.data.coco.images import bits_in_use, read_image
 from bcnet.files import InputError
 
 
@@ -70,3 +73,47 @@ def test_corrupt_truncated_missing_and_foreign_files_are_refused(tmp_path):
     Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "real.tif")
     with pytest.raises(InputError, match="floating-point pixels"):
         read_image(tmp_path / "real.tif")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize(("bits", "high"), [(8, 255), (10, 256), (10, 1023), (12, 4095), (16, 4096), (16, 65535)])
+def test_the_bits_in_use_are_what_is_seen(tmp_path, bits, high, kind):
+    values = np.linspace(0, high, 24).astype(kind).reshape(4, 6)
+    path = tmp_path / ("p.png" if kind is np.uint16 else "p.tif")
+    Image.fromarray(values).save(path)
+    assert bits_in_use(path) == bits
+    np.testing.assert_array_equal(read_image(path)[:, :, 1], np.floor(values * 2.0 ** (8 - bits)))
+
+
+def test_pictures_of_8_bits_have_no_other_depth(tmp_path):
+    assert bits_in_use(saved(tmp_path / "p.png")) is None
+
+
+@pytest.mark.parametrize("values", [[-1, 5], [0, 65536]])
+def test_values_that_are_not_16_bits_are_refused(tmp_path, values):
+    Image.fromarray(np.array([values], np.int32)).save(tmp_path / "p.tif")
+    with pytest.raises(InputError, match=f"values from {values[0]} to {values[1]}, expected 8 or 16 bits"):
+        read_image(tmp_path / "p.tif")
+
+
+def png_of_16_bit_colours(path, values):
+    """(H, W, 3) uint16, which Pillow cannot write."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+def test_colours_of_16_bits_are_read_or_refused_but_never_black(tmp_path):
+    path = tmp_path / "p.png"
+    png_of_16_bit_colours(path, picture().astype(np.uint16) * 256)
+    np.testing.assert_array_equal(read_image(path), picture())
+    for bits in (1, 16):
+        png_of_16_bit_colours(path, picture().astype(np.uint16) * bits)
+        with pytest.raises(InputError, match="colours of 16 bits that use 12 or fewer"):
+            read_image(path)

@@ -84,8 +84,8 @@ def test_predictions_may_have_an_occluder(read, monkeypatch, block):
     ("occluder", "line"),
     [
         ({"size": [9, 9], "counts": "1"}, r"occluder: RLE size is \[9, 9\], expected the image's"),
-        ("RLE", "occluder: segmentation is 'RLE', expected polygons or RLE"),
-        ([], r"occluder: segmentation is \[\], expected polygons or RLE"),
+        ("RLE", 'occluder: segmentation is "RLE", expected polygons'),
+        ([], r"occluder: segmentation is \[\], expected polygons"),
     ],
 )
 def test_a_wrong_occluder(read, occluder, line):
@@ -180,9 +180,11 @@ def test_a_list_without_end_is_not_read_to_its_end(read, monkeypatch):
 def test_scores_that_are_no_numbers(read, value):
     _, predictions = made(0)
     predictions[3]["score"] = value
-    with pytest.raises(InputError, match=f"prediction at place 3: score: {value}: expected a finite number"):
+    with pytest.raises(
+        InputError, match=f"prediction at place 3: score: {json.dumps(value)}: expected a finite number"
+    ):
         read(predictions)
-    with pytest.raises(InputError, match="place 0: score: inf: expected a finite number"):
+    with pytest.raises(InputError, match="place 0: score: Infinity: expected a finite number"):
         read(json.dumps(predictions[:1]).replace(str(predictions[0]["score"]), "1e999", 1))
 
 
@@ -210,7 +212,9 @@ def test_boxes_may_have_scores_of_their_own(read, monkeypatch, block):
 def test_a_box_score_that_is_no_number(read, value):
     _, predictions = made(0)
     predictions[3]["box_score"] = value
-    with pytest.raises(InputError, match=f"prediction at place 3: box_score: {value!r}: expected a finite number"):
+    with pytest.raises(
+        InputError, match=f"prediction at place 3: box_score: {json.dumps(value)}: expected a finite number"
+    ):
         read(predictions)
 
 
@@ -297,3 +301,12 @@ def test_a_mask_of_a_picture_turned_by_a_quarter_is_refused(read, key):
     entry[key] = {**entry["segmentation"], "size": [image["width"], image["height"]]}
     with pytest.raises(InputError, match=rf"RLE size is \[{image['width']}, {image['height']}\], expected the image's"):
         read(predictions)
+
+
+@pytest.mark.parametrize("name", ["deep/a.b.png", "a.b.png", "a.b", "7"])
+def test_a_prediction_that_names_its_image_is_told_the_id(name: str):
+    images = {5: {"id": 5, "height": 4, "width": 4}, 7: {"id": 7, "height": 4, "width": 4, "file_name": "deep/a.b.png"}}
+    wrong = prediction_format.problem({"image_id": name, "category_id": 1, "score": 1}, images, {1}, "segm")
+    assert wrong == (
+        f'image_id: "{name}": expected the id of one of the ground truth\'s 2 (image), this is the name of image 7'
+    )

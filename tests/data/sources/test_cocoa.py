@@ -88,9 +88,12 @@ def test_depth_counts_objects_that_are_there(read):
     assert [one["depth"] for one in read(data)["annotations"]] == [0, 1, 0, 0]
 
 
-def test_without_pairs_all_have_one_depth(read):
+@pytest.mark.parametrize("constraint", ["", None, "missing"])
+def test_without_pairs_all_have_one_depth(read, constraint):
     data = content()
-    data["annotations"][0]["depth_constraint"] = ""
+    data["annotations"][0]["depth_constraint"] = constraint
+    if constraint == "missing":
+        del data["annotations"][0]["depth_constraint"]
     assert [one["depth"] for one in read(data)["annotations"]] == [0, 0, 0, 0]
 
 
@@ -125,7 +128,7 @@ def test_a_region_without_a_pixel_is_left_out_and_counted(read, capsys):
     [
         ({"image_id": 5}, "annotation at place 0: image_id: 5: no image of this file"),
         ({"regions": {}}, "image 77: regions: expected a list of objects"),
-        ({"depth_constraint": None}, "image 77: depth_constraint: None: expected pairs such as '1-2,1-3'"),
+        ({"depth_constraint": [1]}, "image 77: depth_constraint: [1]: expected pairs such as '1-2,1-3'"),
         ({"depth_constraint": "1-2;1-3"}, "image 77: depth_constraint: '1-2;1-3': expected pairs"),
         ({"depth_constraint": "1-9"}, "image 77: depth_constraint: 9: no region has this order"),
     ],

@@ -36,7 +36,7 @@ def make_part(annotations, images, names):
     """Pictures, and an annotation file of them that has no iscrowd, area and bbox."""
     content = {"images": [], "annotations": [], "categories": [{"id": 4, "name": "thing"}]}
     for number, name in enumerate(names, 1):
-        pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(list(name.encode())).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(images / name)
         content["images"].append({"id": number, "height": HEIGHT, "width": WIDTH, "file_name": name})
@@ -493,8 +493,8 @@ def test_every_prediction_is_kept(user, tmp_path):
     [
         ({"image_id": 2}, "image_id: 2: expected the id of one of the ground truth's 1 (image)"),
         ({"category_id": 1}, "category_id: 1: expected the id of one of the ground truth's 1 (category)"),
-        ({"score": None}, "score: None: expected a finite number"),
-        ({"segmentation": None}, "segmentation is None, expected polygons or RLE"),
+        ({"score": None}, "score: null: expected a finite number"),
+        ({"segmentation": None}, "segmentation is null, expected polygons"),
         (
             {"segmentation": {"size": [WIDTH, HEIGHT], "counts": [192]}},
             "RLE size is [16, 12], expected the image's [12, 16]",

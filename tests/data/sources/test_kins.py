@@ -77,6 +77,13 @@ def read(tmp_path):
     return run
 
 
+def test_objects_of_the_category_that_the_authors_leave_out_are_left_out_and_counted(read, capsys):
+    content = release_2020()
+    content["annotations"][1]["category_id"] = 3
+    assert [one["id"] for one in read(content)["annotations"]] == [11, 13, 14]
+    assert "kins.json: 1 objects of rider and person-sitting are left out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("release", [release_2019, release_2020])
 def test_visible_and_amodal_masks_of_each_release(read, release):
     car, van, pedestrian, truck = read(release())["annotations"]
@@ -133,7 +140,7 @@ def test_an_object_without_a_pixel_is_left_out_and_counted(read, capsys):
             "annotation 12: a_segm: RLE size is [5, 5], expected the image's",
         ),
         ({"image_id": 4}, "annotation 12: image_id: 4: expected one of the file's 1"),
-        ({"category_id": 3}, "annotation 12: category_id: 3: expected one of the file's 7"),
+        ({"category_id": 9}, "annotation 12: category_id: 9: expected one of the file's 7"),
         ({"ico_id": "2"}, "annotation 12: ico_id: '2': expected a whole number"),
         ({"id": 11}, "annotation 11: this id occurs twice"),
     ],

@@ -190,13 +190,13 @@ def test_polygons_as_predictions_are_masks_too(run):
 
 BAD_PREDICTIONS = [
     ("image_id", 4, "image_id: 4: expected the id of one"),
-    ("image_id", "1", "image_id: '1': expected"),
+    ("image_id", "1", 'image_id: "1": expected'),
     ("image_id", [1], r"image_id: \[1\]: expected"),
     ("category_id", 4, "category_id: 4: expected the id of one"),
-    ("category_id", True, "category_id: True: expected"),
-    ("score", "high", "score: 'high': expected a finite number"),
-    ("score", None, "score: None: expected a finite number"),
-    ("segmentation", None, "segmentation is None, expected polygons or RLE"),
+    ("category_id", True, "category_id: true: expected"),
+    ("score", "high", 'score: "high": expected a finite number'),
+    ("score", None, "score: null: expected a finite number"),
+    ("segmentation", None, "segmentation is null, expected polygons"),
     ("segmentation", {"size": [9, 9], "counts": "abc"}, r"RLE size is \[9, 9\], expected the image's"),
 ]
 

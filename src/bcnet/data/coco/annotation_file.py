@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 from bcnet.data.coco.annotation_rules import annotation_problems, fill_annotation
 from bcnet.data.coco.checked import is_checked, note_checked
+from bcnet.data.coco.foreign import foreign
 from bcnet.data.masks.segmentation import NUMBERS
 from bcnet.files import InputError, from_json, read_json, readable, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
+AMODAL = {("visible_mask",): "cocoa_cls", ("inmodal_seg",): "kins"}  # keys beside an amodal `segmentation`: its source
 LARGEST_ID = 2**63 - 1  # of the tables' columns
 LARGEST_IMAGE = 178_956_970  # pixels: Pillow takes a larger picture for a decompression bomb
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line ends
@@ -89,6 +91,9 @@ def problems(data: Any) -> Iterator[Problem]:
     where its image has a size.
     """
     if missing := missing_sections(data):
+        if known := foreign(data):
+            yield Problem("file", f"expected a COCO annotation file, this is {known}")
+            return
         yield from (Problem(name, f"no list {name!r}, expected a COCO annotation file") for name in missing)
         return
     images: dict[int, Any] = {}

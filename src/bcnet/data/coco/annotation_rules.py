@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from bcnet.data.masks.segmentation import NUMBERS, TOLERANCE, segmentation_problems, to_rle
 from bcnet.files import shown
 
+AREA_FACTOR, AREA_SLACK = 2.0, 50.0  # an area is far from the mask's by this factor and by this many pixels
 LARGEST_AREA = 2**53  # up to here float64, the tables' type, holds every whole number
 
 
@@ -106,3 +107,8 @@ def is_box(box: Any, height: int, width: int) -> bool:
     x, y, w, h = box
     inside = x >= -TOLERANCE and y >= -TOLERANCE and x + w <= width + TOLERANCE and y + h <= height + TOLERANCE
     return w >= 0 and h >= 0 and w + h > 0 and inside
+
+
+def is_far(area: float, pixels: int) -> bool:
+    """Whether an area is not that of a mask of so many pixels, from 1."""
+    return not pixels / AREA_FACTOR <= area <= pixels * AREA_FACTOR and abs(area - pixels) > AREA_SLACK

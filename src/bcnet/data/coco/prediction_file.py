@@ -3,6 +3,7 @@
 import json
 import mmap
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +16,7 @@ import numpy as np
 from bcnet.data.coco.prediction_columns import Known, checked, plain
 from bcnet.data.coco.prediction_format import IouType, Predictions
 from bcnet.data.masks.rle_text import are_masks
-from bcnet.files import InputError, readable
+from bcnet.files import UTF16, InputError, readable
 from bcnet.progress import byte_progress
 
 BLOCK = 16 << 20  # bytes of a file that are read at once
@@ -43,7 +44,8 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         pass  # no JSON; or objects within predictions, so that one was cut in two
     try:
-        return _of_blocks(path, known, [memoryview(path.read_bytes())], quick=False)
+        whole = path.read_bytes().removeprefix(BOM_UTF8)
+        return _of_blocks(path, known, [memoryview(whole)], quick=False)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
 
@@ -153,6 +155,10 @@ def _blocks(path: Path) -> Iterator[memoryview]:
         if not (size := path.stat().st_size):
             raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
         text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    if text[:3] == BOM_UTF8:
+        text[:3] = b"   "
+    if text[:2] in UTF16:
+        raise InputError(f"{path}: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)")
     if not text[:1000].lstrip().startswith(b"["):
         raise InputError(f"{path}: {EXPECTED}")
     start = 0

@@ -6,12 +6,14 @@ Specification: https://cocodataset.org/#format-results.
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
 from bcnet.data.masks.rle_text import are_masks
 from bcnet.data.masks.segmentation import segmentation_problem
+from bcnet.files import as_in_file
 
 DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
 IouType = Literal["segm", "bbox"]
@@ -61,6 +63,8 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
         lines.append(f"{without} of {images} images have no predictions")
     if score.min() < 0 or score.max() > 1:
         lines.append(f"scores go from {score.min():g} to {score.max():g}: they are no probabilities")
+    if len(predictions) > 1 and score.min() == score.max():
+        lines.append(f"all scores are {score[0]:g}: the order of the file decides which detection is taken first")
     if 0 < (ranked := np.count_nonzero(predictions.box_scored)) < (count := len(predictions)):
         lines.append(f"{count - ranked} of {count} predictions have no box_score: their boxes are ranked by score")
     of_image, counts = np.unique(image, return_counts=True)
@@ -107,20 +111,33 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
         iou_type: whether it must have a mask or a box.
     """
     if not isinstance(entry, dict):
-        return f"{entry!r:.60}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
+        return f"{as_in_file(entry)}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
     for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
         if type(value := entry.get(key)) is not int or value not in known:
-            return f"{key}: {value!r:.60}: expected the id of one of the ground truth's {len(known)} ({what})"
+            called = f", this is the name of {its}" if what == "image" and (its := _image_called(value, images)) else ""
+            expected = f"expected the id of one of the ground truth's {len(known)} ({what}){called}"
+            return f"{key}: {as_in_file(value)}: {expected}"
     if not _is_number(score := entry.get("score")):
-        return f"score: {score!r:.60}: expected a finite number"
+        return f"score: {as_in_file(score)}: expected a finite number"
     if iou_type == "segm":
         if (box_score := entry.get("box_score")) is not None and not _is_number(box_score):
-            return f"box_score: {box_score!r:.60}: expected a finite number, or none"
+            return f"box_score: {as_in_file(box_score)}: expected a finite number, or none"
         image = images[entry["image_id"]]
         return _mask_problem(entry, (image["height"], image["width"]))
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
-        return f"bbox: {box!r:.60}: expected [x, y, width, height] in pixels"
+        return f"bbox: {as_in_file(box)}: expected [x, y, width, height] in pixels"
+    return None
+
+
+def _image_called(name: Any, images: Mapping[int, dict]) -> str | None:
+    """The image whose file name, with its ending or without, or whose id as text this is."""
+    if not isinstance(name, str) or not name:
+        return None
+    for key, image in images.items():
+        path = PurePosixPath(str(image.get("file_name", "")))
+        if name in (str(path), path.name, path.stem, str(key)):
+            return f"image {key}"
     return None
 
 

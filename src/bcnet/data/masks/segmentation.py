@@ -8,12 +8,15 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks.rle_text import read_lengths
-from bcnet.files import shown
+from bcnet.files import as_in_file
 
 # pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
 TOLERANCE = 2.0
 LARGE = 2**18  # pixels; pycocotools encodes smaller masks faster
 NUMBERS = frozenset((int, float))  # not bool, which Python counts as one
+
+
+FORMS = "polygons [[x, y, x, y, …], …] or RLE {size, counts}"
 
 
 def segmentation_problem(segmentation: Any, height: int, width: int) -> str | None:
@@ -30,8 +33,12 @@ def segmentation_problems(segmentation: Any, height: int, width: int) -> Iterato
     if isinstance(segmentation, dict):
         if problem := _rle_problem(segmentation, height, width):
             yield problem
-    elif not isinstance(segmentation, list) or not segmentation:
-        yield f"segmentation is {shown(segmentation)}, expected polygons or RLE"
+    elif (
+        not isinstance(segmentation, list)
+        or not segmentation
+        or not any(isinstance(polygon, list) for polygon in segmentation)
+    ):
+        yield f"segmentation is {as_in_file(segmentation)}, expected {FORMS}"
     else:
         for polygon in segmentation:
             extent = polygon_extent(polygon)
@@ -49,18 +56,17 @@ def segmentation_problems(segmentation: Any, height: int, width: int) -> Iterato
 def polygon_extent(polygon: Any) -> tuple[float, float, float, float] | str:
     """Left, right, top and bottom of a polygon [x0, y0, x1, y1, …] in pixels, or why it is no polygon."""
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        numbers = f"{len(polygon)} numbers" if isinstance(polygon, list) else shown(polygon)
-        return f"a polygon has {numbers}, expected x and y of three points or more"
+        return f"a polygon is {as_in_file(polygon)}, expected [x, y, x, y, …] of three points or more"
     try:
         finite = math.isfinite(sum(polygon))
-    except TypeError:
+    except (TypeError, OverflowError):  # no numbers, or one beyond all floats
         finite = False
     if finite:
         xs, ys = polygon[::2], polygon[1::2]
         left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
         if (left > 1 and top > 1) or bool not in map(type, polygon):  # a bool is 0 or 1 to Python; looking takes long
             return left, right, top, bottom
-    return "a polygon holds something that is not a finite number"
+    return f"a polygon is {as_in_file(polygon)}, expected finite numbers [x, y, x, y, …]"
 
 
 def clip(polygon: list[float], height: int, width: int) -> list[float]:
@@ -87,18 +93,20 @@ def clip(polygon: list[float], height: int, width: int) -> list[float]:
 def _rle_problem(rle: dict, height: int, width: int) -> str | None:
     size, counts = rle.get("size"), rle.get("counts")
     if size != [height, width] or type(size[0]) is not int or type(size[1]) is not int:
-        return f"RLE size is {shown(size)}, expected the image's [{height}, {width}]"
-    if isinstance(counts, str | bytes):
-        counts = run_lengths(counts)
-        if counts is None:
-            return "RLE counts are broken, expected COCO's compressed string"
-    elif not isinstance(counts, list) or not all(type(count) is int for count in counts):
-        return f"RLE counts are {type(counts).__name__}, expected a string or a list of whole numbers"
-    if len(counts) and min(counts) < 0:
-        return "RLE counts hold a negative number"
-    if (total := int(sum(counts))) != height * width:
-        return f"RLE counts sum to {total}, expected height x width = {height * width}"
-    return None
+        return f"RLE size is {as_in_file(size)}, expected the image's [{height}, {width}]"
+    lengths: Any = run_lengths(counts) if isinstance(counts, str | bytes) else counts
+    wrong = None
+    if lengths is None or (lengths is counts and not _are_whole(counts)):
+        wrong = "expected COCO's compressed string or a list of whole numbers"
+    elif len(lengths) and min(lengths) < 0:
+        wrong = "in which a number is negative"
+    elif (total := int(sum(lengths))) != height * width:
+        wrong = f"which sum to {total}, expected height x width = {height * width}"
+    return f"RLE counts are {as_in_file(counts)}, {wrong}" if wrong else None
+
+
+def _are_whole(counts: Any) -> bool:
+    return isinstance(counts, list) and all(type(count) is int for count in counts)
 
 
 def run_lengths(counts: str | bytes) -> np.ndarray | None:

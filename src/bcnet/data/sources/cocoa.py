@@ -2,7 +2,7 @@
 
 Files: github.com/Wakeupbuddy/amodalAPI, `COCO_amodal_{train,val,test}2014.json`. `images` is COCO's; an entry of
 `annotations` is one person's work on one image: `image_id`, `depth_constraint` (a text like "1-2,1-3", the one in front
-first; empty without any) and `regions`. A region has
+first; empty, null or missing without any) and `regions`. A region has
 
 - `segmentation`: its amodal outline, one flat polygon [x, y, …] (a list of polygons or RLE is taken too);
 - `visible_mask`, `invisible_mask`: RLE, only where the region is occluded;
@@ -107,7 +107,7 @@ def _regions(entry: dict[str, Any], where: str) -> list[dict[str, Any]]:
 
 def _depths(entry: dict[str, Any], regions: list[dict[str, Any]], where: str) -> dict[int, int] | None:
     """Depth by `order`; None where `depth_constraint` forms a cycle."""
-    constraint, orders = entry.get("depth_constraint"), {region["order"] for region in regions}
+    constraint, orders = entry.get("depth_constraint") or "", {region["order"] for region in regions}
     if not isinstance(constraint, str) or not re.fullmatch(r"(\d+-\d+(,\d+-\d+)*)?", constraint):
         raise InputError(f"{where}: depth_constraint: {shown(constraint)}: expected pairs such as '1-2,1-3'")
     pairs = [(int(front), int(behind)) for front, behind in re.findall(r"(\d+)-(\d+)", constraint)]

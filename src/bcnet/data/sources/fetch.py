@@ -6,9 +6,10 @@ from typing import Any
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file, prediction_format
-from bcnet.data.sources import coco2017, cocoa, kins
+from bcnet.data.sources import coco2017, cocoa, cocoa_cls, kins
 from bcnet.data.sources.image_folders import link_pictures, own_folder
 from bcnet.data.sources.image_hashes import hash_images
+from bcnet.data.sources.parts import check_categories, note_shared_images, read_visible
 from bcnet.data.synthetic import shapes
 from bcnet.files import InputError, read_json, sha256, write_json
 from bcnet.layout import BROUGHT, PARTS, DatasetFiles
@@ -16,9 +17,10 @@ from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
 
 READERS = {
-    "files": annotation_file.read,
+    "files": read_visible,
     "kins": kins.read,
     "cocoa": cocoa.read,
+    "cocoa_cls": cocoa_cls.read,
 }  # source -> what reads a user's annotations
 
 
@@ -39,12 +41,11 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
     files = DatasetFiles(folder)
     match dataset:
         case Files():
-            for part in PARTS:
-                _link(part, getattr(dataset, part), files, READERS[dataset.source])
+            _link_parts({part: getattr(dataset, part) for part in PARTS}, files, READERS[dataset.source])
         case Coco(folder=Path() as root):
-            for part in PARTS:
-                annotations, images = coco2017.own_part(root, part)
-                _link(part, Part(annotations=annotations, images=images), files, annotation_file.read)
+            own = {part: coco2017.own_part(root, part) for part in PARTS}
+            parts = {part: Part(annotations=annotations, images=images) for part, (annotations, images) in own.items()}
+            _link_parts(parts, files, annotation_file.read)
         case Coco():
             coco2017.download_parts(dataset, folder, PARTS)
         case Shapes():
@@ -54,6 +55,7 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
     for part in PARTS:
         images = read_json(files.annotations(part))["images"]
         hash_images(files, part, (image["file_name"] for image in images))
+    note_shared_images(files, *PARTS)
 
 
 def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
@@ -76,14 +78,22 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
             raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test images")
 
 
-def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:
-    """Check one part of a user's data, write its annotations, and link its picture folder."""
+def _link_parts(parts: dict[str, Part], files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:
+    """Check a user's data, write its annotations, and link its picture folders, one part after the other."""
+    first: tuple[Path, list[dict[str, Any]]] | None = None
+    for part, own in parts.items():
+        data = _read_part(part, own, files, read)
+        first = first or (own.annotations, data["categories"])
+        check_categories(*first, own.annotations, data["categories"])
+        link_pictures(files.images(part), own.images, data["images"])
+        write_json(files.annotations(part), data, keep_equal=True)
+
+
+def _read_part(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     out = files.annotations(part)
     if own.annotations.resolve() == out.resolve():
         raise InputError(f"{out}: fetch writes this file, keep your own annotations outside {files.folder}")
-    data = read(own.annotations)
-    link_pictures(files.images(part), own.images, data["images"])
-    write_json(out, data, keep_equal=True)
+    return read(own.annotations)
 
 
 def bring(brought: Brought, name: str, folder: Path) -> None:

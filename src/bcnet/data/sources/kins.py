@@ -26,14 +26,14 @@ from bcnet.progress import progress
 
 MASKS = (("a_segm", "i_segm"), ("segmentation", "inmodal_seg"))  # keys of amodal and visible mask in each release
 ORDER = ("oco_id", "ico_id")
-UNUSED = ("rider", "person-sitting")  # names of category 3, which has no object
+UNUSED = ("rider", "person-sitting")  # names of category 3, which the authors leave out
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read an annotation file of KINS in the project's format for amodal data.
 
-    Ids, images and categories stay as they are, without the category that has no object: seven are left. Objects
-    whose amodal mask has no pixel are left out, and a line on stderr says how many.
+    Ids, images and categories stay as they are, without the category that the authors leave out: seven are left.
+    Its objects are left out, and those whose amodal mask has no pixel; lines on stderr say how many.
 
     Args:
         path: of either release.
@@ -48,10 +48,12 @@ def read(path: Path) -> dict[str, Any]:
     """
     data = read_json(path)
     pictures, kinds, objects = lists_of(path, data, ("images", "categories", "annotations"))
-    used = [kind for kind in kinds if not (isinstance(kind, dict) and kind.get("name") in UNUSED)]
+    unused = [kind for kind in kinds if isinstance(kind, dict) and kind.get("name") in UNUSED]
+    used, left_out = [kind for kind in kinds if kind not in unused], [kind.get("id") for kind in unused]
+    of_used = [it for it in objects if not (isinstance(it, dict) and it.get("category_id") in left_out)]
     images = by_id(path, "image", pictures, annotation_file.image_problems)
     categories = by_id(path, "category", used, annotation_file.category_problems)
-    originals = by_id(path, "annotation", objects, lambda annotation: _problems(annotation, images, categories))
+    originals = by_id(path, "annotation", of_used, lambda annotation: _problems(annotation, images, categories))
 
     annotations = []
     depth = _depths(originals)
@@ -64,6 +66,9 @@ def read(path: Path) -> dict[str, Any]:
         if coco_mask.area(amodal):
             ids = {key: original[key] for key in ("id", "image_id", "category_id")}
             annotations.append({**ids, **shape_keys(amodal, visible), **depth.get(original["id"], {})})
+    say_left_out(
+        path, len(objects) - len(of_used), f"objects of {' and '.join(UNUSED)} are left out, as by the authors"
+    )
     say_left_out(path, len(originals) - len(annotations), "objects without a pixel are left out")
     return {**data, "annotations": annotations, "categories": used}
 

@@ -13,7 +13,7 @@ class BlendMask(OnFcos):
     """BlendMask; the defaults are those of its authors' configuration."""
 
     method: Literal["blendmask"]
-    bases: int = Field(4, ge=1)  # maps that all objects share, and a mask is blended from
+    bases: int = Field(4, ge=1, le=1024)  # maps that all objects share, and a mask is blended from
     attention_size: int = Field(14, ge=1, le=56)  # cells of an object's attention to each, along x and y
     semantic_loss: bool = True  # an auxiliary head on P3 tells the category of each pixel in training
 

@@ -13,9 +13,9 @@ class CondInst(OnFcos):
     """CondInst; the defaults are those of its authors' configuration."""
 
     method: Literal["condinst"]
-    layers: int = Field(3, ge=1)  # 1x1 convolutions of the head that each location makes
-    channels: int = Field(8, ge=1)  # of its layers but the last
-    mask_channels: int = Field(8, ge=1)  # of the features that it reads, which all objects share
+    layers: int = Field(3, ge=1, le=64)  # 1x1 convolutions of the head that each location makes
+    channels: int = Field(8, ge=1, le=1024)  # of its layers but the last
+    mask_channels: int = Field(8, ge=1, le=1024)  # of the features that it reads, which all objects share
     relative_coordinates: bool = True  # it reads where each pixel lies from its location as well
     semantic_loss: bool = False  # an auxiliary head on P3 tells the category of each pixel in training
 

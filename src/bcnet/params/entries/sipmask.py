@@ -13,8 +13,8 @@ class SipMask(OnFcos):
     """SipMask; the defaults are those of its authors' configuration."""
 
     method: Literal["sipmask"]
-    bases: int = Field(32, ge=1)  # maps that all objects share, and a mask is a weighted sum of
-    sub_regions: int = Field(2, ge=1)  # of a box, along x and along y, each with weights of its own
+    bases: int = Field(32, ge=1, le=1024)  # maps that all objects share, and a mask is a weighted sum of
+    sub_regions: int = Field(2, ge=1, le=16)  # of a box, along x and along y, each with weights of its own
     feature_alignment: bool = True  # categories and weights are predicted from where the predicted box is
     mask_weighting: bool = True  # sure and well-placed boxes count more in the loss of masks
     edition: Literal["benchmark", "mmdetection"] = "benchmark"  # which of the authors' two code bases

@@ -7,7 +7,7 @@ from pydantic import Field
 from bcnet.params.method import Method, Official
 from bcnet.params.variants import Variant
 
-Cells = Annotated[int, Field(ge=1)]
+Cells = Annotated[int, Field(ge=1, le=1000)]
 
 
 class SOLOv2(Variant):

@@ -97,7 +97,9 @@ def _source(params: Params) -> str:
     elif isinstance(dataset, Coco):
         line = f"COCO 2017, {dataset.folder or dataset.url}"
     else:
-        what = {"files": "own data in COCO format", "kins": "KINS", "cocoa": "COCOA"}[dataset.source]
+        what = {"files": "own data in COCO format", "kins": "KINS", "cocoa": "COCOA", "cocoa_cls": "COCOA-cls or D2SA"}[
+            dataset.source
+        ]
         line = f"{what}: train {dataset.train.annotations}, val {dataset.val.annotations}"
     if params.train_on == "train":
         return line

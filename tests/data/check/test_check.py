@@ -16,8 +16,8 @@ from PIL import Image
 from skimage.measure import points_in_poly
 
 from bcnet.cli import main
+from bcnet.data.check.fix import fix
 from bcnet.data.coco import annotation_file, annotation_rules
-from bcnet.data.coco.fix import fix
 from bcnet.data.masks.segmentation import clip, encode
 from bcnet.files import InputError, read_json
 
@@ -93,7 +93,7 @@ def test_every_problem_of_every_entry_is_a_line(check: Checker) -> None:
             "category 1: name is None, expected a text",
             "category at place 2 has no whole number as 'id'",
             "annotation 7: iscrowd is 2, expected 0 or 1",
-            "annotation 7: a polygon has 3 numbers, expected x and y of three points or more",
+            "annotation 7: a polygon is [1, 2, 3], expected [x, y, x, y, …] of three points or more",
             "annotation 7: a polygon reaches outside the 40x30 image by more than 2 pixels: x 0 to 99, y 0 to 9",
             "annotation 7: area is -1, expected a number of pixels",
             "annotation 7: bbox is [0, 0, 99, 9], expected [x, y, width, height] inside the 40x30 image",
@@ -213,6 +213,16 @@ def test_every_picture_is_decoded_and_measured(check: Checker, pictures: Path) -
     assert check.fix(data, "--images", str(pictures))[::2] == (2, None)
 
 
+def test_pictures_whose_values_use_few_of_their_bits_are_noted(check: Checker, pictures: Path) -> None:
+    for name in ("small.png", "sub/extra.JPG", "broken.png"):
+        (pictures / name).unlink()
+    for high, bits in ((255, 8), (4095, 12), (65535, None)):
+        Image.fromarray(np.full((30, 40), high, np.uint16)).save(pictures / "a.png")
+        lines = check(content(annotation()), "--images", str(pictures))[1]
+        note = f"note: image 3: its 16-bit values use {bits} bits, and are taken as such: 'a.png'"
+        assert lines[:-1] == ([note] if bits else [])
+
+
 def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
     code, _, error = check(content(annotation()), "--images", "nowhere")
     assert (code, error) == (2, "bcnet check: --images nowhere: no such folder\n")
@@ -239,14 +249,14 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
         (
             {"segmentation": SQUARE},
             {},
-            ["annotation 7: segmentation: [10, 10, 20, 10, 20, 20, ...] -> a list of this polygon"],
+            ["annotation 7: segmentation: one flat list: [10, 10, 20, 10, 20, 20, 10, 20] -> polygons"],
         ),
         (
             {"segmentation": [[1, 1], SQUARE]},
             {},
             [
-                "annotation 7: segmentation: polygon dropped: a polygon has 2 numbers, expected x and y "
-                "of three points or more"
+                "annotation 7: segmentation: dropped what encloses nothing: a polygon is [1, 1], expected "
+                "[x, y, x, y, …] of three points or more"
             ],
         ),
         (
@@ -272,11 +282,13 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
     ],
 )
 def test_what_has_one_right_answer_is_mended(wrong: dict, fixed: dict, lines: list[str], check: Checker) -> None:
-    assert check.fix(content(annotation(**wrong))) == (
-        0,
-        [*lines, f"out.json: written, {len(lines)} changes"],
-        content(annotation(**fixed)),
-    )
+    code, said, mended = check.fix(content(annotation(**wrong)), "--drop")
+    assert (code, mended) == (0, content(annotation(**fixed)))
+    lost = ", lost: 1 of 2 polygons of the rest" if "polygon dropped" in lines[0] else ""
+    assert [line for line in said if not line.startswith("note: ")] == [
+        *lines,
+        f"out.json: written, {len(lines)} changes{lost}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -284,17 +296,21 @@ def test_what_has_one_right_answer_is_mended(wrong: dict, fixed: dict, lines: li
     [
         ({"image_id": 4}, "image_id 4 is not the id of an image of this file"),
         ({"category_id": None}, "category_id None is not the id of a category of this file"),
-        ({"segmentation": []}, "segmentation is [], expected polygons or RLE"),
-        ({"segmentation": [[1, 1]]}, "segmentation is [], expected polygons or RLE"),
+        ({"segmentation": []}, "segmentation is [], expected polygons"),
+        ({"segmentation": [[1, 1]]}, "segmentation is [], expected polygons"),
         ({"segmentation": EMPTY | {"size": [40, 30]}}, "RLE size is [40, 30], expected the image's [30, 40]"),
         ({"segmentation": EMPTY, "area": None}, "its mask is empty, so no bbox and area can be computed from it"),
         ({"iscrowd": "maybe"}, "iscrowd is 'maybe', expected 0 or 1"),
     ],
 )
 def test_an_annotation_that_cannot_be_saved_goes(hopeless: dict, reason: str, check: Checker) -> None:
-    code, lines, fixed = check.fix(content(annotation(id=8, **hopeless), annotation(), "none"))
+    data = content(annotation(id=8, **hopeless), annotation(), "none")
+    code, lines, fixed = check.fix(data)
+    assert (code, fixed) == (2, None)  # over a tenth would be lost
+    code, lines, fixed = check.fix(data, "--drop")
     assert (code, fixed) == (0, content(annotation()))
-    assert f"annotation 8: removed: {reason}" in lines
+    assert lines[-1].endswith(" changes, lost: 2 of 3 annotations")
+    assert any(line.startswith(f"annotation 8: removed: {reason}") for line in lines)
     assert "annotation at place 2: removed: 'none', expected an object" in lines
 
 

@@ -1,0 +1,139 @@
+"""Notes: what is legal in an annotation file but odd."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from itertools import permutations
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from bcnet.data.coco import annotation_file, annotation_rules
+from bcnet.data.coco.annotation_file import Problem
+from bcnet.data.coco.images import bits_in_use
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.files import InputError, shown
+from bcnet.progress import progress
+
+BOX_SLACK = 5.0  # pixels between the sides of a box and of its mask: annotation tools round, and draw boxes by hand
+
+
+def left_out(data: Any) -> Iterator[Problem]:
+    """What annotations leave out, and `coco.read` fills in."""
+    for annotation in [] if annotation_file.missing_sections(data) else data["annotations"]:
+        if isinstance(annotation, dict):
+            name = f"annotation {shown(annotation.get('id'))}"
+            for key, value in (("iscrowd", "0"), ("bbox", "its mask's"), ("area", "its mask's")):
+                if key not in annotation:
+                    yield Problem(name, f"{name}: no {key}, {value} is taken")
+
+
+def notes(data: Any, folder: Path | None, wrong: set[str]) -> Iterator[Problem]:
+    """What is legal but odd, of entries that are not `wrong`."""
+    if annotation_file.missing_sections(data):
+        return
+    right = {
+        what: {
+            key: entry for key, entry in annotation_file.by_id(data[section]).items() if f"{what} {key}" not in wrong
+        }
+        for section, what in annotation_file.SECTIONS.items()
+    }
+    yield from _file_notes(data, right)
+    yield from _annotation_notes(right["annotation"], right["image"])
+    for what in ("image", "category"):
+        used = {shown(entry.get(f"{what}_id")) for entry in data["annotations"] if isinstance(entry, dict)}
+        for key in right[what]:
+            if str(key) not in used:
+                yield Problem(f"{what} {key}", f"{what} {key}: no annotations")
+    files: dict[PurePosixPath, int] = {}
+    for key, image in right["image"].items():
+        if (first := files.setdefault(PurePosixPath(image["file_name"]), key)) != key:
+            yield Problem(f"image {key}", f"image {key}: its file is that of image {first}")
+    if folder:
+        yield from _picture_notes(data["images"], folder)
+
+
+def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Problem]:
+    """Of the file as a whole: that there are crowds only, amodal masks, LVIS's partial annotation, odd names."""
+    annotations = right["annotation"].values()
+    if not data["annotations"]:
+        yield Problem("file", "file: no annotations at all: was an export without masks chosen?")
+    if annotations and all(annotation.get("iscrowd", 0) for annotation in annotations):
+        yield Problem("file", "file: all annotations are crowds (iscrowd 1), which nothing is trained on or scored by")
+    for keys, source in annotation_file.AMODAL.items():
+        if count := sum(annotation.keys() >= set(keys) for annotation in annotations):
+            what = f"{count} annotations have {' and '.join(keys)}: their segmentation is amodal"
+            yield Problem("file", f"file: {what}, `source: {source}` reads them as such")
+    if count := sum(has_a_hole(annotation["segmentation"]) for annotation in annotations):
+        line = f"{count} annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
+        yield Problem("file", f"file: {line}")
+    if any("neg_category_ids" in image for image in right["image"].values()):
+        line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
+        yield Problem("file", f"file: {line} as false")
+    names = Counter(category["name"].strip().casefold() for category in right["category"].values())
+    for key, category in right["category"].items():
+        name = category["name"].strip().casefold()
+        if not name:
+            yield Problem(f"category {key}", f"category {key}: its name is blank: {shown(category['name'])}")
+        elif names[name] > 1:
+            others = [other for other, it in right["category"].items() if it["name"].strip().casefold() == name]
+            same = next(other for other in others if other != key)
+            yield Problem(f"category {key}", f"category {key}: its name {shown(category['name'])} is category {same}'s")
+
+
+def has_a_hole(segmentation: Any) -> bool:
+    """Whether a polygon's box lies well inside that of another one, by a pixel or more on each side."""
+    if not isinstance(segmentation, list) or len(segmentation) < 2:
+        return False
+    boxes = [(min(it[::2]), min(it[1::2]), max(it[::2]), max(it[1::2])) for it in segmentation]
+    return any(
+        inner[0] >= outer[0] + 1 and inner[1] >= outer[1] + 1 and inner[2] <= outer[2] - 1 and inner[3] <= outer[3] - 1
+        for inner, outer in permutations(boxes, 2)
+    )
+
+
+def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> Iterator[Problem]:
+    """Of annotations without problems, by id: boxes and areas far from the masks, and equal annotations."""
+    masks: dict[tuple, int] = {}
+    for key, annotation in progress(annotations.items(), "compare boxes and masks", len(annotations)):
+        name, image_id = f"annotation {key}", annotation["image_id"]
+        if image := images.get(image_id):
+            whole = dict(annotation)
+            annotation_rules.fill_annotation(whole, image)
+            rle = to_rle(whole["segmentation"], image["height"], image["width"])
+            yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(whole, rle))
+            digest = sha256(rle["counts"].encode()).digest()
+            content = (image_id, whole["category_id"], whole["iscrowd"], digest)
+            if (first := masks.setdefault(content, key)) != key:
+                yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+
+
+def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
+    """Pictures whose values use few of their bits, and pictures that no image names."""
+    right = [image for image in images if isinstance(image, dict) and annotation_file.names_a_file(image)]
+    for image in right:
+        with suppress(InputError):  # the problems tell it
+            if (bits := bits_in_use(folder / image["file_name"])) not in (None, 16):
+                name = f"image {image.get('id')}"
+                line = f"its 16-bit values use {bits} bits, and are taken as such: {shown(image['file_name'])}"
+                yield Problem(name, f"{name}: {line}")
+    named = {PurePosixPath(image["file_name"]) for image in right}
+    Image.init()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in Image.EXTENSION and file.relative_to(folder) not in named:
+            yield Problem("image file", f"image file: not in the annotations: {shown(str(file.relative_to(folder)))}")
+
+
+def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:
+    if not (pixels := int(coco_mask.area(rle))):
+        yield "its mask is empty"
+        return
+    (x, y, w, h), (left, top, mask_w, mask_h) = annotation["bbox"], coco_mask.toBbox(rle).tolist()
+    sides = (x - left, y - top, x + w - left - mask_w, y + h - top - mask_h)
+    if max(map(abs, sides)) > BOX_SLACK:
+        yield f"bbox is {annotation['bbox']}, its mask's is {[left, top, mask_w, mask_h]}"
+    if annotation_rules.is_far(area := annotation["area"], pixels) or not area:
+        yield f"area is {area}, its mask has {pixels} pixels"

@@ -1,0 +1,66 @@
+"""The parts of one dataset compared: a model that is trained on one is evaluated on another."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bcnet.data.coco import annotation_file
+from bcnet.data.sources.image_hashes import read_hashes
+from bcnet.files import InputError, shown
+from bcnet.layout import DatasetFiles
+from bcnet.progress import note
+
+Categories = Iterable[dict[str, Any]]
+
+
+def read_visible(path: Path) -> dict[str, Any]:
+    """Read a COCO-format file whose masks are those of what is seen.
+
+    Raises:
+        InputError: as `annotation_file.read`, or a mask is amodal, which a key beside it tells.
+    """
+    data = annotation_file.read(path)
+    for annotation in data["annotations"]:
+        for keys, source in annotation_file.AMODAL.items():
+            if annotation.keys() >= set(keys):
+                what = f"annotation {annotation['id']} has {keys[0]!r}: its segmentation is amodal"
+                raise InputError(f"{path}: {what}: use source: {source} (or take the key away)")
+    return data
+
+
+def check_categories(train: Path, of_train: Categories, val: Path, of_val: Categories) -> None:
+    """See that both parts have the same categories under the same ids.
+
+    Args:
+        train, val: their annotation files, for errors.
+        of_train, of_val: their categories, checked.
+
+    Raises:
+        InputError: a category is missing in one, or has another id or name there.
+    """
+    ours, theirs = ({category["id"]: category["name"] for category in part} for part in (of_train, of_val))
+    ids = {name: key for key, name in ours.items()}
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) == theirs.get(key):
+            continue
+        if key not in theirs:
+            what = f"no category {key}, which is {shown(ours[key])} in {train}"
+        elif (name := theirs[key]) in ids:
+            what = f"category {key} is {shown(name)}, which has id {ids[name]} in {train}"
+        else:
+            what = (
+                f"category {key} is {shown(name)}, {'not in' if key not in ours else f'{shown(ours[key])} in'} {train}"
+            )
+        raise InputError(f"{val}: {what}: expected the same ids and names in all parts")
+
+
+def note_shared_images(files: DatasetFiles, first: str, second: str) -> None:
+    """Say on stderr how many pictures are the same in two parts, whatever their files are called."""
+    names = {digest: file for file, digest in read_hashes(files.image_hashes(first)).items()}
+    shared = [
+        (file, names[digest]) for file, digest in read_hashes(files.image_hashes(second)).items() if digest in names
+    ]
+    if shared:
+        example = f"{shared[0][0]} is {shared[0][1]}"
+        line = f"{len(shared)} images of {second} are in {first} too ({example}): numbers on {second} come out too high"
+        note(f"bcnet fetch: {files.folder}: {line}")

@@ -1,0 +1,65 @@
+"""Locks: the same work by two processes at once, which would write the same files, ends in a line at its start."""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bcnet.files import InputError
+from bcnet.progress import note
+
+
+@contextmanager
+def alone(path: Path, command: str) -> Iterator[None]:
+    """Do a piece of work while no other process does it, also on another machine that shares the folder.
+
+    A lock ends with its process, however that ends. Of a training by several processes the first one holds it.
+
+    Args:
+        path: of the lock, which is there as long as the work; it holds a line about its process.
+        command: what the line calls the work.
+
+    Raises:
+        InputError: another process holds the lock; the line says which.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquire(path)
+    os.ftruncate(descriptor, 0)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    os.write(descriptor, f"`{command}`, process {os.getpid()} on {socket.gethostname()} since {now}".encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        with suppress(OSError):  # there are others
+            path.parent.rmdir()
+
+
+def _acquire(path: Path) -> int:
+    """The open lock file of a lock that is ours now."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the last one has just taken the folder away
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"
+            os.close(descriptor)
+            raise InputError(f"{path}: {holder} does this already: wait for it, or end it") from None
+        except OSError as error:
+            note(f"{path}: this disk has no locks ({error.strerror}): see that no other process does the same")
+            return descriptor
+        with suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:  # not one that was taken away in between
+                return descriptor
+        os.close(descriptor)

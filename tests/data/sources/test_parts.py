@@ -1,0 +1,98 @@
+"""Parts of one dataset are compared before anything is trained, and amodal masks are not taken for visible ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bcnet.cli import main
+from bcnet.data.masks.segmentation import encode
+from bcnet.data.sources.fetch import fetch
+from bcnet.files import InputError
+from bcnet.params.data import Files, Part
+
+HEIGHT, WIDTH = 12, 16
+CATEGORIES = [{"id": 1, "name": "cup"}, {"id": 2, "name": "plate"}]
+
+
+def rectangle(left: int, top: int, right: int, bottom: int) -> list[int]:
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def content(categories: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    image = {"id": 1, "height": HEIGHT, "width": WIDTH, "file_name": "a.png"}
+    first = {"id": 1, "image_id": 1, "category_id": categories[0]["id"], "segmentation": [rectangle(2, 2, 9, 8)]}
+    return {"images": [image], "annotations": [first | more], "categories": categories}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Files:
+    """Train and val with one picture each, of different pixels."""
+    parts = {}
+    for number, part in enumerate(("train", "val")):
+        parts[part] = Part(annotations=tmp_path / f"{part}.json", images=tmp_path / part)
+        parts[part].images.mkdir()
+        pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(parts[part].images / "a.png")
+        parts[part].annotations.write_text(json.dumps(content(CATEGORIES)))
+    return Files(source="files", **parts)
+
+
+def test_equal_categories_in_any_order_are_right(
+    dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset.val.annotations.write_text(json.dumps(content(CATEGORIES[::-1])))
+    fetch(dataset, "mine", tmp_path / "data/mine")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("of_val", "line"),
+    [
+        (
+            [{"id": 1, "name": "plate"}, {"id": 2, "name": "cup"}],
+            "val.json: category 1 is 'plate', which has id 2 in {train}",
+        ),
+        (
+            [{"id": 0, "name": "cup"}, {"id": 1, "name": "plate"}],
+            "val.json: category 0 is 'cup', which has id 1 in {train}",
+        ),
+        ([{"id": 1, "name": "cup"}], "val.json: no category 2, which is 'plate' in {train}"),
+        ([*CATEGORIES, {"id": 3, "name": "fork"}], "val.json: category 3 is 'fork', not in {train}"),
+        ([{"id": 1, "name": "Cup"}, CATEGORIES[1]], "val.json: category 1 is 'Cup', 'cup' in {train}"),
+    ],
+)
+def test_other_categories_end_before_anything_of_val_is_written(
+    of_val: list[dict[str, Any]], line: str, dataset: Files, tmp_path: Path
+) -> None:
+    dataset.val.annotations.write_text(json.dumps(content(of_val)))
+    with pytest.raises(InputError) as error:
+        fetch(dataset, "mine", tmp_path / "data/mine")
+    expected = line.format(train=dataset.train.annotations)
+    assert str(error.value) == f"{tmp_path}/{expected}: expected the same ids and names in all parts"
+    assert not (tmp_path / "data/mine/annotations/instances_val.json").exists()
+    assert not (tmp_path / "data/mine/images_train.tsv").exists()
+
+
+def test_pictures_of_train_in_val_are_counted(
+    dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset.val.images / "a.png").write_bytes((dataset.train.images / "a.png").read_bytes())
+    fetch(dataset, "mine", tmp_path / "data/mine")
+    said = capsys.readouterr().err
+    assert "1 images of val are in train too (val/a.png is train/a.png): numbers on val come out too high" in said
+
+
+@pytest.mark.parametrize(("key", "source"), [("visible_mask", "cocoa_cls"), ("inmodal_seg", "kins")])
+def test_amodal_masks_are_not_taken_for_visible_ones(
+    key: str, source: str, dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_val = content(CATEGORIES, **{key: encode(np.zeros((HEIGHT, WIDTH), bool))})
+    dataset.val.annotations.write_text(json.dumps(of_val))
+    with pytest.raises(InputError, match=f"annotation 1 has '{key}': its segmentation is amodal: use source: {source}"):
+        fetch(dataset, "mine", tmp_path / "data/mine")
+    assert main(["check", str(dataset.val.annotations)]) == 0
+    assert f"note: file: 1 annotations have {key}: their segmentation is amodal" in capsys.readouterr().out
