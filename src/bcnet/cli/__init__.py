@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
@@ -38,8 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
         parser().error(f"{args.verb}: {wrong}")
+    start = time.monotonic()
     try:
-        verb.run(args)
+        if said := verb.run(args):
+            print(f"bcnet {args.verb}: {said} ({time.monotonic() - start:.1f} s)", file=sys.stderr)
     except InputError as error:
         # a worker process of the loader puts its traceback before the line
         line = str(error).splitlines()[-1].removeprefix("bcnet.files.InputError: ")

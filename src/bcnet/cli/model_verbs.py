@@ -42,20 +42,27 @@ def import_weights_wrong(args: Namespace) -> str | None:
     return None
 
 
-def predict(args: Namespace) -> None:
+def predict(args: Namespace) -> str:
     from bcnet import params
-    from bcnet.inference.predict import predict_images, predict_split
+    from bcnet.inference.predict import predict_annotated, predict_images, predict_split
 
+    if args.annotations:
+        return predict_annotated(args.model, args.annotations, args.images, args.out, DATA)
     if args.model:
-        predict_images(args.model, [Path(image) for image in args.names], args.out)
-    else:
-        (variant,) = args.names
-        predict_split(params.load(), variant, args.seed, args.split, DATA)
+        return predict_images(args.model, [Path(image) for image in args.names], args.out)
+    (variant,) = args.names
+    return predict_split(params.load(), variant, args.seed, args.split, DATA)
 
 
 def predict_wrong(args: Namespace) -> str | None:
     if bool(args.model) != bool(args.out):
         return "--model and --out go together"
+    if bool(args.annotations) != bool(args.images) or (args.annotations and not args.model):
+        return "--annotations and --images go together, and with --model"
+    if args.annotations and args.names:
+        return "--annotations already determines the images"
+    if args.model and not (args.names or args.annotations):
+        return "--model needs images, or --annotations and --images"
     if not args.model and len(args.names) != 1:
         return "one VARIANT, or --model with images"
     return None
@@ -98,17 +105,22 @@ VERBS = {
     "predict": Verb(
         predict,
         "run a trained variant or an imported model on a split, or a model file on any images",
-        f"bcnet predict --model {MODEL} --out predictions.json street.jpg",
+        f"bcnet predict --model {MODEL} --annotations val.json --images val --out predictions.json",
         (
-            argument("names", nargs="+", metavar="VARIANT|IMAGE"),
+            argument("names", nargs="*", metavar="VARIANT|IMAGE", help="a variant, or with --model image files"),
             SEED,
             argument("--split", choices=("val", TEST_DEV), default="val", help="the images to run on (default val)"),
-            file("--model", "a model file; the names are then image files", required=False),
+            file("--model", "a model file, for any images", required=False),
+            file("--annotations", "with --model: a COCO-format file of the images to run on", required=False),
+            argument("--images", type=Path, metavar="FOLDER", help="with --annotations: where its images are"),
             file("--out", "with --model: the file of predictions to write", required=False),
         ),
         predict_wrong,
         """
-With --model no params.yaml is needed: the model file holds its own settings.""",
+With --model no params.yaml is needed: the model file holds its own settings.
+With --annotations, predictions have the file's image ids, and the ids of its categories of the same names. Categories
+that only the model or only the file has are named; predictions of those that the file lacks are left out.
+Provenance and speed are written beside the predictions, and a killed run resumes.""",
     ),
     "show": Verb(
         show,
