@@ -10,10 +10,12 @@ from bcnet.layout import DATA, REPORTS, TEST_DEV, DatasetFiles
 
 def evaluate(args: Namespace) -> None:
     from bcnet.evaluation.evaluate import evaluate
+    from bcnet.params.data import Convert
     from bcnet.params.results import Evaluate
 
     chosen = settings.section(args, "evaluate", Evaluate, settings.EVALUATE)
-    print(evaluate(args.annotations, args.predictions, args.out, chosen))
+    conversion = settings.beside(args, "convert", Convert, settings.EVALUATE)
+    print(evaluate(args.annotations, args.predictions, args.out, chosen, conversion))
 
 
 def compare(args: Namespace) -> None:
@@ -56,12 +58,16 @@ VERBS = {
         "compute the metrics of any COCO-format predictions",
         f"bcnet evaluate --annotations {DEMO.split('val')} --predictions mine.json --out mine-metrics.json",
         (
-            file("--annotations", "the ground truth: a split, or any COCO-format file"),
+            file(
+                "--annotations", "the ground truth: a split, or any COCO-format file, which is converted if it is not"
+            ),
             file("--predictions", "predictions in COCO's result format, from any framework"),
             file("--out", "the metrics as JSON; tables of objects and detections (.parquet) are written beside it"),
             *settings.EVALUATE,
         ),
-        more=settings.more("evaluate", settings.EVALUATE),
+        more=settings.more("evaluate", settings.EVALUATE)
+        + """
+Annotations without `occlusion` are converted on the fly, by the section convert likewise; a line says so.""",
     ),
     "compare": Verb(compare, "write the tables that compare all methods of the run", "bcnet compare"),
     "report": Verb(report, "write the report of the run, one self-contained page", "bcnet report"),

@@ -97,3 +97,16 @@ def section(args: Namespace, name: str, kind: type[SectionType], flags: tuple[Ar
     if values or not params.PARAMS.exists():
         return from_flags(kind, values)
     return getattr(params.load(), name)
+
+
+def beside(args: Namespace, name: str, kind: type[SectionType], flags: tuple[Argument, ...]) -> SectionType:
+    """A section that has no flags of its own, for a verb with `flags` for another one; arguments as of `section`.
+
+    Raises:
+        InputError: params.yaml is not legal.
+    """
+    from bcnet import params
+
+    if given(args, flags) or not params.PARAMS.exists():
+        return from_flags(kind, {})
+    return getattr(params.load(), name)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions, remarks
+from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
@@ -24,6 +25,7 @@ from bcnet.evaluation.metrics.order import has_order, order
 from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
+from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import progress
 
@@ -38,7 +40,7 @@ class Truth:
     left_out: Set[int]  # ids of images that the split leaves out, whose predictions are no mistake
     ids: np.ndarray  # (I,) int64, rising, of the images
     sizes: list[tuple[int, int]]  # height and width of each image, pixels
-    converted: bool  # whether annotations have `occlusion`
+    convert: dict[str, Any] | None  # the settings that it was converted with here; None: it was so already
     amodal: bool  # whether masks are amodal, with the visible ones beside
 
 
@@ -70,16 +72,23 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def truth_of(path: Path, content: dict[str, Any]) -> Truth:
-    """The ground truth of an evaluation.
+def truth_of(path: Path, content: dict[str, Any], settings: Convert) -> Truth:
+    """The ground truth of an evaluation, converted if no annotation is.
 
     Args:
         path: its file, for errors; without `info.split`, also its name.
-        content: COCO's format, checked (`annotation_file.read`).
+        content: COCO's format, checked (`annotation_file.read`); its annotations are changed where they are converted.
+        settings: of that conversion.
 
     Raises:
-        InputError: only some annotations have `occlusion`, or a wrong one; or only some have `visible_segmentation`.
+        InputError: only some annotations have `occlusion`, or a wrong one; only some have `visible_segmentation`; or
+            `settings` need a `depth`.
     """
+    converted = any("occlusion" in annotation for annotation in content["annotations"])
+    if converted:
+        check_converted(path, content["annotations"])
+    else:
+        convert_content(content, settings, path)
     split = _split_of(path, content)
     images = sorted(content["images"], key=lambda image: image["id"])
     return Truth(
@@ -89,7 +98,7 @@ def truth_of(path: Path, content: dict[str, Any]) -> Truth:
         left_out=set(split.get("other_images", ())),
         ids=np.array([image["id"] for image in images]),
         sizes=[(image["height"], image["width"]) for image in images],
-        converted=_is_converted(path, content["annotations"]),
+        convert=None if converted or not content["annotations"] else settings.model_dump(mode="json"),
         amodal=is_amodal(path, content["annotations"]),
     )
 
@@ -100,8 +109,8 @@ def measure(
     """The metrics of predictions, and the tables of objects and detections.
 
     Masks are evaluated as masks and by the boxes around them. Boxes have no mask numbers, and their objects are
-    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it. Invisible
-    parts are evaluated where the ground truth is amodal, the order where it has `depth` and predictions an `occluder`.
+    matched by box: `provenance.iou_type` says by what. Invisible parts are evaluated where the ground truth is amodal,
+    the order where it has `depth` and predictions an `occluder`.
 
     Args:
         objects: the annotations of `truth` (`objects_of`).
@@ -125,7 +134,7 @@ def measure(
     )
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
-    masks, converted, bins = predictions.iou_type == "segm", truth.converted, settings.bins()
+    masks, bins = predictions.iou_type == "segm", settings.bins()
     metrics = {
         "provenance": {
             **provenance,
@@ -137,9 +146,9 @@ def measure(
             "remarks": remarks(predictions, len(truth.ids)),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
-        "recall": by_occlusion(table, bins, detections, objects, outcome) if converted else None,
+        "recall": by_occlusion(table, bins, detections, objects, outcome),
         "failures": failure_shares(table) if masks else None,
-        "leak": leak_rate(table) if masks and converted else None,
+        "leak": leak_rate(table) if masks else None,
         "amodal": (
             {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and truth.amodal else None
         ),
@@ -183,14 +192,6 @@ def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapp
         for row, numbers in zip(rows, category_numbers(run), strict=True):
             row[kind] = numbers
     return rows
-
-
-def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
-    """Whether the annotations have `occlusion`: all of them, or none."""
-    if not any("occlusion" in annotation for annotation in annotations):
-        return False
-    check_converted(path, annotations)
-    return True
 
 
 def _split_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:

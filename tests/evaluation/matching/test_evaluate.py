@@ -11,6 +11,7 @@ from places import ROOT
 
 from bcnet.cli import main
 from bcnet.data.masks.segmentation import run_lengths
+from bcnet.data.occlusion.convert import convert
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.matching.detection_table import schema
 from bcnet.evaluation.matching.object_table import OCCLUSION
@@ -18,6 +19,7 @@ from bcnet.evaluation.matching.outcomes import KINDS
 from bcnet.evaluation.metrics.coco_ap import NAMES, coco_numbers
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.files import InputError
+from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 
 SETTINGS = Evaluate()
@@ -107,17 +109,33 @@ def test_predictions_of_images_that_the_split_leaves_out_change_nothing(run):
         run(truth, others)
 
 
-def test_a_plain_coco_file_has_no_recall_by_occlusion(run, tmp_path):
+def test_a_plain_coco_file_is_evaluated_as_if_converted_before(run, tmp_path, capsys):
     truth, predictions = made(0)
-    expected = run(truth, predictions)
     for annotation in truth["annotations"]:
         del annotation["occlusion"]
     metrics = run(truth, predictions)
-    assert metrics["recall"] is None
-    assert metrics["segm"] == expected["segm"]
-    assert metrics["provenance"]["split"] == {"name": "truth"}
-    assert {k: metrics["provenance"][k] for k in ("origin", "name")} == {"origin": "brought", "name": "mine"}
-    assert pq.read_table(tmp_path / "out.parquet")["same_category"].null_count == metrics["provenance"]["objects"]
+    objects = pq.read_table(tmp_path / "out.parquet")
+    said = capsys.readouterr().err
+    assert "truth.json: no annotation has 'occlusion': converted now with min_box_iou 0.05, min_pixels 20, " in said
+    assert said.count("\n") == 1
+    provenance = metrics.pop("provenance")
+    assert provenance["convert"] == Convert().model_dump(mode="json")
+    assert {k: provenance[k] for k in ("origin", "name")} == {"origin": "brought", "name": "mine"}
+    assert provenance["split"] == {"name": "truth"}
+    convert(tmp_path / "truth.json", tmp_path / "converted.json", Convert(), jobs=1)
+    expected = run(json.loads((tmp_path / "converted.json").read_text()), predictions)
+    assert expected.pop("provenance")["convert"] is None
+    assert metrics == expected
+    assert metrics["leak"]["objects"]
+    assert objects == pq.read_table(tmp_path / "out.parquet")
+    assert not capsys.readouterr().err
+
+
+def test_a_file_without_annotations_needs_no_conversion(run, capsys):
+    truth, _ = made(0)
+    truth["annotations"] = []
+    assert run(truth, [])["provenance"]["convert"] is None
+    assert "converted" not in capsys.readouterr().err
 
 
 def test_what_else_a_users_file_holds_changes_nothing(run):

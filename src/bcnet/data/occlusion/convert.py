@@ -1,5 +1,6 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
+from collections import defaultdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -76,6 +77,26 @@ def convert(
         for place, text in zip(group, new_texts, strict=True):
             texts[place] = text
     _write(out, head, [texts[place] for place in places], _table(rows[places]))
+
+
+def convert_content(content: dict[str, Any], settings: Convert, path: Path) -> None:
+    """Add `occlusion` and the occluder to every annotation of a file in memory, as `convert` does.
+
+    Args:
+        content: COCO's format, checked (`annotation_file.read`); its annotations are changed.
+        settings: who counts as an occluder.
+        path: of the file, for errors.
+
+    Raises:
+        InputError: `settings.in_front` needs a `depth` that is wrong, or that no annotation has.
+    """
+    if settings.in_front and not any("depth" in annotation for annotation in content["annotations"]):
+        raise InputError(f"{path}: in_front: true needs annotations with 'depth', these have none")
+    by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        by_image[annotation["image_id"]].append(annotation)
+    for image in progress(content["images"], f"convert {path}"):
+        add_occlusion(by_image[image["id"]], image, settings, path)
 
 
 def gather(annotations: Path, shards: list[Path], out: Path) -> None:
