@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA, REPORTS = Path("data"), Path("reports")
+PRETRAINED = Path("pretrained")  # a user's files that variants start from
 PARTS = ("train", "val")  # of every dataset
 TEST_DEV = "test-dev"  # the images of COCO's test server: they have no annotations here
 IMPORTED, BROUGHT = "imported", "brought"  # in the place of a seed, where nothing was trained or predicted here
@@ -74,8 +75,13 @@ class DatasetFiles:
         return f"bcnet split --annotations {self.bilayer('val')} --rule {name} --out {self.split(name)}"
 
     def weights(self, variant: str) -> Path:
-        """The ImageNet weights that a variant starts from."""
+        """What a variant starts from: ImageNet weights, or its `init`."""
         return self.folder / f"weights/{variant}.safetensors"
+
+    @staticmethod
+    def weights_command(variant: str) -> str:
+        """Makes the weights that a variant starts from."""
+        return f"bcnet weights --name {variant}"
 
     def run(self, name: str, run: str) -> "RunFiles":
         """The files of one run of a method: of a seed, or of `IMPORTED` or `BROUGHT`."""

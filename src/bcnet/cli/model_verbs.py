@@ -10,9 +10,27 @@ MODEL = DEMO.run("bcnet", "0").model
 
 
 def weights(args: Namespace) -> None:
+    from bcnet import params
     from bcnet.weights.imagenet import write_weights
+    from bcnet.weights.initial import write_initial
 
-    write_weights(args.backbone, args.out, downloads())
+    if args.name is None:
+        write_weights(args.backbone, args.out, downloads())
+        return
+    run = params.load()
+    variant, out = run.variant(args.name), DatasetFiles(DATA / run.dataset).weights(args.name)
+    if variant.init is None:
+        write_weights(variant.backbone, out, downloads())
+    else:
+        write_initial(variant.init, variant.backbone, out)
+
+
+def weights_wrong(args: Namespace) -> str | None:
+    if (args.name is None) == (None in (args.backbone, args.out)):
+        return "BACKBONE and --out, or --name"
+    if args.name is not None and (args.backbone or args.out):
+        return "--name already determines backbone and output"
+    return None
 
 
 def train(args: Namespace) -> None:
@@ -77,12 +95,16 @@ def show(args: Namespace) -> None:
 VERBS = {
     "weights": Verb(
         weights,
-        "download the ImageNet weights of a backbone",
-        f"bcnet weights efficientnet_lite0 --out {DEMO.weights('bcnet')}",
+        "write what a variant starts from: its `init`, or the ImageNet weights of its backbone, which are downloaded",
+        "bcnet weights --name bcnet",
         (
-            argument("backbone", help="efficientnet_lite0, resnet50, resnet101 or resnext101"),
-            file("--out", "a safetensors file"),
+            argument(
+                "backbone", nargs="?", metavar="BACKBONE", help="efficientnet_lite0, resnet50, resnet101 or resnext101"
+            ),
+            file("--out", "a safetensors file for the ImageNet weights of BACKBONE", required=False),
+            argument("--name", metavar="VARIANT", help="a variant of params.yaml"),
         ),
+        weights_wrong,
     ),
     "train": Verb(
         train,

@@ -42,13 +42,13 @@ def evaluate(
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
     content, start = annotation_file.read(annotations), time.monotonic()
     truth = truth_of(annotations, content, conversion or Convert())
-    if truth.convert:
-        rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
-        took = f"{time.monotonic() - start:.1f} s; `bcnet convert` keeps it"
-        note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took})")
+    took = time.monotonic() - start
     with ThreadPoolExecutor(1) as beside:
         objects = beside.submit(objects_of, truth.content, truth.ids)  # most of it compiled: beside the reading
         predicted = prediction_file.read(predictions, truth.content, truth.left_out)
+    if truth.convert:  # said after all is read: wrong input ends in a single line
+        rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
+        note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took:.1f} s)")
     provenance = {
         **_provenance_of(predictions),
         "split": truth.split,

@@ -161,7 +161,7 @@ def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, A
     """Predict images; `about` is what provenance says of the model and of the images."""
     device = pick_device()
     model.module.to(device)
-    own = ("kind", "file_sha256") if about["origin"] == IMPORTED else ("train_on", "seed", "schedule")
+    own = ("kind", "file_sha256") if about["origin"] == IMPORTED else ("init", "train_on", "seed", "schedule")
     provenance = {
         **about,
         "detector": getattr(model.variant, "detector", None),

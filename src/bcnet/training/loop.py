@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -29,6 +27,7 @@ from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.params.models import Predict, Schedule
 from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_checkpoint, take_results
+from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
@@ -61,8 +60,9 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     hashes = files.image_hashes(params.train_on)
     determined_by = {
         "train_on": params.train_on,
-        # without what is not said, so that reading it back checks it alike; a label changes nothing
-        "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label"}),
+        # without what is not said, so that reading it back checks it alike; a label changes nothing, and what it starts
+        # from is in the weights
+        "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label", "init"}),
         "schedule": schedule.model_dump(mode="json"),
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
@@ -71,6 +71,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "weights_sha256": sha256(weights),
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }
+    starts_from = {} if variant.init is None else {"init": str(variant.init)}
     key = {**determined_by, "processes": world, "threads": torch.get_num_threads(), "device": device.type}
     code = [__name__, METHODS[variant.method].module]
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
@@ -85,7 +86,10 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     # test-time settings of the file alone: `predict` of params.yaml replaces them without a new training
     predict = Predict(short_side=max(schedule.short_side), max_side=schedule.max_side)
     model = build(Spec(variant, params.model, predict, len(pictures.categories))).to(device).train()
-    load_backbone(model, weights)
+    if variant.init is None:
+        load_backbone(model, weights)
+    else:
+        say(rank, f"{name}: starts from {variant.init}: {load_what_fits(model, weights)}")
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)  # a tenth faster there
     training = Training(name, schedule, model, rank)
@@ -111,7 +115,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
             "model": determined_by["model"],
             "predict": predict.model_dump(mode="json"),
             "categories": pictures.categories,
-            "provenance": {"name": name, "dataset": params.dataset, **determined_by},
+            "provenance": {"name": name, "dataset": params.dataset, **starts_from, **determined_by},
         }
         save_model(out.model, model.state_dict(), description)
         keep_results(checkpoints, [out.model, out.training_log])
@@ -205,18 +209,6 @@ def leave_processes(world: int) -> None:
     """The end of what `join_processes` began."""
     if world > 1:
         torch.distributed.destroy_process_group()
-
-
-def load_backbone(model: nn.Module, weights: Path) -> None:
-    """Load ImageNet weights, as `bcnet weights` writes them, into the backbone below the pyramid.
-
-    Raises:
-        InputError: not a safetensors file, or a tensor is missing, left over, or of another shape.
-    """
-    try:
-        model.get_submodule("backbone.bottom_up").load_state_dict(load_file(weights))
-    except (RuntimeError, SafetensorError) as error:
-        raise InputError(f"{weights}: {' '.join(str(error).split())}") from error
 
 
 def step(

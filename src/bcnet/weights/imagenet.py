@@ -45,7 +45,7 @@ def write_weights(backbone: str, out: Path, downloads: Path) -> None:
         source = downloads / Path(URLS[backbone]).name
         download(RemoteFile((URLS[backbone],)), source)  # nobody publishes a checksum: names and shapes are checked
         tensors = fit(read_pickle(source), backbone, source)
-    with atomic_output(out) as temporary:
+    with atomic_output(out, keep_equal=True) as temporary:
         temporary.write_bytes(save(tensors))
 
 
