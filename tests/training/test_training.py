@@ -192,6 +192,29 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
     assert [r["score"] for r in free] == sorted((r["score"] for r in free), reverse=True)
 
 
+def test_the_test_part_is_predicted_as_val_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data/demo"
+    assert main(["train", "mask-rcnn"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "mask-rcnn", "--split", "test"]) == 2
+    missing = "data/demo/annotations/instances_test.json: no such file (`bcnet fetch demo --test` makes it)"
+    assert missing in capsys.readouterr().err
+    for name in ("annotations/instances_{}.json", "images_{}.tsv"):
+        shutil.copy(data / name.format("val"), data / name.format("test"))
+    (data / "images/test").symlink_to(data / "images/val")
+    for part in ("val", "test"):
+        assert main(["predict", "mask-rcnn", "--split", part]) == 0
+    predictions = data / "predictions/mask-rcnn/0"
+    assert (predictions / "test.json").read_bytes() == (predictions / "val.json").read_bytes()
+    about = json.loads((predictions / "test.provenance.json").read_text())
+    assert about == json.loads((predictions / "val.provenance.json").read_text())
+    assert about["images_sha256"] == sha256(data / "images_test.tsv")
+
+
 def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Path) -> None:
     copy_with_pasted(project, tmp_path)
     assert "resuming" not in run(tmp_path, "train mask-rcnn --seed 0")  # other pictures make another training

@@ -90,7 +90,9 @@ VERBS = {
         (
             argument("dataset", help="a dataset of params.yaml"),
             argument("--predictions", metavar="NAME", help="fetch these predictions of params.yaml instead"),
-            argument("--test", action="store_true", help="fetch COCO's test images instead (6.6 GB)"),
+            argument(
+                "--test", action="store_true", help="fetch the part `test`, or COCO's test images (6.6 GB), instead"
+            ),
         ),
         fetch_wrong,
     ),

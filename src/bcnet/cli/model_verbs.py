@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
-from bcnet.layout import DATA, IMPORTED, TEST_DEV, DatasetFiles, downloads
+from bcnet.layout import DATA, IMPORTED, TEST, TEST_DEV, DatasetFiles, downloads
 
 MODEL = DEMO.run("bcnet", "0").model
 
@@ -131,7 +131,9 @@ VERBS = {
         (
             argument("names", nargs="*", metavar="VARIANT|IMAGE", help="a variant, or with --model image files"),
             SEED,
-            argument("--split", choices=("val", TEST_DEV), default="val", help="the images to run on (default val)"),
+            argument(
+                "--split", choices=("val", TEST, TEST_DEV), default="val", help="the images to run on (default val)"
+            ),
             file("--model", "a model file, for any images", required=False),
             file("--annotations", "with --model: a COCO-format file of the images to run on", required=False),
             argument("--images", type=Path, metavar="FOLDER", help="with --annotations: where its images are"),

@@ -17,7 +17,7 @@ from bcnet.inference import speed
 from bcnet.inference.categories import ids_by_name
 from bcnet.inference.chunks import in_chunks
 from bcnet.inference.detect import detect
-from bcnet.layout import IMPORTED, DatasetFiles
+from bcnet.layout import IMPORTED, TEST, TEST_DEV, DatasetFiles
 from bcnet.models.device import pick_device
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
@@ -92,7 +92,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         params: the run's parameters.
         name: of the variant, or of the imported model.
         seed: of the variant's training.
-        split: `val`, or COCO's `test-dev`.
+        split: `val`, `test` of a dataset that has one, or COCO's `test-dev`.
         data: the folder of all datasets.
 
     Returns:
@@ -100,7 +100,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
 
     Raises:
         InputError: no such variant, imported model or file, a picture is missing or corrupt, or the model has no
-            category of val.
+            category of the split.
     """
     files = DatasetFiles(data / params.dataset)
     run = files.run(name, params.run(name, seed))
@@ -110,9 +110,11 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     else:
         origin, label = MEASURED, params.variants[name].label or name
     hashes = {}  # only what is trained and evaluated on has hashes
-    if split == "val":
-        hashes = {"images_sha256": sha256(files.image_hashes("val"))}
-        images = _images(model, files.annotations("val"), files.images("val"))
+    if split != TEST_DEV:
+        if split == TEST and not files.annotations(TEST).exists():
+            raise InputError(f"{files.annotations(TEST)}: no such file (`{files.fetch_test_command}` makes it)")
+        hashes = {"images_sha256": sha256(files.image_hashes(split))}
+        images = _images(model, files.annotations(split), files.images(split))
     else:
         images = Images(files.test_list, test_dev_images(files.folder), files.images("test"), None)
     about = {"origin": origin, "name": name, "label": label, "dataset": params.dataset, **hashes}

@@ -11,7 +11,7 @@ from bcnet.data.sources.image_folders import link_pictures, own_folder
 from bcnet.data.sources.image_hashes import hash_images
 from bcnet.data.synthetic import shapes
 from bcnet.files import InputError, read_json, sha256, write_json
-from bcnet.layout import BROUGHT, PARTS, DatasetFiles
+from bcnet.layout import BROUGHT, PARTS, TEST, DatasetFiles
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
 
@@ -52,12 +52,11 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
                 own_folder(files.images(part))
             shapes.generate(dataset, folder)
     for part in PARTS:
-        images = read_json(files.annotations(part))["images"]
-        hash_images(files, part, (image["file_name"] for image in images))
+        _hash(part, files)
 
 
 def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
-    """Make COCO's test pictures ready, and the list of those of test-dev.
+    """Make the part test of a user's dataset ready, or COCO's test pictures and the list of those of test-dev.
 
     Args:
         dataset: from params.yaml.
@@ -65,15 +64,21 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
         folder: where it goes, data/NAME.
 
     Raises:
-        InputError: a dataset other than COCO, or as `fetch` does.
+        InputError: a dataset that has neither, or as `fetch` does.
     """
     match dataset:
+        case Files(test=Part() as own):
+            files = DatasetFiles(folder)
+            _link(TEST, own, files, READERS[dataset.source])
+            _hash(TEST, files)
+        case Files():
+            raise InputError(f"params.yaml: datasets.{name}.test: missing: expected annotations and images")
         case Coco(folder=Path() as root):
             coco2017.link_test(root, folder)
         case Coco():
             coco2017.download_parts(dataset, folder, ("test",))
         case _:
-            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test images")
+            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: has no test images")
 
 
 def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:
@@ -84,6 +89,11 @@ def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict
     data = read(own.annotations)
     link_pictures(files.images(part), own.images, data["images"])
     write_json(out, data, keep_equal=True)
+
+
+def _hash(part: str, files: DatasetFiles) -> None:
+    """Write the hashes of the images of a part whose annotations lie there."""
+    hash_images(files, part, (image["file_name"] for image in read_json(files.annotations(part))["images"]))
 
 
 def bring(brought: Brought, name: str, folder: Path) -> None:
