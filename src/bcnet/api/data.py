@@ -58,6 +58,7 @@ def evaluate(
     mask_cover_bins: Sequence[float] = (0.0, 0.02, 0.1, 1.0),
     box_iou_bins: Sequence[float] = (0.0, 0.2, 0.5, 1.0),
     draws: int = 1000,
+    file_boxes: bool = False,
 ) -> Evaluation:
     """The metrics of predictions, as `bcnet evaluate` computes them, and its tables of objects and detections.
 
@@ -68,12 +69,15 @@ def evaluate(
             `segmentation` (polygons, RLE, or a mask, (H, W) bool or uint8) or `bbox` ([x, y, width, height], pixels).
         cover_bins, mask_cover_bins, box_iou_bins: edges of the bins of each measure of occlusion, rising from 0 to 1.
         draws: of the bootstrap over images that gives the 95 % intervals.
+        file_boxes: evaluate each prediction's `bbox` as its box, not the box around its mask.
 
     Raises:
         InputError: annotations, predictions or a setting are not right.
     """
     bins = {"cover_bins": cover_bins, "mask_cover_bins": mask_cover_bins, "box_iou_bins": box_iou_bins}
-    settings = settings_of(Evaluate, **{key: tuple(edges) for key, edges in bins.items()}, draws=draws)
+    settings = settings_of(
+        Evaluate, **{key: tuple(edges) for key, edges in bins.items()}, draws=draws, file_boxes=file_boxes
+    )
     truth = truth_of(*annotations_of(annotations), Convert())
     if isinstance(predictions, str | PathLike):
         found = prediction_file.read(Path(predictions), truth.content, truth.left_out)

@@ -49,6 +49,12 @@ EVALUATE = (
         "--box-iou-bins", type=float, nargs="+", metavar="X", help="bin edges of max_box_iou (default 0 0.2 0.5 1)"
     ),
     argument("--draws", type=int, metavar="N", help="bootstrap draws for intervals (default 1000)"),
+    argument(
+        "--file-boxes",
+        action="store_true",
+        default=None,
+        help="of masks with a `bbox` beside them evaluate that box, not the one around the mask",
+    ),
 )
 
 

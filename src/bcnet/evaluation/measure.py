@@ -25,6 +25,7 @@ from bcnet.evaluation.metrics.order import has_order, order
 from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
+from bcnet.files import InputError
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import progress
@@ -109,8 +110,8 @@ def measure(
     """The metrics of predictions, and the tables of objects and detections.
 
     Masks are evaluated as masks and by the boxes around them. Boxes have no mask numbers, and their objects are
-    matched by box: `provenance.iou_type` says by what. Invisible parts are evaluated where the ground truth is amodal,
-    the order where it has `depth` and predictions an `occluder`.
+    matched and judged by box: `provenance.iou_type` says by what. Invisible parts are evaluated where the ground truth
+    is amodal, the order where it has `depth` and predictions an `occluder`.
 
     Args:
         objects: the annotations of `truth` (`objects_of`).
@@ -119,19 +120,18 @@ def measure(
         provenance: the first keys of that of the metrics.
 
     Raises:
-        InputError: the order is asked for, and an annotation has no right `depth`.
+        InputError: the order is asked for, and an annotation has no right `depth`; `settings.file_boxes`, and only some
+            predictions have a box.
     """
     content, sizes, kinds = truth.content, truth.sizes, KINDS[predictions.iou_type]
     detections = detections_of(predictions, truth.ids)
     ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
     outcome = outcomes(detections, objects, sizes, predictions.iou_type)
-    as_boxes = (
-        None if np.array_equal(predictions.box_score, predictions.score) else _as_boxes(predictions, truth, objects)
-    )
+    own_boxes = settings.file_boxes and predictions.boxes_beside > 0
+    apart = own_boxes or not np.array_equal(predictions.box_score, predictions.score)
+    as_boxes = _as_boxes(predictions, truth, objects, own_boxes) if apart else None
     detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
-    table = object_table(
-        content["annotations"], _separated(content), detections, objects, outcome, predictions.iou_type
-    )
+    table = object_table(content["annotations"], _separated(content), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
     masks, bins = predictions.iou_type == "segm", settings.bins()
@@ -142,12 +142,13 @@ def measure(
             "objects": table.num_rows,
             "iou_type": predictions.iou_type,
             "box_scores": as_boxes is not None,
+            "file_boxes": own_boxes,
             "predictions": len(predictions),
-            "remarks": remarks(predictions, len(truth.ids)),
+            "remarks": remarks(predictions, len(truth.ids), settings.file_boxes),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": by_occlusion(table, bins, detections, objects, outcome),
-        "failures": failure_shares(table) if masks else None,
+        "failures": failure_shares(table),
         "leak": leak_rate(table) if masks else None,
         "amodal": (
             {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and truth.amodal else None
@@ -160,9 +161,18 @@ def measure(
     return Evaluation(metrics, table, detection_rows)
 
 
-def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects) -> tuple[Detections, Outcomes]:
-    """Predicted masks as the boxes around them, ranked by the scores of the boxes, and what becomes of these."""
-    detections = with_boxes(detections_of(predictions, truth.ids, as_boxes=True), truth.sizes)
+def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxes: bool) -> tuple[Detections, Outcomes]:
+    """Predicted masks as the boxes beside or around them, ranked by the scores of the boxes, and what becomes of these.
+
+    Raises:
+        InputError: `own_boxes`, and only some have one.
+    """
+    if own_boxes and predictions.boxes_beside < len(predictions):
+        some = f"{predictions.boxes_beside} of {len(predictions)} predictions have a right bbox"
+        raise InputError(f"{truth.path}: file_boxes: {some}: expected all of them, or none")
+    detections = detections_of(predictions, truth.ids, as_boxes=True)
+    if not own_boxes:
+        detections = with_boxes(detections, truth.sizes)
     return detections, outcomes(detections, objects, truth.sizes, "bbox")
 
 
