@@ -5,6 +5,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from bcnet.suggest import did_you_mean
+
 
 def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     """The errors as one `key: value: what was expected`, an unknown key (with the legal ones) before all others.
@@ -21,7 +23,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{more}"
+            meant = did_you_mean(parts[-1], kind.model_fields)
+            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{meant}{more}"
         case "missing":
             return f"{key}: missing{more}"
         case "union_tag_not_found":
@@ -29,7 +32,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             context = error["ctx"]
             tag = f"{key}.{context['discriminator'].strip(chr(39))}: {context['tag']!r}"
-            return f"{tag}: expected one of {context['expected_tags'].replace(chr(39), '')}{more}"
+            tags = context["expected_tags"].replace("'", "")
+            return f"{tag}: expected one of {tags}{did_you_mean(context['tag'], tags.split(', '))}{more}"
         case "value_error":
             return f"{key}: {message}{more}" if key else message
     return f"{key}: {error['input']!r}: {message[0].lower()}{message[1:]}{more}"

@@ -128,10 +128,20 @@ def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     assert outputs(project) == undisturbed
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
     assert [line["iteration"] for line in lines] == [12]
+    provenance = load_model(project / "data/demo/models/bcnet/0/model.safetensors").provenance
+    assert (provenance["threads"], provenance["processes"], provenance["device"]) == ([1], 1, "cpu")
     assert set(lines[0]) >= {"lr", "loss", "loss_target_mask", "loss_occluder_contour", "loss_rpn_cls"}
 
 
-def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_path: Path) -> None:
+def test_a_training_resumes_on_another_number_of_cores(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    shutil.rmtree(tmp_path / "data/checkpoints", ignore_errors=True)
+    killed(tmp_path, "loop", "step", "arguments[-1] == 3")
+    assert "resuming at iteration 2\n" in run(tmp_path, "train bcnet", threads=2)
+    assert load_model(tmp_path / "data/demo/models/bcnet/0/model.safetensors").provenance["threads"] == [1, 2]
+
+
+def test_a_finished_training_is_not_repeated_for_a_new_label_or_other_cores(project: Path, tmp_path: Path) -> None:
     """Both tools delete a stage's outputs before they run it again; what determines the numbers is the same."""
     shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
     run(tmp_path, "train bcnet")
@@ -140,6 +150,10 @@ def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_
     params_file = tmp_path / "params.yaml"
     params_file.write_text(params_file.read_text().replace("label: BCNet", "label: Ours"))
     assert "bcnet: already trained" in run(tmp_path, "train bcnet")
+    assert outputs(tmp_path) == before
+    shutil.rmtree(tmp_path / "data/demo/models/bcnet")
+    run(tmp_path, "clean --yes")
+    assert "bcnet: already trained" in run(tmp_path, "train bcnet", threads=2)
     assert outputs(tmp_path) == before
     with (tmp_path / "data/demo/models/bcnet/0/model.safetensors").open("r+b") as file:
         file.truncate(1000)  # what is kept is linked to it

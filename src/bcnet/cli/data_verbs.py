@@ -8,17 +8,16 @@ from bcnet.cli.verb import DEMO, JOBS, Verb, argument, file
 from bcnet.layout import DATA
 
 
-def fetch(args: Namespace) -> None:
+def fetch(args: Namespace) -> str:
     from bcnet import params
     from bcnet.data.sources.fetch import bring, fetch, fetch_test
 
     run, folder = params.load(), DATA / args.dataset
     if args.predictions:
-        bring(run.brought(args.predictions), args.predictions, folder)
-    elif args.test:
-        fetch_test(run.dataset_named(args.dataset), args.dataset, folder)
-    else:
-        fetch(run.dataset_named(args.dataset), args.dataset, folder)
+        return bring(run.brought(args.predictions), args.predictions, folder)
+    if args.test:
+        return fetch_test(run.dataset_named(args.dataset), args.dataset, folder)
+    return fetch(run.dataset_named(args.dataset), args.dataset, folder)
 
 
 def fetch_wrong(args: Namespace) -> str | None:
@@ -31,15 +30,14 @@ def check(args: Namespace) -> None:
     check(args.annotations, args.images, args.fix, args.all)
 
 
-def convert(args: Namespace) -> None:
+def convert(args: Namespace) -> str:
     from bcnet.data.occlusion.convert import convert, gather
     from bcnet.params.data import Convert
 
     if args.gather:
-        gather(args.annotations, args.gather, args.out)
-    else:
-        chosen = settings.section(args, "convert", Convert, settings.CONVERT)
-        convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard)
+        return gather(args.annotations, args.gather, args.out)
+    chosen = settings.section(args, "convert", Convert, settings.CONVERT)
+    return convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard)
 
 
 def convert_wrong(args: Namespace) -> str | None:
@@ -54,23 +52,23 @@ def shard(text: str) -> tuple[int, int]:
     return int(k), int(n)
 
 
-def synthesize(args: Namespace) -> None:
+def synthesize(args: Namespace) -> str:
     from bcnet import params
     from bcnet.data.synthetic.synthesize import synthesize
 
     run = params.load()
-    synthesize(run.synthetic_named(args.name), args.name, DATA / run.dataset, args.jobs)
+    return synthesize(run.synthetic_named(args.name), args.name, DATA / run.dataset, args.jobs)
 
 
-def split(args: Namespace) -> None:
+def split(args: Namespace) -> str | None:
     from bcnet.cli.split_rule import split_rule
     from bcnet.data.splits.explain import explain
     from bcnet.data.splits.split import split
 
     if args.explain:
         print(explain(args.annotations, args.ids, args.count, args.out))
-    else:
-        split(args.annotations, args.out, *split_rule(args))
+        return None
+    return split(args.annotations, args.out, *split_rule(args))
 
 
 def split_wrong(args: Namespace) -> str | None:

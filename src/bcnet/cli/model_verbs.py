@@ -9,20 +9,21 @@ from bcnet.layout import DATA, IMPORTED, TEST, TEST_DEV, DatasetFiles, downloads
 MODEL = DEMO.run("bcnet", "0").model
 
 
-def weights(args: Namespace) -> None:
+def weights(args: Namespace) -> str:
     from bcnet import params
     from bcnet.weights.imagenet import write_weights
     from bcnet.weights.initial import write_initial
 
     if args.name is None:
         write_weights(args.backbone, args.out, downloads())
-        return
+        return f"wrote {args.out}: ImageNet weights of {args.backbone}"
     run = params.load()
     variant, out = run.variant(args.name), DatasetFiles(DATA / run.dataset).weights(args.name)
     if variant.init is None:
         write_weights(variant.backbone, out, downloads())
     else:
         write_initial(variant.init, variant.backbone, out)
+    return f"wrote {out}: {variant.init or f'ImageNet weights of {variant.backbone}'}"
 
 
 def weights_wrong(args: Namespace) -> str | None:
@@ -33,23 +34,23 @@ def weights_wrong(args: Namespace) -> str | None:
     return None
 
 
-def train(args: Namespace) -> None:
+def train(args: Namespace) -> str | None:
     from bcnet import params
     from bcnet.training.loop import train
 
-    train(params.load(), args.variant, args.seed, DATA)
+    out = train(params.load(), args.variant, args.seed, DATA)
+    return None if out is None else f"wrote {out}"
 
 
-def import_weights(args: Namespace) -> None:
+def import_weights(args: Namespace) -> str:
     from bcnet import params
     from bcnet.weights.import_weights import import_weights
 
     if args.name is None:
-        import_weights(args.file, args.out, downloads(), args.categories)
-    else:
-        run = params.load()
-        files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
-        import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
+        return import_weights(args.file, args.out, downloads(), args.categories)
+    run = params.load()
+    files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
+    return import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
 
 
 def import_weights_wrong(args: Namespace) -> str | None:
@@ -86,10 +87,11 @@ def predict_wrong(args: Namespace) -> str | None:
     return None
 
 
-def show(args: Namespace) -> None:
+def show(args: Namespace) -> str:
     from bcnet.drawing.show import show
 
     show(args.model, args.pictures, args.out, args.score, args.objects)
+    return f"wrote {args.out}: drawings of {len(args.pictures)} images"
 
 
 VERBS = {

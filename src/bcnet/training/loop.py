@@ -37,17 +37,21 @@ from bcnet.weights.model_file import save_model
 LOG_EVERY = 20  # iterations
 
 
-def train(params: Params, name: str, seed: int, data: Path) -> None:
+def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
     """Train a variant with one seed; go on from its newest checkpoint.
 
     What is random is a function of (seed, iteration), so a killed and resumed training ends with the weights of an
-    undisturbed one: on a CPU with an equal number of threads, bit for bit.
+    undisturbed one: on a CPU with an equal number of threads, bit for bit. Another number of threads rounds otherwise,
+    but is no other training: it goes on as well, and provenance names the numbers.
 
     Args:
         params: the run's parameters.
         name: of the variant.
         seed: of weights, order and augmentation.
         data: the folder of all datasets.
+
+    Returns:
+        The model file, in the process that wrote it; None: it was trained already.
 
     Raises:
         InputError: an input is missing or wrong, the batch does not divide, or the loss is no longer finite.
@@ -72,13 +76,13 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }
     starts_from = {} if variant.init is None else {"init": str(variant.init)}
-    key = {**determined_by, "processes": world, "threads": torch.get_num_threads(), "device": device.type}
+    key = {**determined_by, "processes": world, "device": device.type}
     code = [__name__, METHODS[variant.method].module]
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
     if take_results(checkpoints, [out.model, out.training_log]):
         say(rank, f"{name}: already trained, {out.model} is unchanged")
         leave_processes(world)
-        return
+        return None
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
@@ -96,6 +100,7 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     if state := newest_checkpoint(checkpoints, device):
         training.load_state_dict(state)
         say(rank, f"{name}: resuming at iteration {training.iteration}")
+    training.log["threads"] = sorted({*training.log["threads"], torch.get_num_threads()})
 
     keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
@@ -110,16 +115,18 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     if rank == 0:
         with atomic_output(out.training_log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in training.log["lines"]))
+        on = {"device": device.type, "processes": world, "threads": training.log["threads"]}
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
             "predict": predict.model_dump(mode="json"),
             "categories": pictures.categories,
-            "provenance": {"name": name, "dataset": params.dataset, **starts_from, **determined_by},
+            "provenance": {"name": name, "dataset": params.dataset, **starts_from, **determined_by, **on},
         }
         save_model(out.model, model.state_dict(), description)
         keep_results(checkpoints, [out.model, out.training_log])
     leave_processes(world)
+    return out.model if rank == 0 else None
 
 
 class Training:
@@ -138,8 +145,8 @@ class Training:
         on_gpu = next(model.parameters()).device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and schedule.amp)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "scaler": self.scaler}
-        # window: sums of the losses since the last line
-        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}}
+        # window: sums of the losses since the last line; threads: numbers of them that any part of it was done with
+        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}, "threads": []}
         self.begun: tuple[int, float] | None = None  # iteration and time of this process's first one
 
     @property

@@ -15,7 +15,7 @@ from bcnet.weights.model_file import save_model
 from bcnet.weights.official import read_official
 
 
-def import_weights(source: str, out: Path, downloads: Path, annotations: Path | None = None) -> None:
+def import_weights(source: str, out: Path, downloads: Path, annotations: Path | None = None) -> str:
     """Write a released model as a model file that predicts as the original does with its own configuration.
 
     Args:
@@ -24,6 +24,9 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
         out: the model file.
         downloads: where a downloaded file is kept, and found again.
         annotations: a COCO-format file with the model's categories; None: COCO's 80.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: the file is of none of these kinds, a tensor is missing, left over, of another shape or not finite,
@@ -46,6 +49,7 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
     if model.spec.conventions is not DETECTRON2:
         description["conventions"] = model.kind.official.conventions
     save_model(out, model.tensors, description)
+    return f"wrote {out}: {model.kind.name} with {model.spec.variant.backbone}, {model.spec.classes} categories"
 
 
 def _categories(path: Path, classes: int, annotations: Path | None) -> list[dict[str, Any]]:

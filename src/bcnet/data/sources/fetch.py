@@ -22,7 +22,7 @@ READERS = {
 }  # source -> what reads a user's annotations
 
 
-def fetch(dataset: Dataset, name: str, folder: Path) -> None:
+def fetch(dataset: Dataset, name: str, folder: Path) -> str:
     """Make a dataset ready: annotations and images of train and val, and the images' hashes.
 
     Made pictures are generated, COCO is downloaded beside `folder`, a user's own files and an existing
@@ -32,6 +32,9 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
         dataset: from params.yaml.
         name: its key there.
         folder: where it goes, data/NAME.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: the first thing that is wrong with the user's files, or a download that fails.
@@ -51,17 +54,19 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
             for part in PARTS:
                 own_folder(files.images(part))
             shapes.generate(dataset, folder)
-    for part in PARTS:
-        _hash(part, files)
+    return f"wrote {folder}: {', '.join(_hash(part, files) for part in PARTS)}"
 
 
-def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
+def fetch_test(dataset: Dataset, name: str, folder: Path) -> str:
     """Make the part test of a user's dataset ready, or COCO's test pictures and the list of those of test-dev.
 
     Args:
         dataset: from params.yaml.
         name: its key there.
         folder: where it goes, data/NAME.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: a dataset that has neither, or as `fetch` does.
@@ -70,7 +75,7 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
         case Files(test=Part() as own):
             files = DatasetFiles(folder)
             _link(TEST, own, files, READERS[dataset.source])
-            _hash(TEST, files)
+            return f"wrote {folder}: {_hash(TEST, files)}"
         case Files():
             raise InputError(f"params.yaml: datasets.{name}.test: missing: expected annotations and images")
         case Coco(folder=Path() as root):
@@ -79,6 +84,7 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
             coco2017.download_parts(dataset, folder, ("test",))
         case _:
             raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: has no test images")
+    return f"wrote {folder}: the images of test-dev"
 
 
 def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:
@@ -91,18 +97,23 @@ def _link(part: str, own: Part, files: DatasetFiles, read: Callable[[Path], dict
     write_json(out, data, keep_equal=True)
 
 
-def _hash(part: str, files: DatasetFiles) -> None:
-    """Write the hashes of the images of a part whose annotations lie there."""
-    hash_images(files, part, (image["file_name"] for image in read_json(files.annotations(part))["images"]))
+def _hash(part: str, files: DatasetFiles) -> str:
+    """Write the hashes of the images of a part whose annotations lie there; what the part has, for people."""
+    content = read_json(files.annotations(part))
+    hash_images(files, part, (image["file_name"] for image in content["images"]))
+    return f"{len(content['images'])} images of {part} with {len(content['annotations'])} annotations"
 
 
-def bring(brought: Brought, name: str, folder: Path) -> None:
+def bring(brought: Brought, name: str, folder: Path) -> str:
     """Check predictions from elsewhere and store them, all of them, as ours are.
 
     Args:
         brought: from params.yaml.
         name: its key there.
         folder: the dataset they are of, data/DATASET, fetched.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: not COCO's result format, or not of this dataset's val images and categories.
@@ -114,3 +125,4 @@ def bring(brought: Brought, name: str, folder: Path) -> None:
     about = {"origin": BROUGHT, "name": name, "label": brought.label, "dataset": folder.name}
     write_json(layout.provenance(out), {**about, "file_sha256": sha256(brought.file)}, indent=True)
     write_json(out, prediction_format.entries(found, truth["images"]))
+    return f"wrote {out}: {len(found)} predictions"
