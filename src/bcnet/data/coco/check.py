@@ -13,6 +13,7 @@ from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.fix import fix
 from bcnet.data.coco.images import read_image
+from bcnet.data.coco.sizes import proposal
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError, readable, shown, write_json
 from bcnet.progress import in_threads, progress
@@ -26,7 +27,7 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
     """Print all problems of an annotation file, then notes on what is legal but odd; or write a fixed copy.
 
     Args:
-        pictures: the folder of its pictures, which are then decoded too.
+        pictures: the folder of its pictures, which are then decoded too; sizes that fit them follow.
         out: where the fixed copy goes; then the changes are printed, or, if one problem cannot be fixed, those that
             cannot, and nothing is written.
         everything: print all lines instead of `SHOWN` of a kind.
@@ -58,6 +59,9 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool)
     if problems:
         raise InputError(f"{path}: {_number(problems)}")
     print(f"{path}: nothing wrong, {len(notes)} notes")
+    annotation_file.fill(data)
+    if pictures and (lines := proposal(data["images"], data["annotations"])):
+        print(f"sizes for params.yaml that fit these images and boxes:\n{lines}")
 
 
 def _number(problems: list[Problem]) -> str:
