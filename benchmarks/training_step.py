@@ -15,8 +15,9 @@ from bcnet import params
 from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
 from bcnet.models.segmenter import Spec
+from bcnet.training.initial import load_backbone
 from bcnet.training.loader import TrainingPictures
-from bcnet.training.loop import join_processes, load_backbone, step
+from bcnet.training.loop import join_processes, step
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import make_optimizer
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from bcnet.files import InputError, sha256
 from bcnet.layout import checkpoints, downloads
 from bcnet.training.code import code_digest
-from bcnet.training.unfinished import About, about
+from bcnet.training.unfinished import RESULTS, About, about
 
 RECENT = 600  # seconds: what has changed since may be in use
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<suffix>\.[^.]+)?")  # as `files.atomic_output` calls them
@@ -63,7 +63,8 @@ def old_checkpoints(data: Path) -> Iterator[Leftover]:
     """Checkpoints and stored predictions that no training or prediction will go on from.
 
     Their work is finished, or the code or an input is another one by now, or later work makes the same file. What may
-    still go on stays, as does what changed so recently that it may be running.
+    still go on stays, as does what changed so recently that it may be running, and the results of a finished training,
+    which are links and take no room: its stage puts them back if it runs again, such as for a new label.
     """
     folders = sorted(folder for folder in checkpoints(data).glob("*") if folder.is_dir())
     times = {folder: max((path.stat().st_mtime for path in _files(folder)), default=0.0) for folder in folders}
@@ -73,7 +74,7 @@ def old_checkpoints(data: Path) -> Iterator[Leftover]:
         if told:
             newest[told.makes] = max(newest.get(told.makes, 0.0), times[folder])
     for folder, told in known.items():
-        why = _finished(told, times[folder])
+        why = None if (folder / RESULTS).exists() else _finished(told, times[folder])
         if not why and time.time() - times[folder] > RECENT:
             why = _useless(told, times[folder], newest)
         if why:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA, REPORTS = Path("data"), Path("reports")
+PRETRAINED = Path("pretrained")  # a user's files that variants start from
 PARTS = ("train", "val")  # of every dataset
+TEST = "test"  # of a user's dataset that has one; no stage reads it
 TEST_DEV = "test-dev"  # the images of COCO's test server: they have no annotations here
 IMPORTED, BROUGHT = "imported", "brought"  # in the place of a seed, where nothing was trained or predicted here
 
@@ -46,11 +48,11 @@ class DatasetFiles:
 
     @property
     def fetch_test_command(self) -> str:
-        """Makes `test_list` and the images of the part test."""
+        """Makes the part test: annotations, images and image hashes, or of COCO `test_list` and its images."""
         return f"{self.fetch_command} --test"
 
     def annotations(self, part: str) -> Path:
-        """The annotation file of train, val, or a set of synthetic images."""
+        """The annotation file of train, val, test, or a set of synthetic images."""
         return self.folder / f"annotations/instances_{part}.json"
 
     @property
@@ -79,8 +81,13 @@ class DatasetFiles:
         return f"bcnet split --annotations {self.bilayer('val')} --rule {name} --out {self.split(name)}"
 
     def weights(self, variant: str) -> Path:
-        """The ImageNet weights that a variant starts from."""
+        """What a variant starts from: ImageNet weights, or its `init`."""
         return self.folder / f"weights/{variant}.safetensors"
+
+    @staticmethod
+    def weights_command(variant: str) -> str:
+        """Makes the weights that a variant starts from."""
+        return f"bcnet weights --name {variant}"
 
     def run(self, name: str, run: str) -> "RunFiles":
         """The files of one run of a method: of a seed, or of `IMPORTED` or `BROUGHT`."""
@@ -118,7 +125,7 @@ class RunFiles:
         return self.model.with_name("training.jsonl")
 
     def predictions(self, split: str = "val") -> Path:
-        """The predictions on val or test-dev; `provenance` lies beside them, and `speed` beside those made here."""
+        """The predictions on val, test or test-dev; `provenance` lies beside them, and `speed` beside ours."""
         return self.dataset.folder / f"predictions/{self.name}/{self.run}/{split}.json"
 
     def predictions_command(self, split: str = "val") -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bcnet import params
 from bcnet.files import InputError, atomic_output
+from bcnet.suggest import did_you_mean
 
 PRESETS = Path("presets")
 
@@ -18,7 +19,7 @@ def put_preset(name: str) -> None:
     source = PRESETS / f"{name}.yaml"
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if name not in names:
-        raise InputError(f"{PRESETS}: no {name!r}, there are: {', '.join(names) or 'none'}")
+        raise InputError(f"{PRESETS}: no {name!r}, there are: {', '.join(names) or 'none'}{did_you_mean(name, names)}")
     params.load(source)
     if params.PARAMS.exists() and not _held(params.PARAMS, [PRESETS / f"{other}.yaml" for other in names]):
         raise InputError(f"{params.PARAMS}: has changes that are not in git: commit them or move the file away first")

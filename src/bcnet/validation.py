@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bcnet.files import shown
+from bcnet.suggest import did_you_mean
 
 LONGEST = 100  # letters of a key that is shown whole
 
@@ -27,7 +28,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{more}"
+            meant = did_you_mean(parts[-1], kind.model_fields)
+            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{meant}{more}"
         case "missing":
             return f"{key}: missing{more}"
         case "union_tag_not_found":
@@ -35,7 +37,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             context = error["ctx"]
             tag = f"{key}.{context['discriminator'].strip(chr(39))}: {shown(context['tag'])}"
-            return f"{tag}: expected one of {context['expected_tags'].replace(chr(39), '')}{more}"
+            tags = context["expected_tags"].replace("'", "")
+            return f"{tag}: expected one of {tags}{did_you_mean(context['tag'], tags.split(', '))}{more}"
         case "value_error":
             return f"{key}: {message}{more}" if key else message
     shown_input = shown(error["input"])

@@ -142,7 +142,7 @@ def columns(predictions: list[dict], iou_type: IouType = "segm") -> Predictions:
         box_scored=np.array(["box_score" in each for each in predictions]),
         texts=np.frombuffer("".join(texts).encode(), np.uint8),
         ends=np.cumsum([len(text) for text in texts], dtype=np.int64),
-        boxes=np.reshape([each.get("bbox", [0] * 4) for each in predictions], (-1, 4)).astype(float),
+        boxes=np.reshape([each.get("bbox", [np.nan] * 4) for each in predictions], (-1, 4)).astype(float),
         occluder_texts=np.frombuffer("".join(occluders).encode(), np.uint8),
         occluder_ends=np.cumsum([len(text) for text in occluders], dtype=np.int64),
     )
@@ -160,7 +160,7 @@ def object_rows(
 ) -> pa.Table:
     """The table of objects; separated are those that say so."""
     separated = [each.get("separated", False) for each in truth["annotations"]]
-    return object_table(truth["annotations"], separated, detections, objects, became, iou_type)
+    return object_table(truth["annotations"], separated, detections, objects, became)
 
 
 def run_on(truth: dict, predictions: list[dict], iou_type: IouType = "segm", kind: str | None = None) -> Run:

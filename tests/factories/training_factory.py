@@ -53,16 +53,16 @@ def copy_with_pasted(project: Path, folder: Path) -> None:
     run(folder, f"convert --annotations {annotations} --out {bilayer} --jobs 1")
 
 
-def run(folder: Path, command: str) -> str:
+def run(folder: Path, command: str, threads: int = 1) -> str:
     """What a verb says on stderr, in a process of its own, in that folder."""
     command_line = [sys.executable, "-m", "bcnet", *command.split()]
-    result = subprocess.run(command_line, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(command_line, cwd=folder, env=environment(threads), stderr=subprocess.PIPE, text=True)
     assert result.returncode == 0, result.stderr
     return result.stderr
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+def environment(threads: int = 1) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bcnet.files import InputError, write_json
-from bcnet.inference import predict, speed
+from bcnet.inference import chunks, speed
 from bcnet.inference.speed import Speed, Times
 
 KEYS = "device, pictures, median_seconds, mean_seconds, median_processor_seconds"
@@ -27,9 +27,9 @@ class Model:
 
     def __init__(self, patch: pytest.MonkeyPatch, failing: int = 99) -> None:
         self.now, self.left = 100.0, failing
-        patch.setattr(predict, "CHUNK", 2)
-        patch.setattr(predict.time, "perf_counter", lambda: self.now)
-        patch.setattr(predict.time, "process_time", lambda: self.now / 2)
+        patch.setattr(chunks, "CHUNK", 2)
+        patch.setattr(chunks.time, "perf_counter", lambda: self.now)
+        patch.setattr(chunks.time, "process_time", lambda: self.now / 2)
 
     def __call__(self, image: dict) -> list[dict]:
         self.left -= 1
@@ -40,7 +40,7 @@ class Model:
 
 
 def timed(tmp_path: Path, model: Model, device: str = "first") -> list[Times]:
-    times = predict.in_chunks(IMAGES, model, "predicting", tmp_path / "done", device, tmp_path / "out.json")
+    times = chunks.in_chunks(IMAGES, model, "predicting", tmp_path / "done", device, tmp_path / "out.json")
     model.now += 1000  # between two runs
     return times
 
@@ -66,7 +66,7 @@ def test_waiting_is_time_of_the_clock_and_not_of_the_processor(tmp_path: Path) -
 
     took = {}
     for what in (waits, works):
-        parts = predict.in_chunks(IMAGES[:1], what, "", tmp_path / what.__name__, "CPU", tmp_path / "out.json")
+        parts = chunks.in_chunks(IMAGES[:1], what, "", tmp_path / what.__name__, "CPU", tmp_path / "out.json")
         took[what] = parts[0].seconds[0], parts[0].processor_seconds[0]
     assert took[waits][0] >= 0.2
     assert took[waits][1] < took[waits][0] - 0.1  # however long a busy machine made it wait

@@ -12,7 +12,7 @@ from model_factory import PREDICT, SIZES, build, item
 from torch import nn
 
 from bcnet.params import methods
-from bcnet.training.loop import load_backbone
+from bcnet.training.initial import load_backbone
 from bcnet.weights.imagenet import write_weights
 
 

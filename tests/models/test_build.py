@@ -19,7 +19,7 @@ from bcnet.models.detections import MAPS
 from bcnet.models.masks.roi_mask_branch import RoIMaskBranch
 from bcnet.params import methods
 from bcnet.params.models import Predict
-from bcnet.training.loop import load_backbone
+from bcnet.training.initial import load_backbone
 from bcnet.weights.imagenet import write_weights
 from bcnet.weights.model_file import ModelFile, load_model, save_model
 

@@ -93,6 +93,16 @@ def test_with_a_flag_params_is_not_read(folder: Path) -> None:
     assert split_of("hidden.json")["rule"] == "mask_cover"
 
 
+def test_evaluation_converts_by_the_section_convert(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    put_params(folder, "min_pixels: 20", "min_pixels: 100000")
+    run("evaluate --annotations truth.json --predictions predictions.json --out metrics.json")
+    assert json.loads((folder / "metrics.json").read_text())["leak"]["objects"] == 0
+    assert "converted now with min_box_iou 0.05, min_pixels 100000, in_front False (" in capsys.readouterr().err
+    run("evaluate --annotations truth.json --predictions predictions.json --out metrics.json --draws 10")
+    assert json.loads((folder / "metrics.json").read_text())["leak"]["objects"] > 0
+    assert "min_pixels 20, in_front False (" in capsys.readouterr().err
+
+
 def test_a_rule_is_a_name_first(folder: Path) -> None:
     run("convert --annotations truth.json --out bilayer.json --jobs 1")
     put_params(folder, "occluded: {rule: box_iou, threshold: 0.4}", "mask_cover: {rule: box_iou, threshold: 0.1}")

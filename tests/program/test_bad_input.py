@@ -158,7 +158,7 @@ def test_what_is_right_is_fetched(project: Path) -> None:
         ("compare", "reports/mine/metrics/mask-rcnn/0/val.json"),
         ("report", "reports/mine/tables/comparison.csv"),
         ("fetch demo", "bcnet fetch: params.yaml: datasets: no 'demo', there are: mine"),
-        ("fetch mine --test", "datasets.mine.source: 'files': only 'coco' has test images"),
+        ("fetch mine --test", "datasets.mine.test: missing: expected annotations and images"),
         ("preset none", "bcnet preset: presets: no 'none'"),
     ],
 )

@@ -91,6 +91,27 @@ def test_checkpoints_that_nothing_goes_on_from_are_removed(change: Callable[[], 
     assert {path.parent for path in before - everything()} == {checkpoints() / "fits"}
 
 
+def trained(change: Callable[[], None] = lambda: None) -> None:
+    """A training that is finished, with its results kept."""
+    finished()
+    put(checkpoints() / "fits" / unfinished.RESULTS, "{}")
+    change()
+
+
+def test_what_a_finished_training_puts_back_is_kept(project: Path) -> None:
+    trained()
+    before = everything()
+    assert main(["clean", "--yes"]) == 0
+    assert everything() == before
+
+
+@pytest.mark.parametrize("change", [of_other_code, of_other_input, begun_anew])
+def test_unless_it_will_never_be_put_back(change: Callable[[], None], project: Path) -> None:
+    trained(change)
+    assert main(["clean", "--yes"]) == 0
+    assert not (checkpoints() / "fits").exists()
+
+
 def test_what_changed_a_moment_ago_may_be_running(project: Path) -> None:
     half_trained("fits", time.time() - 60)
     of_other_input()

@@ -128,10 +128,20 @@ def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:
     assert outputs(project) == undisturbed
     lines = [json.loads(line) for line in undisturbed[1].splitlines()]
     assert [line["iteration"] for line in lines] == [12]
+    provenance = load_model(project / "data/demo/models/bcnet/0/model.safetensors").provenance
+    assert (provenance["threads"], provenance["processes"], provenance["device"]) == ([1], 1, "cpu")
     assert set(lines[0]) >= {"lr", "loss", "loss_target_mask", "loss_occluder_contour", "loss_rpn_cls"}
 
 
-def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_path: Path) -> None:
+def test_a_training_resumes_on_another_number_of_cores(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    shutil.rmtree(tmp_path / "data/checkpoints", ignore_errors=True)
+    killed(tmp_path, "loop", "step", "arguments[-1] == 3")
+    assert "resuming at iteration 2\n" in run(tmp_path, "train bcnet", threads=2)
+    assert load_model(tmp_path / "data/demo/models/bcnet/0/model.safetensors").provenance["threads"] == [1, 2]
+
+
+def test_a_finished_training_is_not_repeated_for_a_new_label_or_other_cores(project: Path, tmp_path: Path) -> None:
     """Both tools delete a stage's outputs before they run it again; what determines the numbers is the same."""
     shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
     run(tmp_path, "train bcnet")
@@ -140,6 +150,10 @@ def test_a_finished_training_is_not_repeated_for_a_new_label(project: Path, tmp_
     params_file = tmp_path / "params.yaml"
     params_file.write_text(params_file.read_text().replace("label: BCNet", "label: Ours"))
     assert "bcnet: already trained" in run(tmp_path, "train bcnet")
+    assert outputs(tmp_path) == before
+    shutil.rmtree(tmp_path / "data/demo/models/bcnet")
+    run(tmp_path, "clean --yes")
+    assert "bcnet: already trained" in run(tmp_path, "train bcnet", threads=2)
     assert outputs(tmp_path) == before
     with (tmp_path / "data/demo/models/bcnet/0/model.safetensors").open("r+b") as file:
         file.truncate(1000)  # what is kept is linked to it
@@ -190,6 +204,29 @@ def test_training_moves_what_it_should_and_the_model_file_runs(
     of_split = [r["segmentation"] for r in split if r["image_id"] == 1]
     assert [r["segmentation"] for r in free] == of_split[: len(free)]  # the file's own threshold is not zero
     assert [r["score"] for r in free] == sorted((r["score"] for r in free), reverse=True)
+
+
+def test_the_test_part_is_predicted_as_val_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data/demo"
+    assert main(["train", "mask-rcnn"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "mask-rcnn", "--split", "test"]) == 2
+    missing = "data/demo/annotations/instances_test.json: no such file (`bcnet fetch demo --test` makes it)"
+    assert missing in capsys.readouterr().err
+    for name in ("annotations/instances_{}.json", "images_{}.tsv"):
+        shutil.copy(data / name.format("val"), data / name.format("test"))
+    (data / "images/test").symlink_to(data / "images/val")
+    for part in ("val", "test"):
+        assert main(["predict", "mask-rcnn", "--split", part]) == 0
+    predictions = data / "predictions/mask-rcnn/0"
+    assert (predictions / "test.json").read_bytes() == (predictions / "val.json").read_bytes()
+    about = json.loads((predictions / "test.provenance.json").read_text())
+    assert about == json.loads((predictions / "val.provenance.json").read_text())
+    assert about["images_sha256"] == sha256(data / "images_test.tsv")
 
 
 def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_as_many_rois_of_a_picture_as_the_parameters_say(project: Path) -> None:
 
 def folder_of(data: Path, **changes: Any) -> Path:
     """The checkpoints of a training of the sampler's code."""
-    key = {"variant": {"layer": "gcn"}, "seed": 0, "threads": 1, **changes}
+    key = {"variant": {"layer": "gcn"}, "seed": 0, "processes": 1, **changes}
     return unfinished.begin(data, data / "model.safetensors", [], key, ["bcnet.training.sampler"])
 
 
@@ -217,8 +217,8 @@ def test_checkpoints_are_named_by_all_that_determines_a_training(
     assert capsys.readouterr().err == ""
     assert folder_of(tmp_path) == first
     assert capsys.readouterr().err == ""
-    other_layer, other_run = {"variant": {"layer": "fcn"}}, {"seed": 1, "threads": 2}
-    for changes, named in ((other_layer, "variant.layer"), (other_run, "seed, threads")):
+    other_layer, other_run = {"variant": {"layer": "fcn"}}, {"seed": 1, "processes": 2}
+    for changes, named in ((other_layer, "variant.layer"), (other_run, "processes, seed")):
         assert folder_of(tmp_path, **changes) != first
         assert f"cannot resume from {first}: {named} changed\n" in capsys.readouterr().err
     with monkeypatch.context() as patch:
@@ -301,5 +301,5 @@ def test_a_training_hands_over_all_that_determines_it(
     }
     for name, path in files.items():
         assert handed[f"{name}_sha256"] == sha256(project / "data/demo" / path)
-    others = {"train_on", "variant", "schedule", "model", "seed", "versions", "processes", "threads", "device"}
+    others = {"train_on", "variant", "schedule", "model", "seed", "versions", "processes", "device"}
     assert handed.keys() - {f"{name}_sha256" for name in files} == others

@@ -17,7 +17,7 @@ from train_noted import Notes
 
 from bcnet import params
 from bcnet.cli import main
-from bcnet.training import loop
+from bcnet.training import initial, loop
 
 # A variant that draws nothing and has no threshold: what it learns depends on its pictures only, and smoothly.
 SMOOTH = {"layer": "fcn", "occluder_rois": "all", "mask_rois": "ground_truth"}
@@ -80,7 +80,7 @@ def test_two_processes_train_as_one(project: Path, monkeypatch: pytest.MonkeyPat
     settings = params.load()
     torch.manual_seed(0)
     start = build(settings.variant("smooth"), settings.model, settings.predict, 8)
-    loop.load_backbone(start, project / "data/demo/weights/smooth.safetensors")
+    initial.load_backbone(start, project / "data/demo/weights/smooth.safetensors")
     learnt = apart = 0.0
     for name, before in start.state_dict().items():
         learnt = max(learnt, float((alone[name] - before).abs().max()))

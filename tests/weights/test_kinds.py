@@ -5,7 +5,7 @@ import json
 import pytest
 from places import GOLDEN
 
-from bcnet.weights.import_weights import KINDS
+from bcnet.weights.official import KINDS
 
 FILES = {path.parent.relative_to(GOLDEN).as_posix(): path for path in sorted(GOLDEN.rglob("state.json"))}
 

@@ -24,6 +24,7 @@ from bcnet.files import InputError
 from bcnet.params import load
 
 GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles", "reference"]
+GRAPH_FILES += ["pretrained/README.md"]
 TEXTS = [
     "x; touch PWNED",
     "$(touch PWNED)",
@@ -42,7 +43,7 @@ ENTRIES: dict[str, dict] = {  # one more of each section whose keys are put into
     "imported": {"file": "zoo.pkl", "label": "Zoo 2"},
     "predictions": {"file": "mine.json", "label": "Mine 2"},
 }
-VALUES = ["dataset", "seeds", "variants.*.backbone", *ENTRIES]
+VALUES = ["dataset", "seeds", *ENTRIES]
 
 
 def legal_params() -> dict[str, Any]:
@@ -64,8 +65,6 @@ def params_with(value: str, text: str) -> dict[str, Any]:
             params["dataset"], params["datasets"] = text, {text: params["datasets"]["demo"]}
         case "seeds":
             params["seeds"] = [text]
-        case "variants.*.backbone":
-            params["variants"]["bcnet"]["backbone"] = text
         case section:
             params[section][text] = deepcopy(ENTRIES[section])
     return params
@@ -126,7 +125,7 @@ def refusals(errors: str, value: str) -> int:
 def test_every_value_that_a_command_is_made_of_is_tried() -> None:
     found = values_in_commands()
     assert set().union(*found.values()) == set(VALUES)
-    assert found["weights"] == {"dataset", "variants", "variants.*.backbone"}
+    assert found["weights"] == {"variants"}
     assert found["evaluate"] == {"dataset", "variants", "seeds", "splits"}
 
 
@@ -179,7 +178,7 @@ def test_dvc_runs_none_of_it(value: str, clone: Path, capfd: pytest.CaptureFixtu
 )
 def test_the_program_dvc_ends_with_an_error(arguments: list[str], clone: Path) -> None:
     if "-S" not in arguments:
-        write(params_with("variants.*.backbone", TEXT), clone)
+        write(params_with("variants", TEXT), clone)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "a"], check=True)  # an experiment starts from one
@@ -193,13 +192,16 @@ def test_a_name_that_dvc_has_read_before_the_file_was_changed(clone: Path, capfd
     """The file is legal again when `bcnet params` reads it; the name of the stage is not."""
     write(params_with("variants", TEXT), clone)
     with Repo(str(clone)) as repo:
-        (stage,) = [stage for stage in repo.index.stages if stage.name == f"weights@{TEXT}"]
+        (stage, *_) = [stage for stage in repo.index.stages if stage.name.startswith(f"evaluate@{TEXT}-")]
+        for dependency in map(Path, [dep.fs_path for dep in stage.deps]):
+            dependency.parent.mkdir(parents=True, exist_ok=True)
+            dependency.touch()
         write(legal_params(), clone)
         with repo.lock, pytest.raises(StageCmdFailedError, match="bcnet params, exited with 2"):
             stage.reproduce()
     assert_nothing_ran(clone)
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("bcnet ")]
-    assert line.startswith("bcnet params: DVC_STAGE: 'weights@x; touch PWNED; ")
+    assert line.startswith("bcnet params: DVC_STAGE: 'evaluate@x; touch PWNED; ")
 
 
 @pytest.mark.parametrize("stage", ["fetch", "train@mask-rcnn-0", "evaluate@b_2-0-val", "../../dvc.yaml:bring@mine"])

@@ -24,7 +24,18 @@ from snakemake.settings.enums import Quietness
 
 from bcnet.params import schema
 
-GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "Snakefile", "workflow", "profiles", "reference"]
+GRAPH_FILES = [
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    "Snakefile",
+    "workflow",
+    "profiles",
+    "reference",
+    "pretrained",
+]
+INIT = "pretrained/coco.pth"
 STUB = """#!{python}
 import hashlib, json, os, sys
 from pathlib import Path
@@ -55,6 +66,7 @@ class Project:
             target.parent.mkdir(parents=True, exist_ok=True)
             copy_of(source, target)
         (self.folder / "mine.json").write_text("[]")
+        (self.folder / INIT).write_text(2**20 * " ")
         copy_of(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
         self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
         self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
@@ -159,6 +171,7 @@ class Project:
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which Snakemake, and nothing else, has run."""
     project = Project(tmp_path_factory.mktemp("snakemake"))
+    project.change_params(variants__bcnet__init=INIT)
     project.run("snakemake")
     return project
 
@@ -167,6 +180,7 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which DVC has run, and after it Snakemake, whose words are kept."""
     project = Project(tmp_path_factory.mktemp("dvc"))
+    project.change_params(variants__bcnet__init=INIT)
     project.run("dvc", "repro")
     project.said = project.run("snakemake")
     project.run("bcnet", "sync")
@@ -183,6 +197,16 @@ def other_params(*projects: Project) -> Iterator[None]:
         project.change_params()
 
 
+@contextmanager
+def other_content(path: Path) -> Iterator[None]:
+    """A file with one more byte; content and time are put back."""
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(content + b" ")
+    yield
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
@@ -197,6 +221,7 @@ SYNTHETIC = {"synthetic": {"few": {"pictures": 5}, "many": {"pictures": 9, "keep
         *((path.stem, {}) for path in sorted(ROOT.glob("presets/*.yaml"))),
         ("demo", {**SYNTHETIC, "train_on": "few"}),
         ("demo", {**SYNTHETIC, "train_on": "train"}),
+        ("demo", {"variants__bcnet__init": INIT}),
     ],
 )
 def test_both_tools_resolve_the_same_graph(preset: str, changes: dict, tmp_path: Path) -> None:
@@ -204,6 +229,11 @@ def test_both_tools_resolve_the_same_graph(preset: str, changes: dict, tmp_path:
     project.change_params(**changes)
     stages, jobs = project.dvc_stages(), project.snakemake_jobs()
     outputs = [output for stage in stages.values() for output in stage["outputs"]]
+    for name, stage in stages.items():
+        if name.startswith("weights@"):  # the folder of users' files stands for the one that the variant names
+            assert stage["inputs"] == ["pretrained"]
+            (variant,) = stage["params"].values()
+            stage["inputs"] = [variant["init"]] if "init" in variant else []
     for stage in stages.values():  # a folder that DVC depends on stands for every output below it
         below = {path: [out for out in outputs if out.startswith(f"{path}/")] for path in stage["inputs"]}
         stage["inputs"] = sorted(out for path, outs in below.items() for out in outs or [path])
@@ -273,6 +303,7 @@ AFTER_BCNET = {"compare", "report"} | {
     for split in splits
     for seed in (0, 1)
 }
+AFTER_BCNET |= {"weights@bcnet"}  # it reads the variant, too: seconds
 
 
 def test_after_snakemake_dvc_has_nothing_to_do(by_snakemake: Project) -> None:
@@ -297,6 +328,14 @@ def test_sync_makes_both_plan_what_follows_from_a_changed_variant(by_snakemake: 
             assert project.snakemake_plan() == project.dvc_plan() == set()
             project.change_params(variants__bcnet__schedule={"lr": 0.002})
             assert project.snakemake_plan() == project.dvc_plan() == AFTER_BCNET
+
+
+def test_other_content_of_what_a_variant_starts_from_runs_what_follows(by_snakemake: Project, by_dvc: Project) -> None:
+    for project in (by_snakemake, by_dvc):
+        with other_content(project.folder / INIT):
+            assert project.snakemake_plan() == AFTER_BCNET
+            assert project.dvc_plan() >= AFTER_BCNET
+        assert project.snakemake_plan() == project.dvc_plan() == set()
 
 
 def test_each_tool_takes_over_what_the_other_has_rerun(by_snakemake: Project, by_dvc: Project) -> None:

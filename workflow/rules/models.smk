@@ -1,4 +1,6 @@
 rule weights:
+    input:
+        lambda wildcards: config["variants"][wildcards.variant].get("init", []),
     output:
         DATA.weights("{variant}"),
     log:
@@ -8,11 +10,10 @@ rule weights:
     conda:
         "../envs/bcnet.yaml"
     params:
-        cmd=lambda wildcards, output: (
-            f"bcnet weights {config['variants'][wildcards.variant]['backbone']} --out {output[0]}"
-        ),
+        cmd=DATA.weights_command("{variant}"),
+        variants=lambda wildcards: config["variants"][wildcards.variant],
     message:
-        "Getting ImageNet weights for {wildcards.variant}"
+        "Getting the weights that {wildcards.variant} starts from"
     shell:
         SHELL
 

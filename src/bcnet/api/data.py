@@ -1,6 +1,5 @@
 """Annotations and evaluation, from files or from arrays. PyTorch is not imported."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import Any
 
 from bcnet.api.inputs import File, annotations_of, predictions_of, settings_of
 from bcnet.data.coco import annotation_file, prediction_file
-from bcnet.data.occlusion.convert import add_occlusion
+from bcnet.data.occlusion.convert import convert_content
 from bcnet.evaluation.matching.arrays import objects_of
 from bcnet.evaluation.measure import Evaluation, measure, truth_of, without_collector
-from bcnet.files import InputError
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 
@@ -47,13 +45,7 @@ def convert(
     """
     settings = settings_of(Convert, min_box_iou=min_box_iou, min_pixels=min_pixels, in_front=in_front)
     path, content = annotations_of(annotations)
-    if in_front and not any("depth" in annotation for annotation in content["annotations"]):
-        raise InputError(f"{path}: in_front: true needs annotations with 'depth', these have none")
-    by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        by_image[annotation["image_id"]].append(annotation)
-    for image in content["images"]:
-        add_occlusion(by_image[image["id"]], image, settings, path)
+    convert_content(content, settings, path)
     return content
 
 
@@ -66,25 +58,32 @@ def evaluate(
     mask_cover_bins: Sequence[float] = (0.0, 0.02, 0.1, 1.0),
     box_iou_bins: Sequence[float] = (0.0, 0.2, 0.5, 1.0),
     draws: int = 1000,
+    file_boxes: bool = False,
 ) -> Evaluation:
     """The metrics of predictions, as `bcnet evaluate` computes them, and its tables of objects and detections.
 
     Args:
-        annotations: ground truth: a COCO-format file, or its content. Recall by occlusion needs it converted.
+        annotations: ground truth: a COCO-format file, or its content. Without
+            `occlusion` it is converted with the defaults of `convert`; `provenance` of the metrics then says so.
         predictions: a file in COCO's result format, or its content: `image_id`, `category_id`, `score`, and
             `segmentation` (polygons, RLE, or a mask, (H, W) bool or uint8) or `bbox` ([x, y, width, height], pixels).
         cover_bins, mask_cover_bins, box_iou_bins: edges of the bins of each measure of occlusion, rising from 0 to 1.
         draws: of the bootstrap over images that gives the 95 % intervals.
+        file_boxes: evaluate each prediction's `bbox` as its box, not the box around its mask.
 
     Raises:
         InputError: annotations, predictions or a setting are not right.
     """
     bins = {"cover_bins": cover_bins, "mask_cover_bins": mask_cover_bins, "box_iou_bins": box_iou_bins}
-    settings = settings_of(Evaluate, **{key: tuple(edges) for key, edges in bins.items()}, draws=draws)
-    truth = truth_of(*annotations_of(annotations))
+    settings = settings_of(
+        Evaluate, **{key: tuple(edges) for key, edges in bins.items()}, draws=draws, file_boxes=file_boxes
+    )
+    truth = truth_of(*annotations_of(annotations), Convert())
     if isinstance(predictions, str | PathLike):
         found = prediction_file.read(Path(predictions), truth.content, truth.left_out)
     else:
         entries = predictions_of(predictions)
         found = prediction_file.of_entries(Path("predictions"), entries, truth.content, truth.left_out)
-    return measure(truth, objects_of(truth.content, truth.ids), found, settings, {"split": truth.split})
+    return measure(
+        truth, objects_of(truth.content, truth.ids), found, settings, {"split": truth.split, "convert": truth.convert}
+    )

@@ -3,18 +3,26 @@
 import argparse
 import os
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
 from bcnet.files import InputError
 from bcnet.quiet import quiet
+from bcnet.suggest import did_you_mean
 from bcnet.threads import wait_asleep
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The argument parser of all verbs."""
+def parser(path_completion: Any = None) -> argparse.ArgumentParser:
+    """The argument parser of all verbs.
+
+    Args:
+        path_completion: what completes paths in each shell, as shtab has it.
+    """
     top = argparse.ArgumentParser(
         prog="bcnet", description="Instance segmentation under occlusion: train and compare methods."
     )
@@ -29,25 +37,52 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for flags, options in verb.arguments:
-            sub.add_argument(*flags, **options)
+            action: Any = sub.add_argument(*flags, **options)
+            if options.get("type") is Path:
+                action.complete = path_completion
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted."""
-    args = parser().parse_args(argv)
+    """Run one verb. Exit code 0: done; 2: wrong input, one line on stderr; 130: interrupted.
+
+    A reader of the output that wants no more of it, such as `head`, is no error.
+    """
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
+        return 0
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    """The arguments; a verb or a flag that does not exist ends the program with the one that was probably meant."""
+    top = parser()
+    if argv and argv[0] not in VERBS and not argv[0].startswith("-"):
+        top.error(f"{argv[0]!r} is no verb, there are: {', '.join(VERBS)}{did_you_mean(argv[0], VERBS)}")
+    args, unknown = top.parse_known_args(argv)
+    if unknown:
+        flags = [flag for names, _ in VERBS[args.verb].arguments for flag in names if flag.startswith("-")]
+        top.error(f"{args.verb}: unrecognized: {' '.join(unknown)}{did_you_mean(unknown[0].partition('=')[0], flags)}")
+    return args
+
+
+def _run(argv: list[str]) -> int:
+    args = _parsed(argv)
     quiet()
     wait_asleep()
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
         parser().error(f"{args.verb}: {wrong}")
+    start = time.monotonic()
     try:
-        verb.run(args)
+        if said := verb.run(args):
+            print(f"bcnet {args.verb}: {said} ({time.monotonic() - start:.1f} s)", file=sys.stderr)
     except InputError as error:
         print(f"bcnet {args.verb}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # as of `bcnet check … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python has yet to write
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "bcnet").partition(".")[0] == "bcnet":
@@ -55,6 +90,8 @@ def main(argv: list[str] | None = None) -> int:
         extras = "install 'bcnet[train]' for models, 'bcnet[workflow]' for everything (docs/python.md)"
         print(f"bcnet {args.verb}: the package {error.name} is not installed: {extras}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk
         print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2

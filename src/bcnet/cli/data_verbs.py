@@ -9,7 +9,7 @@ from bcnet.layout import DATA, lock
 from bcnet.locks import alone
 
 
-def fetch(args: Namespace) -> None:
+def fetch(args: Namespace) -> str:
     from bcnet import params
     from bcnet.data.sources.fetch import bring, fetch, fetch_test
 
@@ -17,11 +17,10 @@ def fetch(args: Namespace) -> None:
     if args.predictions:
         brought = run.brought(args.predictions)
         with alone(lock("fetch", args.dataset, args.predictions), f"bcnet fetch --predictions {args.predictions}"):
-            bring(brought, args.predictions, folder)
-        return
+            return bring(brought, args.predictions, folder)
     dataset, part = run.dataset_named(args.dataset), "test" if args.test else "parts"
     with alone(lock("fetch", args.dataset, part), f"bcnet fetch {args.dataset}"):
-        (fetch_test if args.test else fetch)(dataset, args.dataset, folder)
+        return (fetch_test if args.test else fetch)(dataset, args.dataset, folder)
 
 
 def fetch_wrong(args: Namespace) -> str | None:
@@ -38,15 +37,14 @@ def check_wrong(args: Namespace) -> str | None:
     return "--drop goes with --fix" if args.drop and not args.fix else None
 
 
-def convert(args: Namespace) -> None:
+def convert(args: Namespace) -> str:
     from bcnet.data.occlusion.convert import convert, gather
     from bcnet.params.data import Convert
 
     if args.gather:
-        gather(args.annotations, args.gather, args.out)
-    else:
-        chosen = settings.section(args, "convert", Convert, settings.CONVERT)
-        convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard)
+        return gather(args.annotations, args.gather, args.out)
+    chosen = settings.section(args, "convert", Convert, settings.CONVERT)
+    return convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard)
 
 
 def convert_wrong(args: Namespace) -> str | None:
@@ -61,25 +59,25 @@ def shard(text: str) -> tuple[int, int]:
     return int(k), int(n)
 
 
-def synthesize(args: Namespace) -> None:
+def synthesize(args: Namespace) -> str:
     from bcnet import params
     from bcnet.data.synthetic.synthesize import synthesize
 
     run = params.load()
     settings = run.synthetic_named(args.name)
     with alone(lock("synthesize", run.dataset, args.name), f"bcnet synthesize {args.name}"):
-        synthesize(settings, args.name, DATA / run.dataset, args.jobs)
+        return synthesize(settings, args.name, DATA / run.dataset, args.jobs)
 
 
-def split(args: Namespace) -> None:
+def split(args: Namespace) -> str | None:
     from bcnet.cli.split_rule import split_rule
     from bcnet.data.splits.explain import explain
     from bcnet.data.splits.split import split
 
     if args.explain:
         print(explain(args.annotations, args.ids, args.count, args.out))
-    else:
-        split(args.annotations, args.out, *split_rule(args))
+        return None
+    return split(args.annotations, args.out, *split_rule(args))
 
 
 def split_wrong(args: Namespace) -> str | None:
@@ -99,7 +97,9 @@ VERBS = {
         (
             argument("dataset", help="a dataset of params.yaml"),
             argument("--predictions", metavar="NAME", help="fetch these predictions of params.yaml instead"),
-            argument("--test", action="store_true", help="fetch COCO's test images instead (6.6 GB)"),
+            argument(
+                "--test", action="store_true", help="fetch the part `test`, or COCO's test images (6.6 GB), instead"
+            ),
         ),
         fetch_wrong,
     ),

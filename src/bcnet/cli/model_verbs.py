@@ -4,38 +4,57 @@ from argparse import Namespace
 from pathlib import Path
 
 from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
-from bcnet.layout import DATA, IMPORTED, TEST_DEV, DatasetFiles, downloads, lock
+from bcnet.layout import DATA, IMPORTED, TEST, TEST_DEV, DatasetFiles, downloads, lock
 from bcnet.locks import alone
 
 MODEL = DEMO.run("bcnet", "0").model
 
 
-def weights(args: Namespace) -> None:
+def weights(args: Namespace) -> str:
+    from bcnet import params
     from bcnet.weights.imagenet import write_weights
+    from bcnet.weights.initial import write_initial
 
-    write_weights(args.backbone, args.out, downloads())
+    if args.name is None:
+        write_weights(args.backbone, args.out, downloads())
+        return f"wrote {args.out}: ImageNet weights of {args.backbone}"
+    run = params.load()
+    variant, out = run.variant(args.name), DatasetFiles(DATA / run.dataset).weights(args.name)
+    if variant.init is None:
+        write_weights(variant.backbone, out, downloads())
+    else:
+        write_initial(variant.init, variant.backbone, out)
+    return f"wrote {out}: {variant.init or f'ImageNet weights of {variant.backbone}'}"
 
 
-def train(args: Namespace) -> None:
+def weights_wrong(args: Namespace) -> str | None:
+    if (args.name is None) == (None in (args.backbone, args.out)):
+        return "BACKBONE and --out, or --name"
+    if args.name is not None and (args.backbone or args.out):
+        return "--name already determines backbone and output"
+    return None
+
+
+def train(args: Namespace) -> str | None:
     from bcnet import params
     from bcnet.training.loop import train
 
     run = params.load()
     run.variant(args.variant)
     with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
-        train(run, args.variant, args.seed, DATA)
+        out = train(run, args.variant, args.seed, DATA)
+    return None if out is None else f"wrote {out}"
 
 
-def import_weights(args: Namespace) -> None:
+def import_weights(args: Namespace) -> str:
     from bcnet import params
     from bcnet.weights.import_weights import import_weights
 
     if args.name is None:
-        import_weights(args.file, args.out, downloads(), args.categories)
-    else:
-        run = params.load()
-        files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
-        import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
+        return import_weights(args.file, args.out, downloads(), args.categories)
+    run = params.load()
+    files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
+    return import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
 
 
 def import_weights_wrong(args: Namespace) -> str | None:
@@ -46,43 +65,55 @@ def import_weights_wrong(args: Namespace) -> str | None:
     return None
 
 
-def predict(args: Namespace) -> None:
+def predict(args: Namespace) -> str:
     from bcnet import params
-    from bcnet.inference.predict import predict_images, predict_split
+    from bcnet.inference.predict import predict_annotated, predict_images, predict_split
 
+    if args.annotations:
+        return predict_annotated(args.model, args.annotations, args.images, args.out, DATA)
     if args.model:
-        predict_images(args.model, [Path(image) for image in args.names], args.out)
-    else:
-        (variant,) = args.names
-        run = params.load()
-        names = (run.dataset, variant, run.run(variant, args.seed), args.split)
-        with alone(lock("predict", *names), f"bcnet predict {variant}"):
-            predict_split(run, variant, args.seed, args.split, DATA)
+        return predict_images(args.model, [Path(image) for image in args.names], args.out)
+    (variant,) = args.names
+    run = params.load()
+    names = (run.dataset, variant, run.run(variant, args.seed), args.split)
+    with alone(lock("predict", *names), f"bcnet predict {variant}"):
+        return predict_split(run, variant, args.seed, args.split, DATA)
 
 
 def predict_wrong(args: Namespace) -> str | None:
     if bool(args.model) != bool(args.out):
         return "--model and --out go together"
+    if bool(args.annotations) != bool(args.images) or (args.annotations and not args.model):
+        return "--annotations and --images go together, and with --model"
+    if args.annotations and args.names:
+        return "--annotations already determines the images"
+    if args.model and not (args.names or args.annotations):
+        return "--model needs images, or --annotations and --images"
     if not args.model and len(args.names) != 1:
         return "one VARIANT, or --model with images"
     return None
 
 
-def show(args: Namespace) -> None:
+def show(args: Namespace) -> str:
     from bcnet.drawing.show import show
 
     show(args.model, args.pictures, args.out, args.score, args.objects)
+    return f"wrote {args.out}: drawings of {len(args.pictures)} images"
 
 
 VERBS = {
     "weights": Verb(
         weights,
-        "download the ImageNet weights of a backbone",
-        f"bcnet weights efficientnet_lite0 --out {DEMO.weights('bcnet')}",
+        "write what a variant starts from: its `init`, or the ImageNet weights of its backbone, which are downloaded",
+        "bcnet weights --name bcnet",
         (
-            argument("backbone", help="efficientnet_lite0, resnet50, resnet101 or resnext101"),
-            file("--out", "a safetensors file"),
+            argument(
+                "backbone", nargs="?", metavar="BACKBONE", help="efficientnet_lite0, resnet50, resnet101 or resnext101"
+            ),
+            file("--out", "a safetensors file for the ImageNet weights of BACKBONE", required=False),
+            argument("--name", metavar="VARIANT", help="a variant of params.yaml"),
         ),
+        weights_wrong,
     ),
     "train": Verb(
         train,
@@ -105,17 +136,24 @@ VERBS = {
     "predict": Verb(
         predict,
         "run a trained variant or an imported model on a split, or a model file on any images",
-        f"bcnet predict --model {MODEL} --out predictions.json street.jpg",
+        f"bcnet predict --model {MODEL} --annotations val.json --images val --out predictions.json",
         (
-            argument("names", nargs="+", metavar="VARIANT|IMAGE"),
+            argument("names", nargs="*", metavar="VARIANT|IMAGE", help="a variant, or with --model image files"),
             SEED,
-            argument("--split", choices=("val", TEST_DEV), default="val", help="the images to run on (default val)"),
-            file("--model", "a model file; the names are then image files", required=False),
+            argument(
+                "--split", choices=("val", TEST, TEST_DEV), default="val", help="the images to run on (default val)"
+            ),
+            file("--model", "a model file, for any images", required=False),
+            file("--annotations", "with --model: a COCO-format file of the images to run on", required=False),
+            argument("--images", type=Path, metavar="FOLDER", help="with --annotations: where its images are"),
             file("--out", "with --model: the file of predictions to write", required=False),
         ),
         predict_wrong,
         """
-With --model no params.yaml is needed: the model file holds its own settings.""",
+With --model no params.yaml is needed: the model file holds its own settings.
+With --annotations, predictions have the file's image ids, and the ids of its categories of the same names. Categories
+that only the model or only the file has are named; predictions of those that the file lacks are left out.
+Provenance and speed are written beside the predictions, and a killed run resumes.""",
     ),
     "show": Verb(
         show,

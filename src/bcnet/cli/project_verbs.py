@@ -27,10 +27,11 @@ def sync(args: Namespace) -> None:
     sync()
 
 
-def preset(args: Namespace) -> None:
+def preset(args: Namespace) -> str:
     from bcnet.presets import put_preset
 
     put_preset(args.name)
+    return "wrote params.yaml"
 
 
 def clean(args: Namespace) -> None:
@@ -39,9 +40,23 @@ def clean(args: Namespace) -> None:
     clean(DATA, REPORTS, args.yes)
 
 
+def completion(args: Namespace) -> None:
+    import shtab
+
+    from bcnet.cli import parser
+
+    print(shtab.complete(parser(shtab.FILE), args.shell))
+
+
 VERBS = {
     "params": Verb(params, "check params.yaml; prints nothing if it is valid", "bcnet params"),
     "sync": Verb(sync, "make Snakemake and DVC agree on what is up to date", "bcnet sync"),
+    "completion": Verb(
+        completion,
+        "print a script that completes verbs, flags and paths in your shell",
+        "bcnet completion bash > ~/.local/share/bash-completion/completions/bcnet",
+        (argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell"),),
+    ),
     "preset": Verb(
         preset,
         "copy presets/NAME.yaml to params.yaml",
@@ -56,6 +71,7 @@ VERBS = {
         more="""
 It removes checkpoints and stored partial predictions of work that is finished, or that cannot resume because the
 code, an input or the settings changed; incomplete downloads; and temporary files of killed commands. It keeps models,
-predictions, images, complete downloads, and everything that changed in the last ten minutes.""",
+what a finished training puts back after a new label, predictions, images, complete downloads, and everything that
+changed in the last ten minutes.""",
     ),
 }

@@ -49,6 +49,12 @@ EVALUATE = (
         "--box-iou-bins", type=float, nargs="+", metavar="X", help="bin edges of max_box_iou (default 0 0.2 0.5 1)"
     ),
     argument("--draws", type=int, metavar="N", help="bootstrap draws for intervals (default 1000)"),
+    argument(
+        "--file-boxes",
+        action="store_true",
+        default=None,
+        help="of masks with a `bbox` beside them evaluate that box, not the one around the mask",
+    ),
 )
 
 
@@ -96,4 +102,17 @@ def section(args: Namespace, name: str, kind: type[SectionType], flags: tuple[Ar
     values = given(args, flags)
     if values or not params.PARAMS.exists():
         return from_flags(kind, values)
+    return getattr(params.load(), name)
+
+
+def beside(args: Namespace, name: str, kind: type[SectionType], flags: tuple[Argument, ...]) -> SectionType:
+    """A section that has no flags of its own, for a verb with `flags` for another one; arguments as of `section`.
+
+    Raises:
+        InputError: params.yaml is not legal.
+    """
+    from bcnet import params
+
+    if given(args, flags) or not params.PARAMS.exists():
+        return from_flags(kind, {})
     return getattr(params.load(), name)

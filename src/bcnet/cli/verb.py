@@ -21,7 +21,7 @@ class Verb:
     """A verb of the program.
 
     Attributes:
-        run: does the work.
+        run: does the work, and returns what it has written, a line for people that is shown with the seconds it took.
         help: a line for the list of verbs.
         example: a command line.
         arguments: what it takes.
@@ -29,7 +29,7 @@ class Verb:
         more: lines of `--help` below the example.
     """
 
-    run: Callable[[Namespace], None]
+    run: Callable[[Namespace], str | None]
     help: str
     example: str
     arguments: tuple[Argument, ...] = ()

@@ -1,5 +1,6 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from bcnet.evaluation.matching.arrays import objects_of
 from bcnet.evaluation.measure import measure, truth_of, without_collector
 from bcnet.evaluation.statistics.intervals import summary
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import note
 
 
 @without_collector()
-def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate) -> str:
+def evaluate(
+    annotations: Path, predictions: Path, out: Path, settings: Evaluate, conversion: Convert | None = None
+) -> str:
     """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/formats.md).
 
     Args:
@@ -25,6 +29,8 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
         predictions: COCO's result format; those of images that the split leaves out are left out.
         out: metrics as JSON; the tables go beside it, with the suffixes .parquet and .detections.parquet.
         settings: the edges of the bins, and the draws of the bootstrap.
+        conversion: settings with which annotations without `occlusion` are converted, which a line on stderr says;
+            None: the defaults.
 
     Returns:
         The main numbers with their intervals, a line each.
@@ -34,13 +40,19 @@ def evaluate(annotations: Path, predictions: Path, out: Path, settings: Evaluate
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
-    truth = truth_of(annotations, annotation_file.read(annotations))
+    content, start = annotation_file.read(annotations), time.monotonic()
+    truth = truth_of(annotations, content, conversion or Convert())
+    took = time.monotonic() - start
     with ThreadPoolExecutor(1) as beside:
         objects = beside.submit(objects_of, truth.content, truth.ids)  # most of it compiled: beside the reading
         predicted = prediction_file.read(predictions, truth.content, truth.left_out)
+    if truth.convert:  # said after all is read: wrong input ends in a single line
+        rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
+        note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took:.1f} s)")
     provenance = {
         **_provenance_of(predictions),
         "split": truth.split,
+        "convert": truth.convert,
         "annotations_sha256": sha256(annotations),
         "predictions_sha256": sha256(predictions),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions
+from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
@@ -25,6 +26,8 @@ from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.remarks import all_remarks
 from bcnet.evaluation.statistics.intervals import intervals, summary
 from bcnet.evaluation.statistics.resampling import Run, run_of
+from bcnet.files import InputError
+from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import progress
 
@@ -39,7 +42,7 @@ class Truth:
     left_out: Set[int]  # ids of images that the split leaves out, whose predictions are no mistake
     ids: np.ndarray  # (I,) int64, rising, of the images
     sizes: list[tuple[int, int]]  # height and width of each image, pixels
-    converted: bool  # whether annotations have `occlusion`
+    convert: dict[str, Any] | None  # the settings that it was converted with here; None: it was so already
     amodal: bool  # whether masks are amodal, with the visible ones beside
 
 
@@ -71,16 +74,23 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def truth_of(path: Path, content: dict[str, Any]) -> Truth:
-    """The ground truth of an evaluation.
+def truth_of(path: Path, content: dict[str, Any], settings: Convert) -> Truth:
+    """The ground truth of an evaluation, converted if no annotation is.
 
     Args:
         path: its file, for errors; without `info.split`, also its name.
-        content: COCO's format, checked (`annotation_file.read`).
+        content: COCO's format, checked (`annotation_file.read`); its annotations are changed where they are converted.
+        settings: of that conversion.
 
     Raises:
-        InputError: only some annotations have `occlusion`, or a wrong one; or only some have `visible_segmentation`.
+        InputError: only some annotations have `occlusion`, or a wrong one; only some have `visible_segmentation`; or
+            `settings` need a `depth`.
     """
+    converted = any("occlusion" in annotation for annotation in content["annotations"])
+    if converted:
+        check_converted(path, content["annotations"])
+    else:
+        convert_content(content, settings, path)
     split = _split_of(path, content)
     images = sorted(content["images"], key=lambda image: image["id"])
     return Truth(
@@ -90,7 +100,7 @@ def truth_of(path: Path, content: dict[str, Any]) -> Truth:
         left_out=set(split.get("other_images", ())),
         ids=np.array([image["id"] for image in images]),
         sizes=[(image["height"], image["width"]) for image in images],
-        converted=_is_converted(path, content["annotations"]),
+        convert=None if converted or not content["annotations"] else settings.model_dump(mode="json"),
         amodal=is_amodal(path, content["annotations"]),
     )
 
@@ -101,8 +111,8 @@ def measure(
     """The metrics of predictions, and the tables of objects and detections.
 
     Masks are evaluated as masks and by the boxes around them. Boxes have no mask numbers, and their objects are
-    matched by box: `provenance.iou_type` says by what. Ground truth without `occlusion` has no recall by it. Invisible
-    parts are evaluated where the ground truth is amodal, the order where it has `depth` and predictions an `occluder`.
+    matched and judged by box: `provenance.iou_type` says by what. Invisible parts are evaluated where the ground truth
+    is amodal, the order where it has `depth` and predictions an `occluder`.
 
     Args:
         objects: the annotations of `truth` (`objects_of`).
@@ -111,22 +121,21 @@ def measure(
         provenance: the first keys of that of the metrics.
 
     Raises:
-        InputError: the order is asked for, and an annotation has no right `depth`.
+        InputError: the order is asked for, and an annotation has no right `depth`; `settings.file_boxes`, and only some
+            predictions have a box.
     """
     content, sizes, kinds = truth.content, truth.sizes, KINDS[predictions.iou_type]
     detections = detections_of(predictions, truth.ids)
     ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
     outcome = outcomes(detections, objects, sizes, predictions.iou_type)
-    as_boxes = (
-        None if np.array_equal(predictions.box_score, predictions.score) else _as_boxes(predictions, truth, objects)
-    )
+    own_boxes = settings.file_boxes and predictions.boxes_beside > 0
+    apart = own_boxes or not np.array_equal(predictions.box_score, predictions.score)
+    as_boxes = _as_boxes(predictions, truth, objects, own_boxes) if apart else None
     detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
-    table = object_table(
-        content["annotations"], _separated(content), detections, objects, outcome, predictions.iou_type
-    )
+    table = object_table(content["annotations"], _separated(content), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
-    masks, converted, bins = predictions.iou_type == "segm", truth.converted, settings.bins()
+    masks, bins = predictions.iou_type == "segm", settings.bins()
     metrics = {
         "provenance": {
             **provenance,
@@ -134,13 +143,16 @@ def measure(
             "objects": table.num_rows,
             "iou_type": predictions.iou_type,
             "box_scores": as_boxes is not None,
+            "file_boxes": own_boxes,
             "predictions": len(predictions),
-            "remarks": all_remarks(sizes, predictions, detections, objects, outcome, _is_federated(content)),
+            "remarks": all_remarks(
+                sizes, predictions, detections, objects, outcome, _is_federated(content), settings.file_boxes
+            ),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
-        "recall": by_occlusion(table, bins, detections, objects, outcome) if converted else None,
-        "failures": failure_shares(table) if masks else None,
-        "leak": leak_rate(table) if masks and converted else None,
+        "recall": by_occlusion(table, bins, detections, objects, outcome),
+        "failures": failure_shares(table),
+        "leak": leak_rate(table) if masks else None,
         "amodal": (
             {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and truth.amodal else None
         ),
@@ -152,9 +164,18 @@ def measure(
     return Evaluation(metrics, table, detection_rows)
 
 
-def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects) -> tuple[Detections, Outcomes]:
-    """Predicted masks as the boxes around them, ranked by the scores of the boxes, and what becomes of these."""
-    detections = with_boxes(detections_of(predictions, truth.ids, as_boxes=True), truth.sizes)
+def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxes: bool) -> tuple[Detections, Outcomes]:
+    """Predicted masks as the boxes beside or around them, ranked by the scores of the boxes, and what becomes of these.
+
+    Raises:
+        InputError: `own_boxes`, and only some have one.
+    """
+    if own_boxes and predictions.boxes_beside < len(predictions):
+        some = f"{predictions.boxes_beside} of {len(predictions)} predictions have a right bbox"
+        raise InputError(f"{truth.path}: file_boxes: {some}: expected all of them, or none")
+    detections = detections_of(predictions, truth.ids, as_boxes=True)
+    if not own_boxes:
+        detections = with_boxes(detections, truth.sizes)
     return detections, outcomes(detections, objects, truth.sizes, "bbox")
 
 
@@ -189,14 +210,6 @@ def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapp
 def _is_federated(content: dict[str, Any]) -> bool:
     """Whether images say which categories they were annotated for, as LVIS's do."""
     return any("neg_category_ids" in image for image in content["images"])
-
-
-def _is_converted(path: Path, annotations: list[dict[str, Any]]) -> bool:
-    """Whether the annotations have `occlusion`: all of them, or none."""
-    if not any("occlusion" in annotation for annotation in annotations):
-        return False
-    check_converted(path, annotations)
-    return True
 
 
 def _split_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:

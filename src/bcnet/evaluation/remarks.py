@@ -22,14 +22,16 @@ def all_remarks(
     objects: Objects,
     outcome: Outcomes,
     federated: bool,
+    file_boxes: bool = False,
 ) -> list[str]:
     """All that a reader of the numbers should know: of the predictions, of the ground truth, and of both together.
 
     Args:
         sizes: height and width of each image, pixels.
         federated: whether only some categories are annotated in each image, as in LVIS.
+        file_boxes: boxes beside masks are evaluated, if there are any.
     """
-    lines = [*_of_truth(objects), *remarks(predictions, len(sizes))]
+    lines = [*_of_truth(objects), *remarks(predictions, len(sizes), file_boxes)]
     if federated:
         lines.append("LVIS annotates each image for some categories only: detections of others count as wrong here")
     if len(detections.place):

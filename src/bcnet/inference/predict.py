@@ -1,11 +1,9 @@
-"""Predictions of a model: over a split, or over any pictures."""
+"""Predictions of a model: over a part of the dataset, over any annotated set, or over any pictures."""
 
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +11,13 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.sources.coco2017 import test_dev_images
-from bcnet.files import atomic_output, sha256, write_json
+from bcnet.files import InputError, sha256, write_json
 from bcnet.inference import speed
+from bcnet.inference.categories import ids_by_name
+from bcnet.inference.chunks import in_chunks
 from bcnet.inference.detect import detect
 from bcnet.inference.image_ids import image_ids
-from bcnet.layout import IMPORTED, DatasetFiles
+from bcnet.layout import IMPORTED, TEST, TEST_DEV, DatasetFiles
 from bcnet.models.device import pick_device
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
@@ -25,16 +25,35 @@ from bcnet.progress import note, progress
 from bcnet.training.unfinished import begin
 from bcnet.weights.model_file import ModelFile, load_model
 
-CHUNK = 100  # pictures whose predictions are stored together: a killed run loses no more
+MEASURED = "measured here"  # the origin of predictions of models that were trained here
 
 
-def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[dict[str, Any]]:
+class Images(NamedTuple):
+    """The images that are predicted.
+
+    Attributes:
+        annotations: the file that lists them.
+        entries: of that list.
+        folder: that each `file_name` is relative to.
+        ids: the `category_id` of each class of the model (`results`).
+    """
+
+    annotations: Path
+    entries: list[dict[str, Any]]
+    folder: Path
+    ids: list[int | None] | None
+
+
+def results(
+    model: ModelFile, picture: np.ndarray, image_id: int | str, ids: Sequence[int | None] | None = None
+) -> list[dict[str, Any]]:
     """A picture's detections in COCO's result format, best first.
 
     Args:
         model: what `load_model` gives.
         picture: (H, W, 3) uint8, RGB.
         image_id: for the results' `image_id`.
+        ids: the `category_id` of each class, None of those that are left out (`ids_by_name`); None: the model's own.
 
     Returns:
         Dicts of `image_id`, `category_id`, `score` and `segmentation` (compressed RLE), and `occluder` (the same, empty
@@ -42,10 +61,12 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
         masks have scores of their own. No `bbox`: pycocotools would take its area for the mask's.
     """
     detections = detect(model, picture)
-    entries = [
+    if ids is None:
+        ids = [category["id"] for category in model.categories]
+    entries: list[dict[str, Any]] = [
         {
             "image_id": image_id,
-            "category_id": model.categories[label]["id"],
+            "category_id": ids[label],
             "score": round(score, 6),
             "segmentation": rle,
         }
@@ -57,10 +78,10 @@ def results(model: ModelFile, picture: np.ndarray, image_id: int | str) -> list[
     if detections.occluders is not None:
         for entry, occluder in zip(entries, detections.occluders.rles, strict=True):
             entry["occluder"] = occluder
-    return entries
+    return [entry for entry in entries if entry["category_id"] is not None]
 
 
-def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> None:
+def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> str:
     """Predict the pictures of a split with a variant or an imported model; provenance and speed go beside them.
 
     An imported model sees them in the size of its own configuration, which its file holds.
@@ -71,119 +92,116 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         params: the run's parameters.
         name: of the variant, or of the imported model.
         seed: of the variant's training.
-        split: `val`, or COCO's `test-dev`.
+        split: `val`, `test` of a dataset that has one, or COCO's `test-dev`.
         data: the folder of all datasets.
 
+    Returns:
+        What was written, for people.
+
     Raises:
-        InputError: no such variant, imported model or file, or a picture is missing or corrupt.
+        InputError: no such variant, imported model or file, a picture is missing or corrupt, or the model has no
+            category of the split.
     """
     files = DatasetFiles(data / params.dataset)
     run = files.run(name, params.run(name, seed))
-    weights = run.model
-    model = load_model(weights, None if run.run == IMPORTED else params.predict)
+    model = load_model(run.model, None if run.run == IMPORTED else params.predict)
     if run.run == IMPORTED:
         origin, label = IMPORTED, params.imported[name].label
-        training = {key: model.provenance[key] for key in ("kind", "file_sha256")}
     else:
-        origin, label = "measured here", params.variants[name].label or name
-        training = {"train_on": model.provenance["train_on"], "seed": seed, "schedule": model.provenance["schedule"]}
+        origin, label = MEASURED, params.variants[name].label or name
+    hashes = {}  # only what is trained and evaluated on has hashes
+    if split != TEST_DEV:
+        if split == TEST and not files.annotations(TEST).exists():
+            raise InputError(f"{files.annotations(TEST)}: no such file (`{files.fetch_test_command}` makes it)")
+        hashes = {"images_sha256": sha256(files.image_hashes(split))}
+        images = _images(model, files.annotations(split), files.images(split))
+    else:
+        images = Images(files.test_list, test_dev_images(files.folder), files.images("test"), None)
+    about = {"origin": origin, "name": name, "label": label, "dataset": params.dataset, **hashes}
+    return _predict(model, run.model, images, about, run.predictions(split), data)
+
+
+def predict_annotated(weights: Path, annotations: Path, pictures: Path, out: Path, data: Path) -> str:
+    """Predict the images of any annotation file with a model file; provenance and speed go beside them.
+
+    Image ids are those of the file, and so are those of categories, which are the model's if they have its names
+    (`ids_by_name`); how they differ is said on stderr. A killed run goes on where it was.
+
+    Args:
+        weights: a model file.
+        annotations: a COCO-format file; it may lack annotations.
+        pictures: the folder that each `file_name` is relative to.
+        out: a JSON file in COCO's result format.
+        data: the folder below which unfinished work lies.
+
+    Returns:
+        What was written, for people.
+
+    Raises:
+        InputError: the model, the file or a picture is missing or wrong, or the categories have no name in common.
+    """
+    if out.suffix != ".json" or out.resolve() == annotations.resolve():
+        raise InputError(f"--out {out}: expected a .json file other than --annotations")
+    model = load_model(weights)
+    images = _images(model, annotations, pictures)
+    name = model.provenance.get("name", weights.stem)
+    origin = IMPORTED if model.provenance.get("origin") == IMPORTED else MEASURED
+    about = {"origin": origin, "name": name, "label": name, "dataset": annotations.stem}
+    return _predict(model, weights, images, about, out, data)
+
+
+def _images(model: ModelFile, annotations: Path, folder: Path) -> Images:
+    """Those of an annotation file; how its categories differ from the model's is said on stderr."""
+    entries, categories = annotation_file.read_images_and_categories(annotations)
+    ids, remarks = ids_by_name(model.categories, categories, annotations)
+    for remark in remarks:
+        note(f"bcnet predict: {remark}")
+    return Images(annotations, entries, folder, ids)
+
+
+def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, Any], out: Path, data: Path) -> str:
+    """Predict images; `about` is what provenance says of the model and of the images."""
     device = pick_device()
     model.module.to(device)
-    if split == "val":
-        annotations, pictures = files.annotations("val"), files.images("val")
-        images = annotation_file.read_images(annotations)
-        hashes = {"images_sha256": sha256(files.image_hashes("val"))}
-    else:
-        annotations, pictures = files.test_list, files.images("test")
-        images, hashes = test_dev_images(files.folder), {}  # only what is trained and evaluated on has hashes
+    own = ("kind", "file_sha256") if about["origin"] == IMPORTED else ("init", "train_on", "seed", "schedule")
     provenance = {
-        "origin": origin,
-        "name": name,
-        "label": label,
+        **about,
         "detector": getattr(model.variant, "detector", None),
         "backbone": model.variant.backbone,
         "method": METHODS[model.variant.method].name,
         "masks": model.variant.masks,
-        "dataset": params.dataset,
-        **training,
+        **{key: model.provenance[key] for key in own if key in model.provenance},
         "predict": model.predict.model_dump(mode="json"),
-        "annotations_sha256": sha256(annotations),
-        **hashes,
+        "annotations_sha256": sha256(images.annotations),
         "model_sha256": sha256(weights),
         "versions": model.provenance["versions"],
     }
 
     def predicted(image: dict[str, Any]) -> list[dict[str, Any]]:
-        picture = read_image(pictures / image["file_name"], (image["height"], image["width"]))
-        return results(model, picture, image["id"])
+        picture = read_image(images.folder / image["file_name"], (image["height"], image["width"]))
+        return results(model, picture, image["id"], images.ids)
 
-    out = run.predictions(split)
     code = [__name__, METHODS[model.variant.method].module]
-    done = begin(data, out, [weights, annotations], {**provenance, "device": device.type}, code)
+    done = begin(data, out, [weights, images.annotations], {**provenance, "device": device.type}, code)
     on = speed.device_name(device)
-    times = in_chunks(sorted(images, key=lambda image: image["id"]), predicted, f"predicting {name}", done, on, out)
+    what = f"predicting {about['name']}"
+    times = in_chunks(sorted(images.entries, key=lambda image: image["id"]), predicted, what, done, on, out)
     write_json(layout.provenance(out), provenance, indent=True)
     speed.write(layout.speed(out), speed.speed(times, on))
     shutil.rmtree(done)
+    return f"wrote {out}: predictions of {len(images.entries)} images"
 
 
-def in_chunks(
-    images: Sequence[dict[str, Any]],
-    predicted: Callable[[dict[str, Any]], list[dict[str, Any]]],
-    what: str,
-    done: Path,
-    device: str,
-    out: Path,
-) -> list[speed.Times]:
-    """Write the predictions of all images, those of `CHUNK` images at a time into a folder and at the end together.
-
-    Args:
-        images: their entries, in the order of the predictions.
-        predicted: gives an image's.
-        what: for the progress line.
-        done: the folder, named by all that determines the predictions; what lies there is not predicted again.
-        device: the name of what computes, for the times.
-        out: the JSON file of all.
-
-    Returns:
-        How long the images of each chunk took, those that lay there as well.
-    """
-    chunks = {done / f"{start:08d}.json": images[start : start + CHUNK] for start in range(0, len(images), CHUNK)}
-    times = {path: path.with_suffix(".seconds.json") for path in chunks}
-    done.mkdir(parents=True, exist_ok=True)
-    left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
-    todo = list(chain.from_iterable(left.values()))
-    if len(todo) < len(images):
-        note(f"{what}: resuming, {len(images) - len(todo)} of {len(images)} images are done")
-    moving = progress(todo, what)
-    for path, chunk in left.items():
-        entries: list[dict[str, Any]] = []
-        seconds: list[float] = []
-        processor: list[float] = []
-        for image in islice(moving, len(chunk)):
-            start, work = time.perf_counter(), time.process_time()
-            entries += predicted(image)  # on the host, also where a GPU has computed it
-            seconds.append(time.perf_counter() - start)
-            processor.append(time.process_time() - work)
-        taken = speed.Times(device=device, seconds=tuple(seconds), processor_seconds=tuple(processor))
-        speed.write(times[path], taken)
-        write_json(path, entries)  # after the times: what lies there is complete
-    with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
-        file.write(b"[")
-        texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
-        for place, text in enumerate(filter(None, texts)):
-            file.write((b"," if place else b"") + text)
-        file.write(b"]")
-    return [speed.read(path, speed.Times) for path in times.values()]
-
-
-def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
+def predict_images(weights: Path, pictures: list[Path], out: Path) -> str:
     """Predict any pictures with a model file; `image_id` is as of `image_ids`. EXIF rotation is respected.
 
     Args:
         weights: a model file.
         pictures: picture files.
         out: a JSON file in COCO's result format.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: the model or a picture is missing or corrupt, or one is given twice.
@@ -195,3 +213,4 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> None:
     for path, image_id in progress(zip(pictures, ids, strict=True), "predicting", len(pictures)):
         entries += results(model, read_image(path), image_id)
     write_json(out, entries)
+    return f"wrote {out}: {len(entries)} predictions of {len(pictures)} images"

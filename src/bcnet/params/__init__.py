@@ -22,6 +22,7 @@ from bcnet.params.reference import check_published
 from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
 from bcnet.params.variants import Variant
+from bcnet.suggest import did_you_mean
 from bcnet.validation import one_line
 
 PARAMS = Path("params.yaml")
@@ -150,12 +151,16 @@ class Params(Section):
 
 def _one_of(names: Collection[str], name: str, section: str, key: str) -> None:
     if name not in names:
-        raise ValueError(f"{key}: {name!r} is not one of {section} ({', '.join(names) or 'none'})")
+        raise ValueError(
+            f"{key}: {name!r} is not one of {section} ({', '.join(names) or 'none'}){did_you_mean(name, names)}"
+        )
 
 
 def _entry(section: str, entries: dict[str, T], name: str) -> T:
     if name not in entries:
-        raise InputError(f"{PARAMS}: {section}: no {name!r}, there are: {', '.join(entries) or 'none'}")
+        raise InputError(
+            f"{PARAMS}: {section}: no {name!r}, there are: {', '.join(entries) or 'none'}{did_you_mean(name, entries)}"
+        )
     return entries[name]
 
 

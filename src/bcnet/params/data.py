@@ -51,6 +51,7 @@ class Files(Section):
     source: Literal["files", "kins", "cocoa", "cocoa_cls"]
     train: Part
     val: Part
+    test: Part | None = None  # for the end: no stage reads it, so that nothing is chosen by it
 
 
 Dataset = Annotated[Shapes | Coco | Files, Field(discriminator="source")]

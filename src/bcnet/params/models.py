@@ -52,7 +52,7 @@ class Model(Section):
     proposals_test: int = Field(1000, ge=10, le=10**5)
     fcos_ranges: tuple[int, int, int, int] = (64, 128, 256, 512)  # pixels: largest distance to a side, P3 to P6
     solov2_ranges: tuple[int, int, int, int, int] = (96, 192, 384, 768, 2048)  # pixels: largest root of a box's area
-    freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep their ImageNet weights, the stem counts as 1
+    freeze_at: int = Field(2, ge=0, le=5)  # backbone stages that keep the weights they start with, the stem counts as 1
 
     @model_validator(mode="after")
     def _ranges_in_order(self) -> "Model":

@@ -24,6 +24,7 @@ class Evaluate(Section):
     mask_cover_bins: Edges = (0.0, 0.02, 0.1, 1.0)
     box_iou_bins: Edges = (0.0, 0.2, 0.5, 1.0)  # of `max_box_iou`
     draws: Annotated[int, Field(ge=1, le=10**6)] = 1000  # of the bootstrap that says how sure the numbers are
+    file_boxes: bool = False  # box_AP is of the boxes beside predicted masks, not of those around them
 
     def bins(self) -> dict[str, tuple[float, ...]]:
         """The edges by measure."""

@@ -1,14 +1,22 @@
 """What variants of all methods may say in `params.yaml`; `params.entries` has what those of a single method may."""
 
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from bcnet.layout import PRETRAINED
 from bcnet.params.section import Label, Section
 
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
 # their names in the literature; None: the method has no detector
 DETECTORS: dict[str | None, str] = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS", None: "box-free"}
+
+
+def _below_pretrained(path: Path) -> Path:
+    if path.is_absolute() or path.parts[:1] != PRETRAINED.parts or len(path.parts) < 2 or ".." in path.parts:
+        raise ValueError(f"{str(path)!r}: expected a file or a link below {PRETRAINED}/, which both tools watch")
+    return path
 
 
 class Variant(Section):
@@ -20,6 +28,7 @@ class Variant(Section):
     method: str
     backbone: Backbone
     label: Label | None = None
+    init: Annotated[Path, AfterValidator(_below_pretrained)] | None = None  # the model that training starts from
     masks: Literal["visible", "amodal"] = "visible"  # what is learned: the visible or the whole objects
     mask_targets: Literal["bitmaps", "polygons"] = "bitmaps"  # what a target is cut from; polygons need polygons
     schedule: dict[str, Any] = Field({})

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from bcnet.files import atomic_output, read_json, sha256, write_json
+from bcnet.training.unfinished import RESULTS
 
-RESULTS = "results.json"  # hashes of a finished training's files
 KEPT = 2  # the newest, and one more in case the disk spoilt it
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -29,6 +27,7 @@ from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.params.models import Predict, Schedule
 from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_checkpoint, take_results
+from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer
@@ -38,17 +37,21 @@ from bcnet.weights.model_file import save_model
 LOG_EVERY = 20  # iterations
 
 
-def train(params: Params, name: str, seed: int, data: Path) -> None:
+def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
     """Train a variant with one seed; go on from its newest checkpoint.
 
     What is random is a function of (seed, iteration), so a killed and resumed training ends with the weights of an
-    undisturbed one: on a CPU with an equal number of threads, bit for bit.
+    undisturbed one: on a CPU with an equal number of threads, bit for bit. Another number of threads rounds otherwise,
+    but is no other training: it goes on as well, and provenance names the numbers.
 
     Args:
         params: the run's parameters.
         name: of the variant.
         seed: of weights, order and augmentation.
         data: the folder of all datasets.
+
+    Returns:
+        The model file, in the process that wrote it; None: it was trained already.
 
     Raises:
         InputError: an input is missing or wrong, the batch does not divide, or the loss is no longer finite.
@@ -61,8 +64,9 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     hashes = files.image_hashes(params.train_on)
     determined_by = {
         "train_on": params.train_on,
-        # without what is not said, so that reading it back checks it alike; a label changes nothing
-        "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label"}),
+        # without what is not said, so that reading it back checks it alike; a label changes nothing, and what it starts
+        # from is in the weights
+        "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label", "init"}),
         "schedule": schedule.model_dump(mode="json"),
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
@@ -71,13 +75,14 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
         "weights_sha256": sha256(weights),
         "versions": {"bcnet": __version__, "torch": torch.__version__},
     }
-    key = {**determined_by, "processes": world, "threads": torch.get_num_threads(), "device": device.type}
+    starts_from = {} if variant.init is None else {"init": str(variant.init)}
+    key = {**determined_by, "processes": world, "device": device.type}
     code = [__name__, METHODS[variant.method].module]
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
     if take_results(checkpoints, [out.model, out.training_log]):
         say(rank, f"{name}: already trained, {out.model} is unchanged")
         leave_processes(world)
-        return
+        return None
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
 
@@ -85,13 +90,17 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     # test-time settings of the file alone: `predict` of params.yaml replaces them without a new training
     predict = Predict(short_side=max(schedule.short_side), max_side=schedule.max_side)
     model = build(Spec(variant, params.model, predict, len(pictures.categories))).to(device).train()
-    load_backbone(model, weights)
+    if variant.init is None:
+        load_backbone(model, weights)
+    else:
+        say(rank, f"{name}: starts from {variant.init}: {load_what_fits(model, weights)}")
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)  # a tenth faster there
     training = Training(name, schedule, model, rank)
     if state := newest_checkpoint(checkpoints, device):
         training.load_state_dict(state)
         say(rank, f"{name}: resuming at iteration {training.iteration}")
+    training.log["threads"] = sorted({*training.log["threads"], torch.get_num_threads()})
 
     keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
@@ -106,16 +115,18 @@ def train(params: Params, name: str, seed: int, data: Path) -> None:
     if rank == 0:
         with atomic_output(out.training_log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in training.log["lines"]))
+        on = {"device": device.type, "processes": world, "threads": training.log["threads"]}
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
             "predict": predict.model_dump(mode="json"),
             "categories": pictures.categories,
-            "provenance": {"name": name, "dataset": params.dataset, **determined_by},
+            "provenance": {"name": name, "dataset": params.dataset, **starts_from, **determined_by, **on},
         }
         save_model(out.model, model.state_dict(), description)
         keep_results(checkpoints, [out.model, out.training_log])
     leave_processes(world)
+    return out.model if rank == 0 else None
 
 
 class Training:
@@ -134,8 +145,8 @@ class Training:
         on_gpu = next(model.parameters()).device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and schedule.amp)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "scaler": self.scaler}
-        # window: sums of the losses since the last line
-        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}}
+        # window: sums of the losses since the last line; threads: numbers of them that any part of it was done with
+        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}, "threads": []}
         self.begun: tuple[int, float] | None = None  # iteration and time of this process's first one
 
     @property
@@ -205,18 +216,6 @@ def leave_processes(world: int) -> None:
     """The end of what `join_processes` began."""
     if world > 1:
         torch.distributed.destroy_process_group()
-
-
-def load_backbone(model: nn.Module, weights: Path) -> None:
-    """Load ImageNet weights, as `bcnet weights` writes them, into the backbone below the pyramid.
-
-    Raises:
-        InputError: not a safetensors file, or a tensor is missing, left over, or of another shape.
-    """
-    try:
-        model.get_submodule("backbone.bottom_up").load_state_dict(load_file(weights))
-    except (RuntimeError, SafetensorError) as error:
-        raise InputError(f"{weights}: {' '.join(str(error).split())}") from error
 
 
 def step(

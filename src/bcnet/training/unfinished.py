@@ -14,6 +14,7 @@ from bcnet.files import InputError, read_json, sha256, write_json
 from bcnet.training.code import code_digest
 
 NAME = "about.json"
+RESULTS = "results.json"  # beside it, when all is done and the results are kept: their hashes
 COMPUTE = ("torch", "torchvision", "numpy", "pillow", "timm")  # packages whose versions determine numbers
 DETECTRON2 = ("detectron2", "sal-detectron2")  # it comes under either name
 

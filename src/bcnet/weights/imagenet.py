@@ -17,6 +17,7 @@ from torch import Tensor
 from bcnet.data.sources.download import RemoteFile, download
 from bcnet.files import InputError, atomic_output, readable
 from bcnet.models.backbones import BACKBONES
+from bcnet.suggest import did_you_mean
 
 MODEL_ZOO = "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained"
 URLS = {
@@ -38,14 +39,14 @@ def write_weights(backbone: str, out: Path, downloads: Path) -> None:
         InputError: no such backbone, the download fails, or its tensors are not the backbone's.
     """
     if backbone not in BACKBONES:
-        raise InputError(f"backbone {backbone!r}: there are: {', '.join(BACKBONES)}")
+        raise InputError(f"backbone {backbone!r}: there are: {', '.join(BACKBONES)}{did_you_mean(backbone, BACKBONES)}")
     if backbone == "efficientnet_lite0":
         tensors = efficientnet_lite0()
     else:
         source = downloads / Path(URLS[backbone]).name
         download(RemoteFile((URLS[backbone],)), source)  # nobody publishes a checksum: names and shapes are checked
         tensors = fit(read_pickle(source), backbone, source)
-    with atomic_output(out) as temporary:
+    with atomic_output(out, keep_equal=True) as temporary:
         temporary.write_bytes(save(tensors))
 
 

@@ -354,10 +354,32 @@ def test_the_test_pictures_of_a_users_coco_folder_are_linked(test_part, tmp_path
         fetch_test(dataset, "coco", folder)
 
 
-def test_only_coco_has_test_pictures(user, tmp_path):
-    line = r"^params\.yaml: datasets\.mine\.source: 'files': only 'coco' has test images$"
+def test_a_users_test_part_is_fetched_when_it_is_asked_for(user, tmp_path):
+    make_part(user / "annotations/instances_test2017.json", user / "test2017", ["t.png", "s.png"])
+    test = Part(annotations=user / "annotations/instances_test2017.json", images=user / "test2017")
+    dataset, folder, before = own_files(user).model_copy(update={"test": test}), tmp_path / "mine", snapshot(user)
+    fetch(dataset, "mine", folder)
+    assert not list(folder.rglob("*test*"))
+    own = snapshot(folder)
+    fetch_test(dataset, "mine", folder)
+    assert snapshot(user) == before
+    assert {path: state for path, state in snapshot(folder).items() if path in own} == own
+    assert (folder / "images/test").readlink() == user / "test2017"
+    assert annotation_file.read(folder / "annotations/instances_test.json") == annotation_file.read(test.annotations)
+    rows = (folder / "images_test.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[0] for row in rows] == ["test/s.png", "test/t.png"]
+
+    (user / "test2017/t.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"t\.png: not a readable image"):
+        fetch_test(dataset, "mine", folder)
+
+
+def test_a_dataset_without_a_test_part(user, tmp_path):
+    line = r"^params\.yaml: datasets\.mine\.test: missing: expected annotations and images$"
     with pytest.raises(InputError, match=line):
         fetch_test(own_files(user), "mine", tmp_path / "mine")
+    with pytest.raises(InputError, match=r"^params\.yaml: datasets\.demo\.source: 'shapes': has no test images$"):
+        fetch_test(Shapes(source="shapes"), "demo", tmp_path / "demo")
 
 
 def test_one_thing_at_a_time(capsys):

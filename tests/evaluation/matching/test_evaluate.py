@@ -6,18 +6,22 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from evaluation_factory import boxes, coco_api, made
+from evaluation_factory import boxes, coco_api, made, rle, vary_occlusion
 from places import ROOT
+from pycocotools import mask as coco_mask
 
 from bcnet.cli import main
-from bcnet.data.masks.segmentation import run_lengths
+from bcnet.data.masks.segmentation import run_lengths, to_rle
+from bcnet.data.occlusion.convert import convert
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.matching.detection_table import schema
 from bcnet.evaluation.matching.object_table import OCCLUSION
 from bcnet.evaluation.matching.outcomes import KINDS
 from bcnet.evaluation.metrics.coco_ap import NAMES, coco_numbers
+from bcnet.evaluation.statistics.intervals import summary
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.files import InputError
+from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 
 SETTINGS = Evaluate()
@@ -29,11 +33,13 @@ SPLIT = {"name": "some", "rule": "box_iou", "threshold": 0.2, "other_images": [7
 def run(tmp_path):
     """Evaluate contents, not files; the metrics come back."""
 
-    def run(truth: object, predictions: object, provenance: object = None, name: str = "out") -> dict:
+    def run(
+        truth: object, predictions: object, provenance: object = None, name: str = "out", settings: Evaluate = SETTINGS
+    ) -> dict:
         for file, content in (("truth.json", truth), ("mine.json", predictions), ("mine.provenance.json", provenance)):
             if content is not None:
                 (tmp_path / file).write_text(json.dumps(content))
-        evaluate(tmp_path / "truth.json", tmp_path / "mine.json", tmp_path / f"{name}.json", SETTINGS)
+        evaluate(tmp_path / "truth.json", tmp_path / "mine.json", tmp_path / f"{name}.json", settings)
         return json.loads((tmp_path / f"{name}.json").read_text())
 
     return run
@@ -107,17 +113,33 @@ def test_predictions_of_images_that_the_split_leaves_out_change_nothing(run):
         run(truth, others)
 
 
-def test_a_plain_coco_file_has_no_recall_by_occlusion(run, tmp_path):
+def test_a_plain_coco_file_is_evaluated_as_if_converted_before(run, tmp_path, capsys):
     truth, predictions = made(0)
-    expected = run(truth, predictions)
     for annotation in truth["annotations"]:
         del annotation["occlusion"]
     metrics = run(truth, predictions)
-    assert metrics["recall"] is None
-    assert metrics["segm"] == expected["segm"]
-    assert metrics["provenance"]["split"] == {"name": "truth"}
-    assert {k: metrics["provenance"][k] for k in ("origin", "name")} == {"origin": "brought", "name": "mine"}
-    assert pq.read_table(tmp_path / "out.parquet")["same_category"].null_count == metrics["provenance"]["objects"]
+    objects = pq.read_table(tmp_path / "out.parquet")
+    said = capsys.readouterr().err
+    assert "truth.json: no annotation has 'occlusion': converted now with min_box_iou 0.05, min_pixels 20, " in said
+    assert said.count("\n") == 1
+    provenance = metrics.pop("provenance")
+    assert provenance["convert"] == Convert().model_dump(mode="json")
+    assert {k: provenance[k] for k in ("origin", "name")} == {"origin": "brought", "name": "mine"}
+    assert provenance["split"] == {"name": "truth"}
+    convert(tmp_path / "truth.json", tmp_path / "converted.json", Convert(), jobs=1)
+    expected = run(json.loads((tmp_path / "converted.json").read_text()), predictions)
+    assert expected.pop("provenance")["convert"] is None
+    assert metrics == expected
+    assert metrics["leak"]["objects"]
+    assert objects == pq.read_table(tmp_path / "out.parquet")
+    assert not capsys.readouterr().err
+
+
+def test_a_file_without_annotations_needs_no_conversion(run, capsys):
+    truth, _ = made(0)
+    truth["annotations"] = []
+    assert run(truth, [])["provenance"]["convert"] is None
+    assert "converted" not in capsys.readouterr().err
 
 
 def test_what_else_a_users_file_holds_changes_nothing(run):
@@ -135,14 +157,111 @@ def test_boxes_without_masks_have_no_mask_numbers(run):
     both, only = run(truth, predictions), run(truth, boxes(predictions))
     assert only["bbox"] == both["bbox"]
     assert only["segm"] == dict.fromkeys(NAMES)
+    assert only["leak"] is None
     assert (both["provenance"]["iou_type"], only["provenance"]["iou_type"]) == ("segm", "bbox")
 
 
-def test_a_box_beside_a_mask_changes_nothing(run):
+def slow_fate(truth: dict, predictions: list[dict], place: int) -> int:
+    """How an object fares by boxes, by the words of `failures`: the first fate that is true of any detection."""
+    target, fates = truth["annotations"][place], []
+    for each in predictions:
+        if each["image_id"] != target["image_id"] or each["score"] < 0.3:
+            continue
+        iou = float(coco_mask.iou([each["bbox"]], [target["bbox"]], [0])[0, 0])
+        right = each["category_id"] == target["category_id"]
+        if iou >= 0.1:
+            fates.append((0 if right else 1) if iou >= 0.75 else (2 if right else 3))
+    return min(fates, default=4)
+
+
+def test_boxes_have_recall_and_failures_with_intervals(run, tmp_path):
+    """On rectangles, boxes and masks are the same: so is all that both have."""
+    truth, predictions = made(4, images=12)
+    vary_occlusion(truth)
+    solid = [place for place, each in enumerate(truth["annotations"]) if not each["iscrowd"]]
+    filled = [{**each, "segmentation": box_mask(each, truth)} for each in predictions]
+    for annotation in truth["annotations"]:
+        annotation["segmentation"] = box_mask(annotation, truth)
+    masks = run(truth, filled)
+    only = run(truth, boxes(filled))
+    assert pq.read_table(tmp_path / "out.parquet")["failure"].to_pylist() == [
+        slow_fate(truth, boxes(filled), place) for place in solid
+    ]
+    assert len(set(pq.read_table(tmp_path / "out.parquet")["failure"].to_pylist())) == 5
+    assert only["recall"] == masks["recall"]
+    assert only["failures"] == masks["failures"]
+    assert only["intervals"].keys() == masks["intervals"].keys() - {"AP", "boundary_AP"}
+    for name, between in only["intervals"].items():
+        assert between == (None if name == "leak" else masks["intervals"][name]), name
+    lines = summary(only).splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["box_AP", "found", "found_occluded"]
+    assert any(line.startswith("AR box_cover 0.3-1 ") for line in lines)
+
+
+def box_mask(entry: dict, truth: dict) -> dict:
+    """The mask that fills an entry's box."""
+    image = next(image for image in truth["images"] if image["id"] == entry["image_id"])
+    x, y, width, height = coco_mask.toBbox(to_rle(entry["segmentation"], image["height"], image["width"])).astype(int)
+    return rle((x, y, width, height), (image["height"], image["width"]))
+
+
+REMARK = (
+    "{} of {} masks have a bbox, which is not read: box_AP is of boxes around the masks; "
+    "pycocotools takes the areas of masks from these boxes: its APs, APm, APl, ARs, ARm, ARl differ"
+)
+
+
+def test_a_box_beside_a_mask_changes_nothing_but_a_remark(run):
     truth, predictions = made(0)
     boxed = [{**prediction, "bbox": [0, 0, 9, 9], "id": 1, "area": 81} for prediction in predictions]
     metrics, expected = run(truth, boxed), run(truth, predictions)
     assert all(metrics[key] == expected[key] for key in ("segm", "bbox", "recall"))
+    assert REMARK.format(len(boxed), len(boxed)) in metrics["provenance"]["remarks"]
+    assert not any("bbox" in remark for remark in expected["provenance"]["remarks"])
+    of_api = dict(zip(NAMES, coco_api(truth, boxed, "segm").stats, strict=True))
+    unequal = {name for name in NAMES if abs(of_api[name] - metrics["segm"][name]) > 1e-9}
+    assert unequal
+    assert unequal <= {"APs", "APm", "APl", "ARs", "ARm", "ARl"}
+
+
+@pytest.mark.parametrize("box", [[0, 0, 9], "none", [0, 0, -1, 4], [], None, [0, 0, "9", 9]])
+def test_what_is_no_box_beside_a_mask_is_not_read_either(run, box):
+    truth, predictions = made(0)
+    metrics = run(truth, [{**predictions[0], "bbox": box}, *predictions[1:]])
+    assert metrics["segm"] == run(truth, predictions)["segm"]
+    assert not any("bbox" in remark for remark in metrics["provenance"]["remarks"])
+
+
+def test_boxes_of_the_file_are_evaluated_if_asked_for(run, tmp_path):
+    """As if they were a file of their own; nothing else changes."""
+    truth, predictions = made(2)
+    random = np.random.default_rng(3)
+    moved = [
+        each | {"bbox": (np.array(each["bbox"]) + random.integers(0, 9, 4)).tolist()} for each in boxes(predictions)
+    ]
+    both = [{**each, "bbox": box["bbox"]} for each, box in zip(predictions, moved, strict=True)]
+    settings = Evaluate(file_boxes=True)
+    metrics, without = run(truth, both, settings=settings), run(truth, both, name="without")
+    expected = coco_api(truth, moved, "bbox").stats
+    assert list(metrics["bbox"].values()) == pytest.approx(list(expected), abs=1e-12)
+    assert abs(metrics["bbox"]["AP"] - without["bbox"]["AP"]) > 1e-3
+    assert metrics["provenance"]["file_boxes"]
+    assert "box_AP is of each prediction's bbox; pycocotools " in " ".join(metrics["provenance"]["remarks"])
+    assert run(truth, moved, name="alone")["intervals"]["box_AP"] == metrics["intervals"]["box_AP"]
+    for about in (metrics, without):
+        del about["provenance"], about["bbox"], about["intervals"]["box_AP"]
+        for category in about["categories"]:
+            del category["bbox"]
+    assert metrics == without
+
+    none = run(truth, predictions, settings=settings)
+    assert "no bbox: box_AP is of boxes around masks" in none["provenance"]["remarks"]
+    assert none["bbox"] == run(truth, predictions)["bbox"]
+    line = (
+        rf"truth.json: file_boxes: {len(both) - 1} of {len(both)} predictions have a right bbox: expected all of them"
+    )
+    with pytest.raises(InputError, match=line):
+        run(truth, [predictions[0], *both[1:]], settings=settings)
 
 
 def test_boxes_are_ranked_by_scores_of_their_own(run, tmp_path):

@@ -10,6 +10,7 @@ from bcnet.data.check.notes import left_out, notes
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
+from bcnet.data.coco.sizes import proposal
 from bcnet.files import InputError, readable, shown, write_json
 from bcnet.progress import in_threads
 
@@ -23,7 +24,7 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
     What most entries have in common that is not COCO's way is told first, as a whole.
 
     Args:
-        pictures: the folder of its pictures, which are then decoded too.
+        pictures: the folder of its pictures, which are then decoded too; sizes that fit them follow.
         out: where the fixed copy goes; then the changes are printed, or, if one problem cannot be fixed, those that
             cannot, and nothing is written.
         everything: print all lines instead of `SHOWN` of a kind.
@@ -54,6 +55,9 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
     if problems:
         raise InputError(f"{path}: {_number(problems)}")
     print(f"{path}: nothing wrong, {len(whole) + len(odd)} notes")
+    annotation_file.fill(data)
+    if pictures and (lines := proposal(data["images"], data["annotations"])):
+        print(f"sizes for params.yaml that fit these images and boxes:\n{lines}")
 
 
 def _conventions(data: Any) -> list[str]:

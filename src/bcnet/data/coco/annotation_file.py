@@ -62,12 +62,27 @@ def read_images(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: not JSON, no list of images, or a wrong one, which it names.
     """
+    return _read_section(path, read_json(path), "images", image_problems)
+
+
+def read_images_and_categories(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Read and check both of a file that may have no annotations.
+
+    Raises:
+        InputError: not JSON, no list of either, or a wrong entry, which it names.
+    """
     data = read_json(path)
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
-        raise InputError(f"{path}: no list 'images', expected a COCO file")
-    for problem in section("image", data["images"], {}, image_problems):
+    images = _read_section(path, data, "images", image_problems)
+    return images, _read_section(path, data, "categories", category_problems)
+
+
+def _read_section(path: Path, data: Any, name: str, check: Callable[[dict], Iterator[str]]) -> list[dict[str, Any]]:
+    if not isinstance(data, dict) or not isinstance(data.get(name), list):
+        raise InputError(f"{path}: no list {name!r}, expected a COCO file")
+    for problem in section(SECTIONS[name], data[name], {}, check):
         raise InputError(f"{path}: {problem.line}")
-    return data["images"]
+    entries: list[dict[str, Any]] = data[name]
+    return entries
 
 
 def parse(path: Path, content: bytes) -> tuple[Any, InputError | None]:

@@ -3,7 +3,7 @@
 Of a part that is as the COCO API writes it only the columns are looked at; any other is looked at entry by entry.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from bcnet.data.coco.annotation_file import LARGEST_ID
-from bcnet.data.coco.prediction_format import IouType, Predictions, problem
+from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
 from bcnet.data.masks.rle_text import are_masks
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError
@@ -47,6 +47,7 @@ class _Mask(msgspec.Struct, gc=False):
     segmentation: _Rle
     occluder: _Rle | None = None
     box_score: float | None = None
+    bbox: tuple[float, float, float, float] | None = None
     id: int | str | None = None
 
 
@@ -84,8 +85,8 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
     if masks is None or np.isinf(box_score).any():
         return None
     shapes, occluders = masks
-    scores, no_boxes = (score, *_scored(box_score, score)), np.zeros((len(image), 4))
-    return Predictions("segm", image, category, *scores, *shapes, no_boxes, *occluders, ids), count
+    scores, beside = (score, *_scored(box_score, score)), _beside([entry.bbox for entry in entries])
+    return Predictions("segm", image, category, *scores, *shapes, beside, *occluders, ids), count
 
 
 def _scored(box_score: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +116,14 @@ def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:
     """(N, 4) float64; None if one is no box."""
     boxes = np.array([entry.bbox for entry in entries], np.float64).reshape(-1, 4)
     return boxes if np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all() else None
+
+
+def _beside(boxes: Sequence[Sequence[float] | None]) -> np.ndarray:
+    """(N, 4) float64: boxes beside masks, NaN for those that have none, or one that is no box."""
+    columns = np.array([(np.nan,) * 4 if box is None else box for box in boxes], np.float64).reshape(-1, 4)
+    wrong = ~np.isfinite(columns).all(axis=1) | (columns[:, 2:] < 0).any(axis=1)
+    columns[wrong] = np.nan
+    return columns
 
 
 def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple[Texts, Texts] | None:
@@ -171,8 +180,9 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
         return Predictions("bbox", image, category, score, *_unscored(score), *none, boxes, *none, ids), len(entries)
     scores = score, *_scored(np.array([entry.get("box_score") for entry in sound], np.float64), score)
     masks = _texts([entry["segmentation"] for entry in sound], sizes)
-    occluders, no_boxes = _texts([entry.get("occluder") for entry in sound], sizes), np.zeros((len(sound), 4))
-    return Predictions("segm", image, category, *scores, *masks, no_boxes, *occluders, ids), len(entries)
+    beside = _beside([box if is_box(box := entry.get("bbox")) else None for entry in sound])
+    occluders = _texts([entry.get("occluder") for entry in sound], sizes)
+    return Predictions("segm", image, category, *scores, *masks, beside, *occluders, ids), len(entries)
 
 
 def _sound(path: Path, entries: list[Any], place: int, known: Known, iou_type: IouType) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ EXPECTED = "expected COCO's result format, a list of predictions"
 def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
     """Predictions in COCO's result format, checked: an evaluator would pass over wrong ones in silence.
 
-    A file of masks is one whose first prediction has a `segmentation`, polygons or RLE; its boxes are not read. An
+    A file of masks is one whose first prediction has a `segmentation`, polygons or RLE. An
     empty list counts as masks. The file is read in blocks, of which only the columns stay.
 
     Args:

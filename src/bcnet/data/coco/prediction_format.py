@@ -27,7 +27,7 @@ class Predictions:
     `image`, `category`: (N,) int64 ids; `score`: (N,) float64; `box_score`: (N,) float64, what the boxes around masks
     are ranked by: `box_score` of an entry, or its `score`; `box_scored`: (N,) bool, whether it has one; `texts`:
     (bytes,) uint8, compressed RLE of masks, one after the other; `ends`: (N,) int64, where each ends; `boxes`: (N, 4)
-    float64 of a file of boxes, x, y, width and height in pixels, zeros in one of masks; `occluder_texts`,
+    float64, x, y, width and height in pixels, in a file of masks those beside them, NaN for none; `occluder_texts`,
     `occluder_ends`: as `texts` and `ends`, of the masks that they have as `occluder`, no bytes for one that has none;
     `ids`: what they have as `id`, if anything, which nothing reads.
     """
@@ -48,12 +48,18 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.image)
 
+    @property
+    def boxes_beside(self) -> int:
+        """How many masks have a box beside them."""
+        return int((~np.isnan(self.boxes[:, 0])).sum()) if self.iou_type == "segm" else 0
 
-def remarks(predictions: Predictions, images: int) -> list[str]:
+
+def remarks(predictions: Predictions, images: int, file_boxes: bool = False) -> list[str]:
     """What a reader of their numbers should know: no mistakes, but seldom what was meant.
 
     Args:
         images: of the ground truth.
+        file_boxes: boxes beside masks are evaluated, if there are any.
     """
     image, category, score = predictions.image, predictions.category, predictions.score
     if not len(predictions):
@@ -67,6 +73,8 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
         lines.append(f"all scores are {score[0]:g}: the order of the file decides which detection is taken first")
     if 0 < (ranked := np.count_nonzero(predictions.box_scored)) < (count := len(predictions)):
         lines.append(f"{count - ranked} of {count} predictions have no box_score: their boxes are ranked by score")
+    if predictions.iou_type == "segm":
+        lines += _of_boxes(predictions.boxes_beside, len(predictions), file_boxes)
     of_image, counts = np.unique(image, return_counts=True)
     if (counts > DETECTIONS).any():
         lines.append(
@@ -86,6 +94,18 @@ def remarks(predictions: Predictions, images: int) -> list[str]:
     return lines
 
 
+def _of_boxes(boxes: int, count: int, file_boxes: bool) -> list[str]:
+    """What boxes beside masks mean; of `count` masks `boxes` have one."""
+    areas = "pycocotools takes the areas of masks from these boxes: its APs, APm, APl, ARs, ARm, ARl differ"
+    if file_boxes:
+        return [
+            f"box_AP is of each prediction's bbox; {areas}" if boxes else "no bbox: box_AP is of boxes around masks"
+        ]
+    if not boxes:
+        return []
+    return [f"{boxes} of {count} masks have a bbox, which is not read: box_AP is of boxes around the masks; {areas}"]
+
+
 def _copies(predictions: Predictions) -> int:
     """How many predictions equal an earlier one in image, category, score and shape."""
     columns = np.column_stack([predictions.image, predictions.category, predictions.score.view(np.int64)])
@@ -95,7 +115,8 @@ def _copies(predictions: Predictions) -> int:
     copies = 0
     for place in np.unique(order[np.concatenate([alike, alike + 1])]) if len(alike) else ():
         start = predictions.ends[place - 1] if place else 0
-        shape = predictions.texts[start : predictions.ends[place]].tobytes() + predictions.boxes[place].tobytes()
+        box = predictions.boxes[place].tobytes() if predictions.iou_type == "bbox" else b""
+        shape = predictions.texts[start : predictions.ends[place]].tobytes() + box
         seen = shapes.setdefault(tuple(columns[place].tolist()), set())
         copies += shape in seen
         seen.add(shape)
@@ -124,8 +145,7 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
             return f"box_score: {as_in_file(box_score)}: expected a finite number, or none"
         image = images[entry["image_id"]]
         return _mask_problem(entry, (image["height"], image["width"]))
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
+    if not is_box(box := entry.get("bbox")):
         return f"bbox: {as_in_file(box)}: expected [x, y, width, height] in pixels"
     return None
 
@@ -139,6 +159,11 @@ def _image_called(name: Any, images: Mapping[int, dict]) -> str | None:
         if name in (str(path), path.name, path.stem, str(key)):
             return f"image {key}"
     return None
+
+
+def is_box(box: Any) -> bool:
+    """Whether this is [x, y, width, height]."""
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0
 
 
 def _mask_problem(entry: dict[str, Any], size: tuple[int, int]) -> str | None:

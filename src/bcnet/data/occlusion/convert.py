@@ -1,5 +1,6 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
+from collections import defaultdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bcnet import layout
@@ -38,7 +40,7 @@ Work = tuple[dict[str, Any], list[bytes]]  # an image and the texts of its annot
 
 def convert(
     annotations: Path, out: Path, settings: Convert, jobs: int, format: str = "bilayer", shard: tuple[int, int] = (1, 1)
-) -> None:
+) -> str:
     """Write a COCO file with `occlusion` and the occluder on every annotation, and beside it the occlusion table.
 
     The bytes do not depend on `jobs`. Annotations with amodal masks get `amodal_occluder` too: the occluder by the
@@ -51,6 +53,9 @@ def convert(
         format: "bilayer": the occluder as `occluder`, compressed RLE or null; "released": as `bg_object_segmentation`,
             a list of polygons, empty without one, the key that the released code trains from (there thinned, here not).
         shard: (k, n): only the kth of n equal parts of the images, k from 1; `gather` puts the parts together.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: `annotations` is not right or has no `depth` for `settings.in_front`, `out` is not a .json file of
@@ -75,11 +80,34 @@ def convert(
         rows[group] = np.frombuffer(new_rows, ROW)
         for place, text in zip(group, new_texts, strict=True):
             texts[place] = text
-    _write(out, head, [texts[place] for place in places], _table(rows[places]))
+    return _write(out, head, [texts[place] for place in places], _table(rows[places]))
 
 
-def gather(annotations: Path, shards: list[Path], out: Path) -> None:
+def convert_content(content: dict[str, Any], settings: Convert, path: Path) -> None:
+    """Add `occlusion` and the occluder to every annotation of a file in memory, as `convert` does.
+
+    Args:
+        content: COCO's format, checked (`annotation_file.read`); its annotations are changed.
+        settings: who counts as an occluder.
+        path: of the file, for errors.
+
+    Raises:
+        InputError: `settings.in_front` needs a `depth` that is wrong, or that no annotation has.
+    """
+    if settings.in_front and not any("depth" in annotation for annotation in content["annotations"]):
+        raise InputError(f"{path}: in_front: true needs annotations with 'depth', these have none")
+    by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        by_image[annotation["image_id"]].append(annotation)
+    for image in progress(content["images"], f"convert {path}"):
+        add_occlusion(by_image[image["id"]], image, settings, path)
+
+
+def gather(annotations: Path, shards: list[Path], out: Path) -> str:
     """Put the parts that `convert` made of a file together: the bytes of converting it at once.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: a part is not right, or the parts do not have each annotation of the file once.
@@ -98,7 +126,7 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> None:
         raise InputError(
             f"--gather: the {len(shards)} parts have tables (.parquet) that are not those of their annotations"
         )
-    _write(out, file.head, [text_of[i] for i in file.ids], table.take([row[i] for i in file.ids]))
+    return _write(out, file.head, [text_of[i] for i in file.ids], table.take([row[i] for i in file.ids]))
 
 
 def check_out(out: Path, annotations: Path) -> None:
@@ -197,7 +225,10 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
-def _write(out: Path, head: dict[str, Any], texts: list[Any], table: pa.Table) -> None:
+def _write(out: Path, head: dict[str, Any], texts: list[Any], table: pa.Table) -> str:
+    """Write annotations and their table; what was written, for people."""
     with atomic_output(layout.occlusion_table(out)) as temporary:
         pq.write_table(table, temporary)
         stream.write(out, head, texts)
+    occluded = pc.sum(pc.greater(table["n_occluders"], 0)).as_py() or 0
+    return f"wrote {out}: {len(texts)} annotations of {len(head['images'])} images, {occluded} with an occluder"

@@ -12,7 +12,7 @@ from bcnet.data.sources.image_hashes import hash_images
 from bcnet.data.sources.parts import check_categories, note_shared_images, read_visible
 from bcnet.data.synthetic import shapes
 from bcnet.files import InputError, read_json, sha256, write_json
-from bcnet.layout import BROUGHT, PARTS, DatasetFiles
+from bcnet.layout import BROUGHT, PARTS, TEST, DatasetFiles
 from bcnet.params.data import Coco, Dataset, Files, Part, Shapes
 from bcnet.params.results import Brought
 
@@ -24,7 +24,7 @@ READERS = {
 }  # source -> what reads a user's annotations
 
 
-def fetch(dataset: Dataset, name: str, folder: Path) -> None:
+def fetch(dataset: Dataset, name: str, folder: Path) -> str:
     """Make a dataset ready: annotations and images of train and val, and the images' hashes.
 
     Made pictures are generated, COCO is downloaded beside `folder`, a user's own files and an existing
@@ -34,6 +34,9 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
         dataset: from params.yaml.
         name: its key there.
         folder: where it goes, data/NAME.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: the first thing that is wrong with the user's files, or a download that fails.
@@ -52,39 +55,56 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> None:
             for part in PARTS:
                 own_folder(files.images(part))
             shapes.generate(dataset, folder)
-    for part in PARTS:
-        images = read_json(files.annotations(part))["images"]
-        hash_images(files, part, (image["file_name"] for image in images))
+    said = ", ".join(_hash(part, files) for part in PARTS)
     note_shared_images(files, *PARTS)
+    return f"wrote {folder}: {said}"
 
 
-def fetch_test(dataset: Dataset, name: str, folder: Path) -> None:
-    """Make COCO's test pictures ready, and the list of those of test-dev.
+def fetch_test(dataset: Dataset, name: str, folder: Path) -> str:
+    """Make the part test of a user's dataset ready, or COCO's test pictures and the list of those of test-dev.
 
     Args:
         dataset: from params.yaml.
         name: its key there.
         folder: where it goes, data/NAME.
 
+    Returns:
+        What was written, for people.
+
     Raises:
-        InputError: a dataset other than COCO, or as `fetch` does.
+        InputError: a dataset that has neither, or as `fetch` does.
     """
     match dataset:
+        case Files(test=Part() as own):
+            files = DatasetFiles(folder)
+            read = READERS[dataset.source]
+            _link_parts({TEST: own}, files, read, (dataset.train.annotations, read(dataset.train.annotations)))
+            return f"wrote {folder}: {_hash(TEST, files)}"
+        case Files():
+            raise InputError(f"params.yaml: datasets.{name}.test: missing: expected annotations and images")
         case Coco(folder=Path() as root):
             coco2017.link_test(root, folder)
         case Coco():
             coco2017.download_parts(dataset, folder, ("test",))
         case _:
-            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: only 'coco' has test images")
+            raise InputError(f"params.yaml: datasets.{name}.source: {dataset.source!r}: has no test images")
+    return f"wrote {folder}: the images of test-dev"
 
 
-def _link_parts(parts: dict[str, Part], files: DatasetFiles, read: Callable[[Path], dict[str, Any]]) -> None:
-    """Check a user's data, write its annotations, and link its picture folders, one part after the other."""
-    first: tuple[Path, list[dict[str, Any]]] | None = None
+def _link_parts(
+    parts: dict[str, Part],
+    files: DatasetFiles,
+    read: Callable[[Path], dict[str, Any]],
+    first: tuple[Path, dict[str, Any]] | None = None,
+) -> None:
+    """Check a user's data, write its annotations, and link its picture folders, one part after the other.
+
+    Their categories are those of `first`, an annotation file with its content; None: of the first part.
+    """
     for part, own in parts.items():
         data = _read_part(part, own, files, read)
-        first = first or (own.annotations, data["categories"])
-        check_categories(*first, own.annotations, data["categories"])
+        first = first or (own.annotations, data)
+        check_categories(first[0], first[1]["categories"], own.annotations, data["categories"])
         link_pictures(files.images(part), own.images, data["images"])
         write_json(files.annotations(part), data, keep_equal=True)
 
@@ -96,13 +116,23 @@ def _read_part(part: str, own: Part, files: DatasetFiles, read: Callable[[Path],
     return read(own.annotations)
 
 
-def bring(brought: Brought, name: str, folder: Path) -> None:
+def _hash(part: str, files: DatasetFiles) -> str:
+    """Write the hashes of the images of a part whose annotations lie there; what the part has, for people."""
+    content = read_json(files.annotations(part))
+    hash_images(files, part, (image["file_name"] for image in content["images"]))
+    return f"{len(content['images'])} images of {part} with {len(content['annotations'])} annotations"
+
+
+def bring(brought: Brought, name: str, folder: Path) -> str:
     """Check predictions from elsewhere and store them, all of them, as ours are.
 
     Args:
         brought: from params.yaml.
         name: its key there.
         folder: the dataset they are of, data/DATASET, fetched.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: not COCO's result format, or not of this dataset's val images and categories.
@@ -114,3 +144,4 @@ def bring(brought: Brought, name: str, folder: Path) -> None:
     about = {"origin": BROUGHT, "name": name, "label": brought.label, "dataset": folder.name}
     write_json(layout.provenance(out), {**about, "file_sha256": sha256(brought.file)}, indent=True)
     write_json(out, prediction_format.entries(found, truth["images"]))
+    return f"wrote {out}: {len(found)} predictions"

@@ -22,7 +22,7 @@ from bcnet.params.data import Split
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
 
 
-def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
+def split(annotations: Path, out: Path, name: str, rule: Split) -> str:
     """Write the COCO file, and the occlusion table, of the images whose value (`image_value`) reaches the threshold.
 
     Rule "all" takes every image, "image_ids" those that its file lists. A chosen image keeps all its annotations. With
@@ -34,6 +34,9 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     Args:
         annotations: a file that `convert` wrote.
         out: the JSON file; the table goes to the same name with .parquet.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, the rule selects
@@ -62,6 +65,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> None:
     with atomic_output(layout.occlusion_table(out)) as temporary:
         pq.write_table(occlusion_table(data["annotations"]), temporary)
         write_json(out, data)
+    return f"wrote {out}: {len(chosen)} of {len(images)} images with {len(data['annotations'])} annotations"
 
 
 def _chosen(data: dict[str, Any], images: set[int], rule: Split) -> set[int]:

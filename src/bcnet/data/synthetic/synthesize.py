@@ -40,7 +40,7 @@ class Inputs(NamedTuple):
 _inputs: Inputs  # of a worker process
 
 
-def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
+def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> str:
     """Write pictures in which objects hide others in a known way, and annotations with amodal masks and depth.
 
     Picture i is a function of (seed, i) and the train part, whatever `jobs`. The annotation file is written last and
@@ -51,6 +51,9 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
         name: its key there.
         folder: the dataset, data/DATASET, fetched.
         jobs: processes.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: fewer than one job, the train part is not right, has no two pictures with a whole object, or none in
@@ -93,6 +96,7 @@ def synthesize(settings: Synthetic, name: str, folder: Path, jobs: int) -> None:
     made_of = _coco(data, pictures, digests, name, settings)
     write_hashes(files, name, {image["file_name"]: image["sha256"] for image in made_of["images"]})
     write_json(out, made_of)
+    return f"wrote {out}: {len(made_of['images'])} images with {len(made_of['annotations'])} annotations"
 
 
 def _whole(record: bytes, min_pixels: int) -> list[int]:

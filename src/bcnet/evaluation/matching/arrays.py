@@ -21,7 +21,7 @@ class Detections(NamedTuple):
 
     `ends`: (I,) where those of each image end; `place`: (D,) int64, in the file; `place_in_image`: (D,) int64, among
     the file's predictions of the image, from 0; `category`, `score`: (D,); `texts`: compressed RLE of all predictions,
-    those of a detection from `start` to `stop`; `boxes`: (D, 4) float64 of a file of boxes, zeros in one of masks.
+    those of a detection from `start` to `stop`; `boxes`: (D, 4) float64, as in `Predictions`.
     """
 
     ends: np.ndarray

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bcnet.data.coco.prediction_format import IouType
 from bcnet.data.occlusion.convert import COLUMNS, MEASURES
 from bcnet.evaluation.matching.arrays import Detections, Objects, in_file_order
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS
@@ -38,7 +37,6 @@ def object_table(
     detections: Detections,
     objects: Objects,
     outcomes: Outcomes,
-    iou_type: IouType,
 ) -> pa.Table:
     """One row an annotation that is no crowd, in their order: how occluded it is and how well it was found.
 
@@ -47,20 +45,18 @@ def object_table(
     among the predictions of the image in their file; null for none. `iou` and `score`: of the one among these
     detections that overlaps it most, matched to it or not, which is `best_detection`, a place as well; 0 and null if
     none overlaps it. `failure`: place in `failures.NAMES`; `leak`: as of `leak.leak`, null for one that has no occluder
-    or is not found at IoU .5; both null for boxes. The occlusion columns are null for annotations that were not
+    or is not found at IoU .5, and for boxes. The occlusion columns are null for annotations that were not
     converted.
 
     Args:
         annotations: those of the file that `objects` are of, with `occlusion` where there is one.
         separated: of each of them.
         detections, objects, outcomes: of the split.
-        iou_type: whether the detections are masks or boxes.
     """
     rows = in_file_order(objects)
     solid = [annotation for annotation in annotations if not annotation["iscrowd"]]
     occlusion = [annotation.get("occlusion") or {} for annotation in solid]
     score, leak = outcomes.score[rows], outcomes.leak[rows]
-    boxes = np.full(len(rows), iou_type == "bbox")
     columns: dict[str, Any] = {
         **{key: [annotation[key] for annotation in solid] for key in ("image_id", "category_id")},
         "annotation_id": [annotation["id"] for annotation in solid],
@@ -71,7 +67,7 @@ def object_table(
         "best_detection": _places(outcomes.best[rows], detections),
         **dict(zip(MATCHED, (outcomes.detection[rows] >= 0).T, strict=True)),
         "detection": _places(outcomes.detection[rows, 0], detections),
-        "failure": pa.array(outcomes.failure[rows], pa.uint8(), mask=boxes),
+        "failure": pa.array(outcomes.failure[rows], pa.uint8()),
         "leak": pa.array(leak, pa.float64(), mask=np.isnan(leak)),
         "separated": [apart for apart, entry in zip(separated, annotations, strict=True) if not entry["iscrowd"]],
     }

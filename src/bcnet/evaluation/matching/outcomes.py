@@ -38,7 +38,7 @@ class Outcomes(NamedTuple):
     -1: none; `other_iou`, `other_object`: with one of another category.
     Of objects: `detection`: (G, 10) int32, which it is given at each IoU threshold, -1: none; `best`, `iou`, `score`:
     the detection of its category that overlaps it most, given to it or not, their IoU and its score, -1, 0 and NaN if
-    none overlaps it; of masks only `failure`: (G,) uint8, as of `failures.failures`; `leak`: (G,) float64, as of
+    none overlaps it; `failure`: (G,) uint8, as of `failures.failures`; of masks only `leak`: (G,) float64, as of
     `leak.leak`, NaN for one without occluder or not found at .5.
     """
 
@@ -153,10 +153,10 @@ def _of_images(
             result.area[d0:d1] = boxes[:, 2] * boxes[:, 3]
         _best(d0, g0, ious, category, object_category, crowd, detections.score, result)
         _match(d0, g0, ious, by_box, by_boundary, boxes, category, object_category, crowd, objects.area[g0:g1], result)
+        solid = np.flatnonzero(~crowd)
+        fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
+        result.failure[g0:g1][solid] = fates
         if masks:
-            solid = np.flatnonzero(~crowd)
-            fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
-            result.failure[g0:g1][solid] = fates
             _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
 
 

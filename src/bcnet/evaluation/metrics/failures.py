@@ -28,7 +28,7 @@ def failures(ious: np.ndarray, category: np.ndarray, score: np.ndarray, object_c
     plugin's released code, which judges by the one detection of highest IoU, where here a right category goes first.
 
     Args:
-        ious: (D, G) float, 0 to 1; of masks of all categories.
+        ious: (D, G) float, 0 to 1; of masks, or of boxes, of all categories.
         category: (D,) of detections.
         score: (D,) float, 0 to 1.
         object_category: (G,)

@@ -68,7 +68,7 @@ def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dic
     """What each object adds to the metrics that are means over objects.
 
     Args:
-        table: of objects that were evaluated with masks.
+        table: of objects; of those evaluated with boxes `leak` is NaN.
         edges: as of `bins_of`.
 
     Returns:

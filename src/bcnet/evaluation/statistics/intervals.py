@@ -25,15 +25,14 @@ def intervals(
         draws: of the bootstrap.
 
     Returns:
-        For the AP of each of `runs` ("AP", "box_AP", "boundary_AP") and, of masks, each metric of `object_numbers` (as
+        For the AP of each of `runs` ("AP", "box_AP", "boundary_AP") and each metric of `object_numbers` (as
         `name_of` calls it): low and high, 0 to 1; None where the number is undefined.
     """
     first = next(iter(runs.values()))
     times = draw_images(len(first.images), draws)
     numbers = {AP[kind]: resampled(run, times, ("AP",))["AP"] for kind, run in runs.items()}
-    if "segm" in runs:
-        means = resampled_means(first, times, object_numbers(table, edges))
-        numbers |= {name_of(metric): drawn for metric, drawn in means.items()}
+    means = resampled_means(first, times, object_numbers(table, edges))
+    numbers |= {name_of(metric): drawn for metric, drawn in means.items()}
     return {name: interval(drawn) for name, drawn in numbers.items()}
 
 

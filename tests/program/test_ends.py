@@ -1,0 +1,110 @@
+"""How a verb ends: with a line on what it wrote, with the name that was probably meant, or when nobody reads on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from evaluation_factory import made
+from places import ROOT
+
+from bcnet.cli import VERBS, main
+from bcnet.files import write_json
+from bcnet.layout import REPORTS
+from bcnet.suggest import did_you_mean
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    truth, _ = made(0)
+    for annotation in truth["annotations"]:
+        del annotation["occlusion"]
+    write_json(tmp_path / "truth.json", truth)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("evalute", "evaluate"), ("Convert", "convert"), ("import_weights", "import-weights"), ("xyz", None), ("", None)],
+)
+def test_the_most_similar_name_is_meant(name: str, meant: str | None) -> None:
+    assert did_you_mean(name, VERBS) == (f", did you mean {meant!r}?" if meant else "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("evalute", ", clean, did you mean 'evaluate'?\n"),
+        ("xyz", "bcnet: error: 'xyz' is no verb, there are: fetch, check, "),
+        ("check --imags a b", "bcnet: error: check: unrecognized: --imags b, did you mean '--images'?"),
+        ("check a.json --imags=a", "bcnet: error: check: unrecognized: --imags=a, did you mean '--images'?"),
+    ],
+)
+def test_a_verb_or_flag_that_does_not_exist(line: str, said: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("short_side: [160]", "shortside: [160]", "params", "checkpoint_every, did you mean 'short_side'?"),
+        ("method: bcnet", "method: bnet", "params", ", did you mean 'bcnet'?"),
+        ("", "", "train bcnt", "no 'bcnt', there are: mask-rcnn, bcnet, did you mean 'bcnet'?"),
+        ("", "", "fetch demos", "no 'demos', there are: demo, did you mean 'demo'?"),
+    ],
+)
+def test_a_name_that_is_not_in_params(
+    old: str, new: str, line: str, said: str, folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    text = (ROOT / "presets/demo.yaml").read_text("utf-8")
+    (folder / "params.yaml").write_text(text.replace(old, new, 1), "utf-8")
+    assert main(line.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_verbs_say_what_they_wrote(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    occluded = "wrote bilayer.json: 56 annotations of 8 images, "
+    for line, said in (
+        ("convert --annotations truth.json --out bilayer.json --jobs 1", occluded),
+        ("split --annotations bilayer.json --rule all --out all.json", "wrote all.json: 8 of 8 images with 56 annot"),
+        ("convert --annotations truth.json --out again.json --gather bilayer.json", "wrote again.json: 56 annotations"),
+    ):
+        assert main(line.split()) == 0
+        written = capsys.readouterr()
+        assert not written.out
+        assert f"bcnet {line.split()[0]}: {said}" in written.err
+        assert written.err.endswith(" s)\n")
+
+
+def test_a_report_says_where_it_will_be(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    assert str(REPORTS / "D/index.html") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["--help", "completion bash", "split --explain --annotations bilayer.json"])
+def test_who_reads_no_more_makes_no_error(line: str, folder: Path) -> None:
+    """The pipe is closed before the program writes."""
+    assert main(["convert", "--annotations", "truth.json", "--out", "bilayer.json", "--jobs", "1"]) == 0
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "bcnet", *line.split()]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_verbs_flags_and_paths(shell: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in VERBS)
+    assert "min-box-iou" in script
+    if shell == "bash":
+        assert "_shtab_bcnet_evaluate___annotations_COMPGEN=_shtab_compgen_files" in script
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
