@@ -21,7 +21,7 @@ from bcnet.cli import main
 from bcnet.data.coco.submit import submit
 from bcnet.data.sources.coco2017 import CATEGORY_IDS
 from bcnet.files import InputError
-from bcnet.inference import predict
+from bcnet.inference import chunks, predict
 from bcnet.inference.speed import Speed, device_name, read
 from bcnet.params import methods
 from bcnet.params.models import Model, Predict
@@ -177,12 +177,12 @@ def killed_at_the_fourth(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real = predict.results
 
     def results(*args: Any) -> Any:
-        seen.append(args[-1])
+        seen.append(args[2])
         if len(seen) == 4:
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(predict, "CHUNK", 2)
+    monkeypatch.setattr(chunks, "CHUNK", 2)
     monkeypatch.setattr(predict, "results", results)
     return seen
 
