@@ -1,8 +1,8 @@
 """A table as the page shows it: what stands in a cell, and why nothing does."""
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bcnet.files import InputError
@@ -52,7 +52,8 @@ class Group:
 class Grid:
     """A table: `label` says what it is, `heads` name its columns, the first that of the rows' names.
 
-    `words`: which of the heads are over texts, not numbers.
+    `words`: which of the heads are over texts, not numbers. `sets`: what each column that readers may take away is
+    about, by its head; `first`: those of them that a reader with scripts sees first, else all.
     """
 
     label: str
@@ -60,6 +61,8 @@ class Grid:
     groups: tuple[Group, ...]
     words: frozenset[str] = frozenset()
     caption: str = ""
+    sets: Mapping[str, str] = field(default_factory=dict)
+    first: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> list[str]:

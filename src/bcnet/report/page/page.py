@@ -21,7 +21,7 @@ from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import evaluate_command
 
 TEMPLATES = resources.files("bcnet.report.page")
-SCRIPTS = [TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "objects.js")]
+SCRIPTS = [TEMPLATES.joinpath("scripts", name).read_text(encoding="utf-8") for name in ("tables.js", "page.js", "objects.js")]
 
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:
@@ -49,7 +49,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     shown = [(section, contents[section]) for section in (MISSING, *SECTIONS) if contents[section] is not None]
     synthetic = isinstance(params.datasets[name], Shapes)
     environment = _environment()
-    html = environment.get_template("page/page.html.j2").render(
+    html = environment.get_template("page/templates/page.html.j2").render(
         context=context,
         params=params,
         looks=context.looks,
