@@ -78,17 +78,6 @@ def shown(table: Locator, column: int) -> list[str]:
     return [row[column] if column < len(row) else row[0] for row in cells]
 
 
-def objects(page: Page) -> list[str]:
-    """The objects shown, as their category and the numbers of the methods shown."""
-    cards = page.locator(".object:visible").all()
-    return [" ".join(card.locator("h3, figcaption:visible").all_inner_texts()) for card in cards]
-
-
-def differences(page: Page) -> list[float]:
-    """Of each object shown how much the two methods shown differ."""
-    pairs = [
-        [float(panel.get_attribute("data-iou")) for panel in card.locator("[data-method]:visible").all()]
-        for card in page.locator(".object:visible").all()
-    ]
-    assert all(len(pair) == 2 for pair in pairs)
-    return [abs(one - other) for one, other in pairs]
+def unfold(page: Page) -> None:
+    """Open all that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")

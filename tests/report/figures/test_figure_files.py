@@ -84,7 +84,9 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
     spans = drawn["training"].findall(f"{SVG}text/{SVG}tspan")
     assert [(span.get("fill"), span.text) for span in spans] == [(look.colour, look.symbol) for look in looks[:2]]
     names = [group for group in drawn["recall-occluder-val"].iter(f"{SVG}g") if group.get("class") == "name"]
-    assert ["".join(group.itertext()) for group in names] == legend  # beside the lines
+    shown = ["".join(group.itertext()).removesuffix("…") for group in names]  # beside the lines
+    assert len(shown) == 4
+    assert all(line.startswith(name) for name, line in zip(shown, legend, strict=True))
 
 
 def test_what_depends_on_seeds_is_not_said_of_one(copied):
@@ -125,7 +127,7 @@ def test_nothing_is_beyond_the_border(drawn):
         assert places == sorted(places)
         legend = len(root.findall(f"{SVG}text/{SVG}tspan"))
         assert places[-legend - 1] < top
-        assert top + high < places[-legend]
+        assert not legend or top + high < places[-legend]
         assert places[-1] < height
 
 

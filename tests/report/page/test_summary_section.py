@@ -126,7 +126,9 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     bins = [("box_cover", "0.0", "0.5", "70"), ("box_cover", "0.5", "1.0", "20"), ("max_box_iou", "0.5", "1.0", "90")]
     keys = ("measure", "from", "to", "AR")
     more = {"occluder": "", "AR50": "", "AR75": "", "AP": "", "APn": ""}
-    recall = [each | more | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins]
+    recall = [
+        each | more | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins
+    ]
     recall[4]["AR"], recall[4]["AR_std"] = "20.01", "1.50"  # B's
     written(tmp_path, "recall", ["origin", "label", "split", *keys, *more, "objects", "AR_std", "why"], recall)
 

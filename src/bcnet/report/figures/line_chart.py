@@ -111,7 +111,9 @@ def line_chart(
     for strong in (False, True):
         parts += [curve + name for is_strong, curve, name in drawn if is_strong == strong]
     view = f'viewBox="0 0 {width:g} {height:g}"'
-    return Markup(f'<svg aria-hidden="true" class="{look}" data-name="{escape(name)}" {view} font-size="{FONT}">{"".join(parts)}</svg>')
+    return Markup(
+        f'<svg aria-hidden="true" class="{look}" data-name="{escape(name)}" {view} font-size="{FONT}">{"".join(parts)}</svg>'
+    )
 
 
 def _y_ticks(lines: Sequence[Line]) -> list[float]:
@@ -168,9 +170,7 @@ def _apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
     return result
 
 
-def _grid(
-    frame: _Frame, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[float], axes: Axes
-) -> Iterator[str]:
+def _grid(frame: _Frame, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[float], axes: Axes) -> Iterator[str]:
     for tick in y_ticks:
         y = frame.y(tick)
         yield f'<path d="M{frame.left:.1f} {y:.1f}H{frame.right:.1f}" stroke="currentColor" stroke-opacity=".15"/>'
@@ -213,9 +213,13 @@ def _label(line: Line, end: tuple[float, float], place: float, frame: _Frame, ro
     leader = f'<path d="M{x + 5:.1f} {y:.1f}L{at - 2:.1f} {place:.1f}" stroke="{line.look.colour}" stroke-width=".6"/>'
     mark = f'<tspan fill="{line.look.colour}">{line.look.symbol}</tspan> '
     weight = "bold" if line.strong else "normal"
-    label = cut(line.label, 0.85 * room - GAP - text_width(f"{line.look.symbol} ", FONT), FONT)  # bold letters are wider
+    label = cut(
+        line.label, 0.85 * room - GAP - text_width(f"{line.look.symbol} ", FONT), FONT
+    )  # bold letters are wider
     long = text_width(f"{line.look.symbol} {label}", FONT, weight)
-    text = f'<text x="{at:.1f}" y="{place + 0.35 * FONT:.1f}" fill="currentColor" font-weight="{weight}" {fitted(long)}>'
+    text = (
+        f'<text x="{at:.1f}" y="{place + 0.35 * FONT:.1f}" fill="currentColor" font-weight="{weight}" {fitted(long)}>'
+    )
     return f'<g class="name" data-method="{line.key}">{leader}{text}{mark}{escape(label)}</text></g>'
 
 
@@ -225,5 +229,3 @@ def _text(text: str, x: float, y: float, anchor: str) -> str:
         return ""
     long = fitted(text_width(text, FONT))
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor" {long}>{escape(text)}</text>'
-
-

@@ -5,7 +5,9 @@ from bcnet.report.page.section import Section
 from bcnet.report.page.sections import (
     ablations,
     comparison,
+    confusion,
     contrasts,
+    curves,
     definitions,
     differences,
     maps,
@@ -46,6 +48,21 @@ SECTIONS = (
         occlusion.by_occluder,
         occlusion.charts_by_occluder,
         "Are objects harder to find behind their own kind?",
+    ),
+    Section(
+        "curves",
+        "Curves",
+        "curves",
+        curves.curves,
+        curves.charts,
+        "Precision by recall, and what a score threshold does",
+    ),
+    Section(
+        "confusion",
+        "Confusion",
+        "confusion",
+        confusion.confusions,
+        teaser="What objects are taken for, and which categories suffer when covered",
     ),
     Section(
         "ablations",

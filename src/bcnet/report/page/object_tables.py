@@ -9,7 +9,8 @@ from bcnet.files import InputError
 from bcnet.report.page.context import Context
 from bcnet.report.tables.rows import Method, bcnets
 
-COLUMNS = ["annotation_id", "image_id", "category_id", "area", "box_cover", "iou", "score", "best_detection", "failure"]
+COLUMNS = ["annotation_id", "image_id", "category_id", "area", "box_cover", "iou", "score", "best_detection"]
+COLUMNS += ["failure", "taken_for"]
 
 
 def object_tables(context: Context) -> dict[Method, pd.DataFrame]:

@@ -21,7 +21,9 @@ from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import evaluate_command
 
 TEMPLATES = resources.files("bcnet.report.page")
-SCRIPTS = [TEMPLATES.joinpath("scripts", name).read_text(encoding="utf-8") for name in ("tables.js", "page.js", "objects.js")]
+SCRIPTS = [
+    TEMPLATES.joinpath("scripts", name).read_text(encoding="utf-8") for name in ("tables.js", "page.js", "objects.js")
+]
 
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:

@@ -123,6 +123,7 @@
       other: select("compared with", [["none", NONE], ...named], second),
       fate: select("Outcome", [["any", ANY], ["not found", "failed"], ...indexed(fates).slice(1)], ANY),
       category: select("Category", indexed(data.categories), ANY),
+      taken: select("taken for", [["any", ANY], ...data.takenFor.map(([id, name]) => [name, id])], ANY),
       size: select("Size", indexed(data.sizes), ANY),
       bin: select("box_cover", indexed(data.bins), ANY),
     };
@@ -137,9 +138,10 @@
     const isWanted = (object) => {
       const wanted = (name, own) => value(name) === ANY || value(name) === String(own);
       if (!["category", "size", "bin"].every((name) => wanted(name, objects[name][object]))) return false;
+      const isTaken = (method) => value("taken") === ANY || String(objects.taken[method][object]) === value("taken");
       const asked = value("method") === ANY ? [...methods.keys()] : [Number(value("method"))];
       const fits = (kind) => (value("fate") === "failed" ? kind !== FOUND : wanted("fate", kind));
-      return value("fate") === ANY || asked.some((method) => fits(fate(method, object)));
+      return asked.some((method) => isTaken(method) && (value("fate") === ANY || fits(fate(method, object))));
     };
     const pair = () => (value("method") === ANY || value("other") === NONE ? null : [Number(value("method")), Number(value("other"))]);
     // Those that just one of the two finds go first, then those whose masks differ most.
@@ -178,7 +180,7 @@
     document.addEventListener("click", ({ target }) => {
       const link = target.closest("a[data-show]");
       if (!link) return;
-      const show = { method: ANY, other: NONE, fate: ANY, category: ANY, size: ANY, bin: ANY, ...JSON.parse(link.dataset.show) };
+      const show = { method: ANY, other: NONE, fate: ANY, category: ANY, taken: ANY, size: ANY, bin: ANY, ...JSON.parse(link.dataset.show) };
       for (const [name, wanted] of Object.entries(show)) choices[name].made.value = wanted;
       update();
     });

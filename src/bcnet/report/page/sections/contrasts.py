@@ -76,9 +76,7 @@ def contrasts(context: Context) -> Contrasts | None:
     return Contrasts(methods, chosen, tuple(_objects(tables, most_different(ious, OBJECTS), context)))
 
 
-def _objects(
-    tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], context: Context
-) -> Iterator[Contrast]:
+def _objects(tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], context: Context) -> Iterator[Contrast]:
     """The objects of these rows of the tables whose pictures are there, with BCNet's maps."""
     annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
     images = {image["id"]: image for image in context.val["images"]}

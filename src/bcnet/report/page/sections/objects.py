@@ -64,7 +64,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
     methods = list(tables)
     categories = {category["id"]: category["name"] for category in context.val["categories"]}
     images = {image["id"]: image for image in context.val["images"]}
-    names = sorted(set(rows["category_id"]))
+    names = sorted(set(first["category_id"]))
     files = list(dict.fromkeys(rows["image_id"]))
     edges = context.params.evaluate.cover_bins
     area = rows["area"].to_numpy()
@@ -80,6 +80,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
         "chosen": chosen_two(context, methods) if len(methods) > 1 else (0, -1),
         "fates": [name.replace("_", " ") for name in NAMES],
         "categories": [categories[name] for name in names],
+        "takenFor": [[str(name), categories[name]] for name in categories] + [["-1", "nothing"]],
         "sizes": SIZES,
         "bins": bin_labels(edges),
         "files": [images[image]["file_name"] for image in files],
@@ -90,6 +91,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
             "cover": _percent(rows["box_cover"].fillna(-0.01).to_numpy(float)),
             "file": [files.index(image) for image in rows["image_id"]],
             "fate": ["".join(map(str, of_method)) for of_method in fates[:, order]],
+            "taken": [table["taken_for"].fillna(-1).astype(int).iloc[order].tolist() for table in tables.values()],
             "iou": [_percent(of_method) for of_method in ious[:, order]],
         },
         "tile": TILE,
@@ -127,9 +129,7 @@ class _Picture:
     scale: float
 
 
-def _pictures(
-    rows: pd.DataFrame, images: Mapping[int, Entry], context: Context
-) -> tuple[_Tiles, dict[int, _Picture]]:
+def _pictures(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context) -> tuple[_Tiles, dict[int, _Picture]]:
     """Thumbnails of the first `TILES` objects, and the pictures of the first of them, by image, each file read once."""
     annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
     by_image: dict[int, list[int]] = {}

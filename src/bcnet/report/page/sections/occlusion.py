@@ -194,6 +194,13 @@ def interval_key(row: TextRow) -> str:
     return name_of(metric._replace(occluder=row.get("occluder") or None))
 
 
+def strong_on_val(context: Context) -> set[Method]:
+    """The methods whose lines are strong in charts of val: those of recall by cover."""
+    path = context.report_files.table("recall")
+    rows = [row for row in context.once(recall_rows) if row["measure"] == "box_cover"]
+    return standing_out({method: rows_of(rows, method, "val", path) for method in context.looks}, context)
+
+
 def standing_out(rows: Rows, context: Context) -> set[Method]:
     """Of many methods those whose lines are strong: the baselines, and the best in the last bin."""
     if len(rows) <= FEW:

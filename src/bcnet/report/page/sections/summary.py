@@ -109,7 +109,9 @@ def summary(context: Context) -> Summary | None:
         for key, method in enumerate(context.looks)
     ]
     answers.sort(key=_most_first)
-    return Summary(tuple(findings), tuple(answers), baseline, _chart(context), layer if bcnets(context.params) else None)
+    return Summary(
+        tuple(findings), tuple(answers), baseline, _chart(context), layer if bcnets(context.params) else None
+    )
 
 
 def baselines_of(context: Context) -> list[Method]:
