@@ -16,6 +16,7 @@ from tables_factory import LABELS, parameters, rows, write_reports
 from bcnet.files import InputError
 from bcnet.report.tables.compare import compare
 
+ALIKE = f"{100 * (1 - 0.025 ** (1 / 150)):.2f}"  # what 150 images that are all alike leave open
 TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}
 
 
@@ -81,8 +82,8 @@ def test_the_difference_is_of_the_means_over_seeds(reports):
     assert [same[key] for key in ("difference", "std", "low", "high", "p")] == [
         "0.00",
         "0.00",
-        "0.00",
-        "0.00",
+        f"-{ALIKE}",
+        ALIKE,
         "1.0000",
     ]
 
@@ -127,7 +128,7 @@ def test_brought_predictions_are_compared_with_each_seed(reports):
 def test_one_seed_has_no_spread(reports):
     compare(parameters(seeds=[1], tables=TABLES | {"compare_to": ["yolo"]}), reports)
     row = found(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
-    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", "0.00", "0.00")
+    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", f"-{ALIKE}", ALIKE)
     assert (row["seeds"], row["why"]) == ("1", "std: one run")
     assert row["baseline_origin"] == "brought"
 
@@ -166,7 +167,8 @@ def test_what_both_methods_owe_to_a_picture_does_not_widen_the_interval(reports)
         write_tables(path, 150, [level + more for level in levels], [0.0] * 905)
     compare(parameters(seeds=[0], tables={"metrics": ["AP"], "draws": 200}), reports)
     row = found(reports, "BCNet")["AR", "0.0"]
-    assert (row["difference"], row["low"], row["high"]) == ("20.00", "20.00", "20.00")
+    assert row["difference"] == "20.00"
+    assert float(row["high"]) - float(row["low"]) < 5
 
 
 def test_an_empty_number_says_why(reports):

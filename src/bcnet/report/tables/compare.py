@@ -17,6 +17,7 @@ from bcnet.report.tables import occlusion, published
 from bcnet.report.tables.ablation_steps import SWITCH, steps
 from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
 from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, baselines, differences
+from bcnet.report.tables.draws import SplitDraws, draws_of
 from bcnet.report.tables.measured import Measurements, measured
 from bcnet.report.tables.rows import Row
 
@@ -67,7 +68,7 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     files = ReportFiles(reports / params.dataset)
     measurements = measured(params, files.folder)
     tables = _measured_tables(params, measurements, reports)
-    tables |= _tables_of_pairs(params, measurements)
+    tables |= _tables_of_pairs(params, measurements, draws_of(params, measurements))
     tables["published"] = Table(
         published.published(params, measurements, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
     )
@@ -119,11 +120,11 @@ def _measured_tables(params: Params, measurements: Measurements, reports: Path) 
     }
 
 
-def _tables_of_pairs(params: Params, measurements: Measurements) -> dict[str, Table]:
+def _tables_of_pairs(params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws]) -> dict[str, Table]:
     """The tables whose rows are of two methods on one split."""
     against, single = baselines(params), steps(params)
     rows = differences(
-        params, measurements, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)])
+        params, measurements, draws, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)])
     )
     columns, decimals = [*KEYS, *NUMBERS, "why"], dict.fromkeys(PERCENT, 2) | {"p": 4}
     of_steps = [
