@@ -1,7 +1,7 @@
 """The numbers of a run that have intervals, on a split and on draws of its images."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled, resampled_means
 from bcnet.evaluation.statistics.samples import Sample, sample
 
+Key = TypeVar("Key")
 AP = {"segm": "AP", "bbox": "box_AP", "boundary": "boundary_AP"}  # what detections are matched by -> its AP
 
 
@@ -50,7 +51,7 @@ def drawn_numbers(
     return numbers
 
 
-def drawn_means(run: Run, numbers: Mapping[Metric, np.ndarray], times: np.ndarray) -> dict[Metric, Drawn]:
+def drawn_means(run: Run, numbers: Mapping[Key, np.ndarray], times: np.ndarray) -> dict[Key, Drawn]:
     """Means over objects.
 
     Args:
@@ -59,7 +60,7 @@ def drawn_means(run: Run, numbers: Mapping[Metric, np.ndarray], times: np.ndarra
         times: as of `drawn_numbers`.
     """
     means = resampled_means(run, times, numbers)
-    return {metric: Drawn(means[metric], sample_of_objects(run, ~np.isnan(own))) for metric, own in numbers.items()}
+    return {key: Drawn(means[key], sample_of_objects(run, ~np.isnan(own))) for key, own in numbers.items()}
 
 
 def sample_of_objects(run: Run, about: np.ndarray) -> Sample:

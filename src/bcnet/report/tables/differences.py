@@ -6,18 +6,20 @@ import orjson
 
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics
 from bcnet.evaluation.statistics.drawn import AP
-from bcnet.evaluation.statistics.samples import smaller
-from bcnet.evaluation.statistics.significance import Estimate, difference
+from bcnet.evaluation.statistics.samples import FEW, smaller
+from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, difference, estimate
 from bcnet.params import Params
 from bcnet.report.tables.comparison import BOXES
-from bcnet.report.tables.draws import SplitDraws
+from bcnet.report.tables.draws import LEAK_OF_BOTH, SplitDraws
 from bcnet.report.tables.measured import Measured, Measurements
 from bcnet.report.tables.occlusion import NOT_CONVERTED
 from bcnet.report.tables.rows import Method, Row, methods, why
 
-NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
+NUMBERS = ["difference", "std", "low", "high", "p", "p_corrected", "objects", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
+P = ("p", "p_corrected")
 KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
+HIGHER, LOWER, NOT_CLEAR, FEW_OBJECTS = "higher", "lower", "not clear", "few objects"  # verdicts
 Pair = tuple[Method, Method]  # a baseline, and another method
 
 
@@ -27,7 +29,8 @@ def differences(
     """The rows of each pair on each split: one for each metric that has an interval.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
-    of all, occluded and separated ones, leak, and recall (AR) in the bins of every measure of occlusion.
+    of all, occluded and separated ones, leak, also of the objects that both find, and recall (AR) in the bins of every
+    measure of occlusion.
 
     Args:
         params: whose `tables` names metrics.
@@ -37,7 +40,7 @@ def differences(
 
     Returns:
         By split and pair rows of KEYS, NUMBERS, `why` and `provenance`; a number that is not there is None and has its
-        reason in `why`.
+        reason in `why`. `objects`: the fewest that either number rests on. `with_verdicts` completes a table of rows.
     """
     pairs = list(pairs)
     return {
@@ -57,7 +60,10 @@ def baselines(params: Params) -> list[Pair]:
 
 def _metrics(params: Params) -> list[Metric]:
     """What differences are of, in the order of the rows."""
-    return [*map(Metric, (*params.tables.metrics, AP["bbox"], AP["boundary"])), *object_metrics(params.evaluate.bins())]
+    of_objects = object_metrics(params.evaluate.bins())
+    after = of_objects.index(Metric("leak")) + 1
+    coco = map(Metric, (*params.tables.metrics, AP["bbox"], AP["boundary"]))
+    return [*coco, *of_objects[:after], Metric(LEAK_OF_BOTH), *of_objects[after:]]
 
 
 def _rows_of_pair(params: Params, split: str, pair: Pair, draws: SplitDraws, measurements: Measurements) -> list[Row]:
@@ -93,6 +99,10 @@ def _rows_of_pair(params: Params, split: str, pair: Pair, draws: SplitDraws, mea
 
 def _tested(draws: SplitDraws, pair: Pair, metric: Metric) -> Estimate | None:
     """How a method differs from a baseline; None where the metric is undefined of one of them."""
+    if metric.metric == LEAK_OF_BOTH:
+        baseline, method = pair
+        between = draws.leak_of_both(method, baseline)
+        return estimate(between.values, between.sample, -1.0, 1.0) if between else None
     theirs, ours = (draws.numbers[member].get(metric) for member in pair)
     return difference(ours.values, theirs.values, smaller(ours.sample, theirs.sample)) if ours and theirs else None
 
@@ -103,7 +113,35 @@ def _cells(tested: Estimate | None) -> Row:
         return {}
     shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
     row: Row = {key: 100 * share for key, share in shares.items() if share is not None}
-    return row | {"p": tested.p, "draws": tested.draws}
+    counts = {"objects": tested.sample.objects, "images": tested.sample.images, "draws": tested.draws}
+    return row | {"p": tested.p, "p_corrected": tested.p, **counts}
+
+
+def with_verdicts(rows: Iterable[Row]) -> list[Row]:
+    """Rows of a table with `p_corrected`, corrected for how many p the table has, and `verdict`.
+
+    `higher` or `lower`: the corrected p is at most .05; `few objects`: fewer objects, or images with such, than `FEW`,
+    whatever p; else `not clear`. None without a difference.
+    """
+    rows = list(rows)
+    tested = [place for place, row in enumerate(rows) if row["p"] is not None]
+    p = dict(zip(tested, corrected([rows[place]["p"] for place in tested]), strict=True))
+    completed = []
+    for place, row in enumerate(rows):
+        verdict = None
+        if place in p:
+            row = row | {"p_corrected": p[place]}
+            verdict = _verdict(row)
+        completed.append(row | {"verdict": verdict})
+    return completed
+
+
+def _verdict(row: Row) -> str:
+    if min(row["objects"], row["images"]) < FEW:
+        return FEW_OBJECTS
+    if row["p_corrected"] > 1 - CONFIDENCE:
+        return NOT_CLEAR
+    return HIGHER if row["difference"] > 0 else LOWER
 
 
 def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
@@ -111,10 +149,12 @@ def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
     name = metric.metric
     if any(measurement.boxes for measurement in of_both) and name != "box_AP":
         return BOXES
-    if (metric.measure or name in ("found_occluded", "leak")) and not all(
+    if (metric.measure or name in ("found_occluded", "leak", LEAK_OF_BOTH)) and not all(
         measurement.converted for measurement in of_both
     ):
         return NOT_CONVERTED
+    if name == LEAK_OF_BOTH:
+        return "no object that has an occluder is found by both"
     if name == "leak":
         return "no object that has an occluder is found"
     if metric.measure:

@@ -9,6 +9,7 @@ from bcnet.drawing.figures import Curve, Look, chart
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
+from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
 from bcnet.report.tables.rows import Method
 
@@ -16,7 +17,7 @@ WHOSE = ("origin", "label", "split", "why")
 ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind in TIDE))
 AMODAL = tuple(name for name in BENCHMARK if name.startswith(("invisible_", "order_")))
 MAIN = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "leak")), *COUNTS)
-LOWER_IS_BETTER = ("leak", "ECE")
+LOWER_IS_BETTER = ("leak", LEAK_OF_BOTH, "ECE")
 BY_OCCLUDER = "occluder"  # the measure whose bins are of what occludes an object: it has a section of its own
 Looks = Mapping[Method, Look]
 Rows = Mapping[Method, list[TextRow]]
