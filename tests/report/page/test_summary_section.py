@@ -42,8 +42,7 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     assert "most occluded" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
-            low, high = float(row["low"]), float(row["high"])
-            side = "better than" if low > 0 else "worse than" if high < 0 else "not clearly other than"
+            side = {"higher": "better than", "lower": "worse than"}.get(row["verdict"], "not clearly other than")
             numbers = [f"{float(row[key]):+.2f}".replace("-", MINUS) for key in ("difference", "low", "high")]
             assert f"{side} mask-rcnn ({numbers[0]}, {numbers[1]} to {numbers[2]})" in found
             break
@@ -135,7 +134,8 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     def row(label: str, difference: str, low: str, high: str, **other: str) -> dict:
         base = {"origin": "measured here", "label": label, "baseline_origin": "measured here", "baseline": "A"}
         numbers = {"split": "val", "metric": "AP", "difference": difference, "low": low, "high": high}
-        return base | numbers | other
+        side = "higher" if low and float(low) > 0 else "lower" if low and float(high) < 0 else "not clear"
+        return base | numbers | {"verdict": side} | other
 
     last = {"metric": "AR", "measure": "box_cover", "from": "0.5", "to": "1.0"}
     differences = [
@@ -149,13 +149,13 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("D", "7.00", "6.00", "8.00", **last | {"from": "0.0", "to": "0.5"}),
         row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
     ]
-    written(tmp_path, "differences", [*KEYS, *NUMBERS, "why"], differences)
+    written(tmp_path, "differences", [*KEYS, *NUMBERS, "verdict", "why"], differences)
     steps = [
         row("D", "-0.50", "-1.00", "-0.10", switch="structure", before="x", after="y"),
         row("E", "-0.70", "-1.00", "-0.10", switch="depth"),
         row("D", "0.40", "-1.00", "1.10", switch="structure", before="x", after="y", **last),
     ]
-    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "why"], steps)
+    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "verdict", "why"], steps)
     found = summary(Context(params, tmp_path / "data", tmp_path))
     whole, occluded = found.findings
     assert (whole.what, whole.best, whole.value, whole.methods) == ("all 9 objects", "D", "43.50", 4)

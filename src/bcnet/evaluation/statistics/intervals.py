@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
-from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means
-from bcnet.evaluation.statistics.significance import CONFIDENCE, draw_images
-
-AP = {"segm": "AP", "bbox": "box_AP", "boundary": "boundary_AP"}
+from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.statistics.drawn import AP, Drawn, drawn_numbers
+from bcnet.evaluation.statistics.resampling import Run
+from bcnet.evaluation.statistics.significance import draw_images, estimate
 
 
 def intervals(
@@ -29,31 +27,14 @@ def intervals(
         `name_of` calls it): low and high, 0 to 1; None where the number is undefined.
     """
     first = next(iter(runs.values()))
-    times = draw_images(len(first.images), draws)
-    numbers = {AP[kind]: resampled(run, times, ("AP",))["AP"] for kind, run in runs.items()}
-    if "segm" in runs:
-        means = resampled_means(first, times, object_numbers(table, edges))
-        numbers |= {name_of(metric): drawn for metric, drawn in means.items()}
-    return {name: interval(drawn) for name, drawn in numbers.items()}
+    drawn = drawn_numbers(runs, table, edges, ("AP",), draw_images(len(first.images), draws))
+    return {name_of(metric): interval(number) for metric, number in drawn.items()}
 
 
-def interval(drawn: np.ndarray) -> list[float] | None:
-    """95 % interval of a number, from the split and from draws of its images.
-
-    The draws are shifted so that their mean is the number: AP of drawn images is higher than that of others, since the
-    same image twice makes precision go up and down in larger steps, and interpolation takes the higher one.
-
-    Args:
-        drawn: (1 + draws,), the split's first (`significance.draw_images`); NaN: undefined.
-
-    Returns:
-        Low and high; None where the number is undefined on the split or in all draws.
-    """
-    value, draws = drawn[0], drawn[1:][~np.isnan(drawn[1:])]
-    if np.isnan(value) or not len(draws):
-        return None
-    low, high = np.quantile(draws - draws.mean() + value, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return [float(max(0.0, low)), float(min(1.0, high))]
+def interval(number: Drawn) -> list[float] | None:
+    """95 % interval of a number from 0 to 1; None where it is undefined on the split or in all draws."""
+    found = estimate(number.values[None], number.sample, 0.0, 1.0)
+    return [found.low, found.high] if found else None
 
 
 def name_of(metric: Metric) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import InputError
+from bcnet.report.tables.occlusion import COUNT_OF, IN_BINS
 from bcnet.report.tables.rows import Method
 
 TextRow = dict[str, str]  # of a CSV file
@@ -27,6 +29,7 @@ class Cell:
     below: tuple[str, ...] = ()
     why: str = ""
     bold: bool = False
+    few: bool = False  # of so few objects that it says little
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,20 @@ def reasons(row: TextRow) -> dict[str, str]:
 
 
 def cells(row: TextRow, columns: Iterable[str]) -> tuple[Cell, ...]:
-    """The cells of these columns, with their spread over seeds."""
+    """The cells of these columns, with their spread over seeds, their intervals, and how many objects they are of."""
     stated = reasons(row)
     return tuple(
-        Cell(row[column], f"± {spread}" if (spread := row.get(f"{column}_std")) else "")
-        if row[column]
-        else Cell("", why=stated.get(column, "not stated"))
-        for column in columns
+        _cell(row, column) if row[column] else Cell("", why=stated.get(column, "not stated")) for column in columns
     )
+
+
+def _cell(row: TextRow, column: str) -> Cell:
+    spread, low, high = (row.get(f"{column}_{end}") for end in ("std", "low", "high"))
+    below = [f"{low} to {high}"] if low and high else []
+    count = row.get(COUNT_OF.get(column, "objects" if column in IN_BINS and "measure" in row else "")) or ""
+    if column in COUNT_OF:
+        below.append(f"n {count}")
+    return Cell(row[column], f"± {spread}" if spread else "", tuple(below), few=count.isdecimal() and int(count) < FEW)
 
 
 def rows_of(rows: Iterable[TextRow], method: Method, split: str, path: Path) -> list[TextRow]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from bcnet.data.splits.rules import in_words
 from bcnet.drawing.figures import cut, fitted, text_width
+from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import atomic_output
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
@@ -83,7 +84,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["origin_words"] = origin_words
-    environment.globals.update(cut=cut, fitted=fitted, text_width=text_width)
+    environment.globals.update(cut=cut, fitted=fitted, text_width=text_width, few=FEW)
     return environment
 
 

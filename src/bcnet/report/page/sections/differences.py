@@ -13,10 +13,10 @@ from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, named, read_table, reasons
 from bcnet.report.page.sections.occlusion import bin_name, head
-from bcnet.report.tables.differences import KEYS, NUMBERS
+from bcnet.report.tables.differences import FEW_OBJECTS, HIGHER, KEYS, LOWER, NUMBERS
 from bcnet.report.tables.rows import Method
 
-DIFFERENCE_COLUMNS = {*KEYS, *NUMBERS, "why"}
+DIFFERENCE_COLUMNS = {*KEYS, *NUMBERS, "verdict", "why"}
 MAIN_MEASURES = ("", "box_cover")  # of the main table, the others are in a second one
 RECALL = "AR"
 INTERVAL = ("difference", "low", "high")
@@ -176,12 +176,16 @@ def _head(row: TextRow) -> str:
 
 
 def difference_cell(row: TextRow) -> Cell:
-    """A difference, its spread over seeds, its interval and p; bold where the interval excludes zero."""
+    """A difference, its spread over seeds, its interval, both p and n; bold where the corrected p says so."""
     if not row["difference"]:
         return Cell("", why=reasons(row)["difference"])
     spread = f"± {row['std']}" if row["std"] else ""
-    below = (f"{signed(row['low'])} to {signed(row['high'])}", f"p {row['p']}")
-    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row))
+    below = (
+        f"{signed(row['low'])} to {signed(row['high'])}",
+        f"p {p_text(row['p'])}, corrected {p_text(row['p_corrected'])}",
+        f"n {row['objects']}",
+    )
+    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row), few=row["verdict"] == FEW_OBJECTS)
 
 
 def signed(number: str) -> str:
@@ -192,5 +196,10 @@ def signed(number: str) -> str:
 
 
 def beyond_chance(row: TextRow) -> bool:
-    """Whether the interval excludes zero, as it is shown."""
-    return bool(row["difference"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)
+    """Whether it is more than chance, by the p that is corrected for the number of differences, and of many objects."""
+    return row["verdict"] in (HIGHER, LOWER)
+
+
+def p_text(p: str) -> str:
+    """A p of the table as readers see it."""
+    return "< 0.0001" if float(p) < 0.0001 else f"{float(p):.2g}"

@@ -24,7 +24,7 @@ from bcnet.report.tables.rows import Method
 TILE = 64  # side of a thumbnail, pixels
 TILES = 4000  # at most
 LONGEST = 320  # side of a picture, pixels
-PICTURE_BYTES, MASK_BYTES = 4_000_000, 3_000_000  # that the page has for them at most
+PICTURE_BYTES, MASK_BYTES = 4_000_000, 2_000_000  # that the page has for them at most
 SIZES = [name for name in AREAS if name != "all"]
 Entry = Mapping[str, Any]  # an annotation or an image of a COCO file
 

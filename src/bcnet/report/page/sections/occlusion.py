@@ -13,6 +13,7 @@ from bcnet.report.figures.figure_files import Figure
 from bcnet.report.figures.line_chart import Axes, Line as Curve, Point, line_chart
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
+from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
 from bcnet.report.tables.rows import Method
 
@@ -21,7 +22,7 @@ ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind 
 AMODAL = tuple(name for name in BENCHMARK if name.startswith(("invisible_", "order_")))
 COPING = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "boundary_AP")), *COUNTS)
 AXES = {"box_cover": "share of the object's box that others cover (box_cover)"}
-LOWER_IS_BETTER = ("leak", "ECE")
+LOWER_IS_BETTER = ("leak", LEAK_OF_BOTH, "ECE")
 BY_OCCLUDER = "occluder"  # the measure whose bins are of what occludes an object: it has a section of its own
 BARS = "bars: 95 % intervals"
 BARS_OF_SEEDS = "bars: one sample standard deviation over seeds"
