@@ -21,8 +21,8 @@ from skimage.measure import approximate_polygon, find_contours
 
 # Okabe and Ito's colours for colour-blind readers, without the yellow that is lost on white and the black lost on dark.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
-# Of methods, whose lines share a chart: the first six, and five that differ most from these and from each other, also for
-# readers with deuteranopia; each is seen on white and on dark.
+# Of methods, whose lines share a chart: the first six, and five that differ most from these and from each other, also
+# for readers with deuteranopia; each is seen on white and on dark.
 METHOD_COLOURS = (*COLOURS[:6], "#9966ff", "#556622", "#cc1199", "#dd9988", "#775566")
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"))  # matplotlib's name, the same in text
 DASHES = ("-", "--", ":", "-.")

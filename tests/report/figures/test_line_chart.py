@@ -1,6 +1,7 @@
 """Line charts of many methods: what is drawn lies where the numbers say, and no name lies over another."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -57,9 +58,9 @@ def test_no_name_lies_over_another_and_they_keep_the_order_of_the_lines(count):
     places = [(float(name.find("text").get("y")), values[int(name.get("data-method"))][1]) for name in names]
     places.sort()
     assert len(places) == count
-    assert all(below - above >= STEP - 0.2 for (above, _), (below, _) in zip(places, places[1:], strict=False))
+    assert all(below - above >= STEP - 0.2 for (above, _), (below, _) in pairwise(places))
     assert [end for _, end in places] == sorted((end for _, end in places), reverse=True)
-    assert 0 < places[0][0]
+    assert places[0][0] > 0
     assert places[-1][0] < height
 
 

@@ -67,7 +67,7 @@ def test_hostile_names_are_text(page):
     """They are shown letter by letter, the scripts are the page's, and none of what they would have done is done."""
     assert page.locator("script").count() == 4
     assert page.locator("img:not([src^='data:'])").count() == 0
-    assert page.get_by_text(f"BCNet $x$ {HOSTILE}", exact=True).first.is_visible()
+    assert page.locator("th").get_by_text(f"BCNet $x$ {HOSTILE}", exact=True).first.is_visible()
     unfold(page)
     assert page.locator("#pictures").get_by_text(f"{HOSTILE.partition('/')[0]}10.png").first.is_visible()
     attributes = page.evaluate("[...document.querySelectorAll('*')].flatMap((element) => element.getAttributeNames())")

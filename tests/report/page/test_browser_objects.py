@@ -24,7 +24,7 @@ def status(page: Page) -> tuple[int, int]:
 
 
 def choice(page: Page, name: str) -> Locator:
-    return page.locator(".browser").get_by_label(name, exact=True)
+    return page.locator(".browser").get_by_role("combobox", name=name, exact=True)
 
 
 def data(page: Page) -> dict:

@@ -24,7 +24,7 @@ def test_the_best_threshold_is_that_of_the_highest_f1(made_run):
         *("precision-recall-0.5", "precision-recall-0.75", "precision-score", "recall-score", "f1-score")
     ]
     (group,) = found.grid.groups
-    assert [line.name for line in group.lines][0] == "mask-rcnn"
+    assert group.lines[0].name == "mask-rcnn"
     for line in group.lines:
         threshold, precision, recall, _ = (float(cell.text) for cell in line.cells)
         assert threshold <= 0.5

@@ -47,8 +47,8 @@ def object_table(
     object, 100 detections an image and category, any area). `detection`: which one at IoU .5, as its place, from 0,
     among the predictions of the image in their file; null for none. `iou` and `score`: of the one among these
     detections that overlaps it most, matched to it or not, which is `best_detection`, a place as well; 0 and null if
-    none overlaps it. `failure`: place in `failures.NAMES`; `taken_for`: the category that the object is taken for, as of
-    `confusion.taken_for`, null for none and for boxes; `leak`: as of `leak.leak`, null for one that has no occluder
+    none overlaps it. `failure`: place in `failures.NAMES`; `taken_for`: the category that the object is taken
+    for, as of `confusion.taken_for`, null for none; `leak`: as of `leak.leak`, null for one that has no occluder
     or is not found at IoU .5; both null for boxes. The occlusion columns are null for annotations that were not
     converted.
 

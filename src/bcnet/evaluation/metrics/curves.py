@@ -1,4 +1,4 @@
-"""Curves of a run on a split: precision by recall, and precision and recall by the score from which detections count."""
+"""Curves of a run on a split: precision by recall, and both by the score from which detections count."""
 
 import numpy as np
 import pyarrow as pa

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bcnet.data.coco.prediction_format import DETECTIONS
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.overlap import DILATION
-from bcnet.evaluation.metrics import calibration, failures, invisible, separated, tide
+from bcnet.evaluation.metrics import calibration, confusion, failures, invisible, separated, tide
 from bcnet.evaluation.statistics.interpolation import RECALLS
 
 NUMBERS = {2: "two", 10: "ten"}
@@ -63,6 +63,8 @@ INVISIBLE = "Invisible parts"
 ORDER = "Occlusion order"
 TIDE = "Errors by kind"
 CALIBRATION = "Calibration"
+CURVES = "Curves"
+CONFUSIONS = "Confusions"
 
 _first, _second, *_, _last = map(iou, IOU_THRESHOLDS)
 _score, _found, _background = map(share, (failures.MIN_SCORE, failures.FOUND_IOU, failures.BACKGROUND_IOU))
@@ -227,6 +229,21 @@ DEFINITIONS = (
         "Lower is better (Guo et al., ICML 2017).",
         heading=CALIBRATION,
         thresholds=(NUMBERS[calibration.BINS],),
+    ),
+    Definition(
+        "curves",
+        "Precision by recall: interpolated as for AP, the mean over categories; the area below it is AP50 or AP75. By "
+        "score: precision, recall and their harmonic mean F1 of the predictions of a score or more, all categories "
+        "together, at IoU .5.",
+        heading=CURVES,
+        thresholds=(".5",),
+    ),
+    Definition(
+        "taken for",
+        "The category of the prediction that overlaps an object's mask most, of those with a score of at least "
+        f"{_score} and an IoU of at least {share(confusion.TAKEN_IOU)}; nothing, if there is none.",
+        heading=CONFUSIONS,
+        thresholds=(_score, share(confusion.TAKEN_IOU)),
     ),
     Definition(
         "invisible AP, IoU",

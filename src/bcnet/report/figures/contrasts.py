@@ -13,7 +13,7 @@ OBJECTS = 12  # that are drawn with every method's mask
 AROUND = 0.6  # of an object's box that is shown on each side of it
 RULE = (
     "A method's best mask of an object is the one with the highest IoU among its predictions of the object's category, "
-    f"whatever their scores. These are the {OBJECTS} objects of val for which the IoUs of the best masks of two methods "
+    f"whatever their scores. These are the {OBJECTS} objects of val for which the IoUs of two methods' best masks "
     "differ most."
 )
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture, the ends exclusive

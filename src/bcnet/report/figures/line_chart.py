@@ -111,9 +111,8 @@ def line_chart(
     for strong in (False, True):
         parts += [curve + name for is_strong, curve, name in drawn if is_strong == strong]
     view = f'viewBox="0 0 {width:g} {height:g}"'
-    return Markup(
-        f'<svg aria-hidden="true" class="{look}" data-name="{escape(name)}" {view} font-size="{FONT}">{"".join(parts)}</svg>'
-    )
+    about = f'class="{look}" data-name="{escape(name)}" {view} font-size="{FONT}"'
+    return Markup(f'<svg aria-hidden="true" {about}>{"".join(parts)}</svg>')
 
 
 def _y_ticks(lines: Sequence[Line]) -> list[float]:
@@ -140,7 +139,7 @@ def _number(value: float) -> str:
 
 
 def _shifts(ends: Sequence[float]) -> list[float]:
-    """How far the points of each line lie beside their tick, given the lines' last values: the highest is nearest to the names."""
+    """How far the points of each line lie beside their tick, by the lines' last values, the highest to the right."""
     order = sorted(range(len(ends)), key=lambda index: (ends[index], -index))
     places = {index: place / max(1, len(ends) - 1) - 0.5 for place, index in enumerate(order)}
     return [DODGE * places[index] if len(ends) > 1 else 0.0 for index in range(len(ends))]

@@ -77,7 +77,7 @@ SECTIONS = (
         "Published",
         "published",
         published.published_grids,
-        teaser="Which of the papers’ numbers are reproduced",
+        teaser="Which numbers of the papers are reproduced",
     ),
     Section(
         "size",
@@ -93,7 +93,7 @@ SECTIONS = (
         "Contrasts",
         "contrasts",
         contrasts.contrasts,
-        teaser="The objects on which methods differ most, with every method’s mask",
+        teaser="The objects on which methods differ most, with the masks of all",
     ),
     Section(
         "pictures",

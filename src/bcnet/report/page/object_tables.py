@@ -1,6 +1,7 @@
 """The tables of objects of all methods whose masks of val were evaluated, which are of the same objects."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -63,4 +64,4 @@ def bin_places(cover: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 def bin_labels(edges: Sequence[float]) -> list[str]:
     """The bins' names."""
-    return [f"{low:g} to {high:g}" for low, high in zip(edges, edges[1:], strict=False)]
+    return [f"{low:g} to {high:g}" for low, high in pairwise(edges)]

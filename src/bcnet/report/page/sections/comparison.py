@@ -7,8 +7,8 @@ from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
 from bcnet.report.page.sections.occlusion import (
     AMODAL,
-    ERRORS,
     COPING,
+    ERRORS,
     benchmark_rows,
     bin_name,
     has_amodal,
@@ -44,7 +44,11 @@ def comparison_grid(context: Context) -> Grid:
         InputError: one of these is missing, lacks a column, or is of another run.
     """
     rows, benchmark, recall = (context.once(read) for read in (comparison_rows, benchmark_rows, recall_rows))
-    metrics = [key for key in (rows[0] if rows else ()) if key not in NO_METRICS and not key.endswith("_std")]
+    metrics = [
+        key
+        for key in (rows[0] if rows else ())
+        if key not in NO_METRICS and not key.endswith(("_std", "_low", "_high"))
+    ]
     amodal = AMODAL if context.once(has_amodal) else ()
     path = context.report_files.table
     groups, bins = [], []

@@ -61,7 +61,7 @@ def confusions(context: Context) -> Confusions | None:
     table = next(iter(tables.values()))
     ids = np.unique(np.concatenate([table["category_id"], *(_taken(own) for own in tables.values())]))
     ids = ids[ids != NOTHING]
-    counts = sum(confusion(own["category_id"].to_numpy(), _taken(own), ids) for own in tables.values())
+    counts = np.sum([confusion(own["category_id"].to_numpy(), _taken(own), ids) for own in tables.values()], axis=0)
     square = counts[:, :-1] * (1 - np.eye(len(ids), dtype=int))
     order = np.argsort(-(square.sum(axis=0) + square.sum(axis=1)), kind="stable")[:MOST]
     shown = np.sort(order)

@@ -1,6 +1,6 @@
 """The page's section of curves: precision by recall, and precision, recall and F1 by the score that detections need."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from bcnet.evaluation.metrics.curves import SCORES, by_score, precision_by_recal
 from bcnet.evaluation.statistics.interpolation import RECALLS
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.report.figures.figure_files import Figure
-from bcnet.report.figures.line_chart import Axes, Line as Curve, Point, line_chart
+from bcnet.report.figures.line_chart import Axes, Point, line_chart
+from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line
 from bcnet.report.page.sections.occlusion import strong_on_val
@@ -118,7 +119,7 @@ def _chart(
     return CurveChart(name, title, line_chart(name, lines, axes, 560, max(330, 90 + 13 * len(lines)), 150))
 
 
-def _points(x: Sequence[float], y: Sequence[float]) -> tuple[Point, ...]:
+def _points(x: np.ndarray, y: np.ndarray) -> tuple[Point, ...]:
     drawn = list(zip(x, y, strict=True))[::STEP]
     return tuple(Point(100 * float(a), 100 * float(b)) for a, b in drawn if not np.isnan(b))
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bcnet.drawing.figures import Look
-from bcnet.files import read_json
 from bcnet.evaluation.metrics.occlusion_bins import Metric
 from bcnet.evaluation.statistics.intervals import name_of
+from bcnet.files import read_json
 from bcnet.report.figures.figure_files import Figure
-from bcnet.report.figures.line_chart import Axes, Line as Curve, Point, line_chart
+from bcnet.report.figures.line_chart import Axes, Point, line_chart
+from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
 from bcnet.report.tables.draws import LEAK_OF_BOTH
@@ -191,8 +192,8 @@ def recall_intervals(method: Method, split: str, context: Context) -> dict[str, 
 
 def interval_key(row: TextRow) -> str:
     """How `intervals` of the metrics call AR in a bin."""
-    metric = Metric("AR", row["measure"], *(float(row[end]) if row[end] else None for end in ("from", "to")))
-    return name_of(metric._replace(occluder=row.get("occluder") or None))
+    low, high = (float(row[end]) if row[end] else None for end in ("from", "to"))
+    return name_of(Metric("AR", row["measure"], low, high, row.get("occluder") or None))
 
 
 def strong_on_val(context: Context) -> set[Method]:
