@@ -8,6 +8,7 @@ from bcnet.report.page.sections import (
     contrasts,
     definitions,
     differences,
+    equal_size,
     leak,
     maps,
     occlusion,
@@ -32,6 +33,7 @@ SECTIONS = (
     Section("published", "Published numbers", "published", published.published_grids),
     Section("differences", "Differences", "differences", differences.against_baselines, differences.charts),
     Section("occlusion", "Results under occlusion", "occlusion", occlusion.coping, occlusion.charts),
+    Section("equal-size", "Recall under occlusion at equal size", "equal_size", equal_size.equal_size),
     Section("ablations", "Ablations", "ablations", ablations.ablations, ablations.charts),
     Section(
         "same-category",

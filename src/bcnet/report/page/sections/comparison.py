@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Grid, Group, Line, TextRow, cells, read_table
 from bcnet.report.tables.comparison import ABOUT
@@ -24,6 +25,12 @@ def comparison_rows(context: Context) -> list[TextRow]:
     return read_table(comparison_file(context), NO_METRICS, context.params.tables.metrics)
 
 
+def not_learnt(row: TextRow) -> str:
+    """What stands below a method's name if it has not learnt: if its AP, or else that of its boxes, is near 0."""
+    ap = row.get("AP") or row["box_AP"]
+    return f"has not learnt: AP below {100 * LEARNT:g}" if ap and float(ap) < 100 * LEARNT else ""
+
+
 def comparison_grid(context: Context) -> Grid:
     """The rows of comparison.csv by split and origin, so that no origin is mixed with another.
 
@@ -31,12 +38,17 @@ def comparison_grid(context: Context) -> Grid:
         InputError: as `comparison_rows`.
     """
     rows = context.once(comparison_rows)
-    metrics = [key for key in (rows[0] if rows else ()) if key not in NO_METRICS and not key.endswith("_std")]
+    metrics = [
+        key
+        for key in (rows[0] if rows else ())
+        if key not in NO_METRICS and not key.endswith(("_std", "_low", "_high"))
+    ]
     shown = [*metrics, "box_AP", "detector", "backbone", "seeds", "iterations", "images", "objects"]
     splits = list(dict.fromkeys(row["split"] for row in rows))
     groups: dict[tuple[str, str], list[Line]] = {}
     for row in sorted(rows, key=lambda row: splits.index(row["split"])):
-        groups.setdefault((row["split"], row["origin"]), []).append(Line(row["label"], cells(row, shown)))
+        line = Line(row["label"], cells(row, shown), below=not_learnt(row))
+        groups.setdefault((row["split"], row["origin"]), []).append(line)
     heads = [HEADS.get(column, column) for column in shown]
     return Grid(
         "comparison of all methods",

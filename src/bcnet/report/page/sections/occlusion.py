@@ -111,7 +111,7 @@ def _benchmark_grid(label: str, columns: tuple[str, ...], context: Context) -> G
 
 def bin_name(row: TextRow) -> str:
     """A bin's ends, or what the occluder is of."""
-    return row["occluder"] or f"{row['from']} to {row['to']}"
+    return row["occluder"] or (f"{row['from']} to {row['to']}" if row["from"] else "last bin minus first")
 
 
 def _measures(context: Context) -> dict[str, Measure]:
