@@ -48,6 +48,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "provenance",
         *KINDS["segm"],
         "recall",
+        "equal_size",
         "failures",
         "leak",
         "amodal",
@@ -55,6 +56,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "tide",
         "calibration",
         "intervals",
+        "few",
         "categories",
     ]
     assert list(metrics["segm"].values()) == pytest.approx(list(coco_api(truth, predictions, "segm").stats), abs=1e-12)

@@ -55,6 +55,7 @@ def test_each_method_is_set_against_the_first_variant(reports):
     metrics += [("AR", "mask_cover", "0.0", "1.0", "")]
     metrics += [("AR", "max_box_iou", "0.0", "0.5", ""), ("AR", "max_box_iou", "0.5", "1.0", "")]
     metrics += [("AR", "occluder", "", "", name) for name in ("none", "other category", "same category")]
+    metrics += [("AR_equal_size_gap", name, "", "", "") for name in ("box_cover", "mask_cover", "max_box_iou")]
     assert [tuple(row[key] for key in about) for row in table] == [
         (origin, label, "measured here", "Mask R-CNN", split, *metric)
         for split in ("val", "occluded")
@@ -195,7 +196,7 @@ def test_one_seed_has_no_spread(reports):
 def test_several_baselines_each_have_their_rows(reports):
     compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
     table = rows(reports, "differences.csv")
-    assert len(table) == 2 * 2 * 4 * 18
+    assert len(table) == 2 * 2 * 4 * 21
     assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
     turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
     ours = found(reports, "BCNet")["AP", ""]

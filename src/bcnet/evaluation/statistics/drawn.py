@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import AREAS
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, cells, standardised
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled, resampled_means
-from bcnet.evaluation.statistics.samples import Sample, sample
+from bcnet.evaluation.statistics.samples import Sample, sample, smaller
 
 Key = TypeVar("Key")
 AP = {"segm": "AP", "bbox": "box_AP", "boundary": "boundary_AP"}  # what detections are matched by -> its AP
@@ -39,7 +40,8 @@ def drawn_numbers(
         times: (1 + draws, I), as of `draw_images`.
 
     Returns:
-        Of masks `metrics`; AP of boxes and of boundaries, where `runs` has them; of masks all of `object_numbers`.
+        Of masks `metrics`; AP of boxes and of boundaries, where `runs` has them; of masks all of `object_numbers`, and
+        recall at equal size with what it compares (`equal_size.standardised`).
     """
     numbers: dict[Metric, Drawn] = {}
     for kind, run in runs.items():
@@ -47,7 +49,8 @@ def drawn_numbers(
         values = resampled(run, times, wanted)
         numbers |= {metric: Drawn(values[name], sample_of_area(run, name)) for name, metric in wanted.items()}
     if "segm" in runs:
-        numbers |= drawn_means(runs["segm"], object_numbers(table, edges), times)
+        means = drawn_means(runs["segm"], object_numbers(table, edges), times)
+        numbers |= means | _at_equal_size(runs["segm"], means, table, edges, times)
     return numbers
 
 
@@ -61,6 +64,27 @@ def drawn_means(run: Run, numbers: Mapping[Key, np.ndarray], times: np.ndarray) 
     """
     means = resampled_means(run, times, numbers)
     return {key: Drawn(means[key], sample_of_objects(run, ~np.isnan(own))) for key, own in numbers.items()}
+
+
+def _at_equal_size(
+    run: Run,
+    raw: Mapping[Metric, Drawn],
+    table: pa.Table,
+    edges: Mapping[str, Sequence[float]],
+    times: np.ndarray,
+) -> dict[Metric, Drawn]:
+    weights, own = cells(table, edges)
+    recall = {metric: drawn.values for metric, drawn in raw.items()}
+    numbers = standardised(weights, resampled_means(run, times, own), recall, edges)
+    return {metric: Drawn(values, _of_bins(metric, raw)) for metric, values in numbers.items()}
+
+
+def _of_bins(metric: Metric, raw: Mapping[Metric, Drawn]) -> Sample:
+    """What a number of recall at equal size rests on: its bin, or of the two bins that it compares the smaller."""
+    if metric.metric == EQUAL_SIZE:
+        return raw[metric._replace(metric="AR")].sample
+    bins = [drawn.sample for other, drawn in raw.items() if other.measure == metric.measure]
+    return smaller(bins[0], bins[-1])
 
 
 def sample_of_objects(run: Run, about: np.ndarray) -> Sample:

@@ -80,7 +80,7 @@ def estimate(by_seed: np.ndarray, sample: Sample, least: float, most: float) -> 
         return None
     split, drawn = by_seed[:, 0], by_seed[:, 1:][:, defined[1:]]
     # sums of the same numbers in another order differ in the last digit, and would count as a difference
-    value = float(np.round(split.mean(), 12))
+    value = float(np.round(split.mean(), 12)) + 0.0  # no negative zero
     values, freedom = _with_seeds(split, drawn, sample)
     spread = float(np.round(values.std(), 12))
     if spread == 0:

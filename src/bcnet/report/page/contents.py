@@ -10,6 +10,7 @@ from bcnet.report.page.sections import (
     curves,
     definitions,
     differences,
+    equal_size,
     maps,
     objects,
     occlusion,
@@ -40,6 +41,13 @@ SECTIONS = (
         occlusion.coping,
         occlusion.charts,
         "Recall by other measures and on other splits; AP of each category",
+    ),
+    Section(
+        "equal-size",
+        "Equal size",
+        "equal_size",
+        equal_size.equal_size,
+        teaser="How much recall a method keeps under occlusion, among objects of one size",
     ),
     Section(
         "same-category",

@@ -13,11 +13,12 @@ from bcnet.files import atomic_output, write_json
 from bcnet.layout import ReportFiles
 from bcnet.params import Params
 from bcnet.params.reference import REFERENCE
-from bcnet.report.tables import occlusion, published
+from bcnet.report.tables import intervals, occlusion, published
 from bcnet.report.tables.ablation_steps import SWITCH, steps
 from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
 from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, P, baselines, differences, with_verdicts
 from bcnet.report.tables.draws import SplitDraws, draws_of
+from bcnet.report.tables.intervals import estimates_of, interval_rows
 from bcnet.report.tables.measured import Measurements, measured
 from bcnet.report.tables.rows import Row
 
@@ -67,8 +68,9 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     """
     files = ReportFiles(reports / params.dataset)
     measurements = measured(params, files.folder)
-    tables = _measured_tables(params, measurements, reports)
-    tables |= _tables_of_pairs(params, measurements, draws_of(params, measurements))
+    draws = draws_of(params, measurements)
+    tables = _measured_tables(params, measurements, draws, reports)
+    tables |= _tables_of_pairs(params, measurements, draws)
     tables["published"] = Table(
         published.published(params, measurements, reference), published.COLUMNS, published.NUMBERS, published.FORMATS
     )
@@ -82,23 +84,27 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     return [measurement.missing for measurement in measurements.values() if measurement.missing]
 
 
-def _measured_tables(params: Params, measurements: Measurements, reports: Path) -> dict[str, Table]:
+def _measured_tables(
+    params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws], reports: Path
+) -> dict[str, Table]:
     """The tables whose rows are of one method on one split."""
     seeds = len(params.seeds)
-    percent = with_spread([*params.tables.metrics, "box_AP"], seeds)
+    percent = with_spread([*params.tables.metrics, "box_AP"], seeds, intervals=True)
     main = ["seeds", *percent, "objects", "images", "iterations"]
     coping = with_spread(occlusion.BENCHMARK, seeds)
     counted = [*coping, *occlusion.COUNTS]
     in_bins = with_spread(occlusion.IN_BINS, seeds)
     of_category = with_spread(occlusion.CATEGORY, seeds)
-    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
+    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": [], "intervals": []}
     for (method, split), measurement in measurements.items():
         whose = about(method, split, measurement, reports)
+        estimates, missing = estimates_of(draws[split], method), draws[split].missing[method]
         rows_of_table = {
-            "comparison": [comparison(method, measurement, params.tables.metrics, main)],
+            "comparison": [comparison(method, measurement, params.tables.metrics, main, estimates, missing)],
             "benchmark": [occlusion.benchmark(measurement, counted)],
             "recall": occlusion.recall(measurement, params.evaluate.bins(), in_bins),
             "categories": occlusion.categories(measurement, ["objects", *of_category]),
+            "intervals": interval_rows(params, method, measurement, estimates, missing),
         }
         for name, added in rows_of_table.items():
             rows[name] += [whose | row for row in added]
@@ -116,6 +122,12 @@ def _measured_tables(params: Params, measurements: Measurements, reports: Path) 
             [*WHOSE, "category", "objects", *of_category, "why"],
             ["objects", *of_category],
             dict.fromkeys(of_category, ".2f"),
+        ),
+        "intervals": Table(
+            rows["intervals"],
+            [*WHOSE, *intervals.COLUMNS],
+            intervals.NUMBERS,
+            dict.fromkeys(intervals.PERCENT, ".2f"),
         ),
     }
 

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.samples import FEW, smaller
-from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, difference, estimate
+from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, estimate
 from bcnet.params import Params
+from bcnet.params.results import BINNED
 from bcnet.report.tables.comparison import BOXES
 from bcnet.report.tables.draws import LEAK_OF_BOTH, SplitDraws
+from bcnet.report.tables.intervals import TOO_FEW_OF_A_SIZE
 from bcnet.report.tables.measured import Measured, Measurements
 from bcnet.report.tables.occlusion import NOT_CONVERTED
 from bcnet.report.tables.rows import Method, Row, methods, why
@@ -29,8 +32,8 @@ def differences(
     """The rows of each pair on each split: one for each metric that has an interval.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
-    of all, occluded and separated ones, leak, also of the objects that both find, and recall (AR) in the bins of every
-    measure of occlusion.
+    of all, occluded and separated ones, leak, also of the objects that both find, recall (AR) in the bins of every
+    measure of occlusion, and the gap in recall at equal size between the last bin and the first.
 
     Args:
         params: whose `tables` names metrics.
@@ -63,7 +66,8 @@ def _metrics(params: Params) -> list[Metric]:
     of_objects = object_metrics(params.evaluate.bins())
     after = of_objects.index(Metric("leak")) + 1
     coco = map(Metric, (*params.tables.metrics, AP["bbox"], AP["boundary"]))
-    return [*coco, *of_objects[:after], Metric(LEAK_OF_BOTH), *of_objects[after:]]
+    gaps = [Metric(EQUAL_SIZE_GAP, measure) for measure in BINNED]
+    return [*coco, *of_objects[:after], Metric(LEAK_OF_BOTH), *of_objects[after:], *gaps]
 
 
 def _rows_of_pair(params: Params, split: str, pair: Pair, draws: SplitDraws, measurements: Measurements) -> list[Row]:
@@ -104,7 +108,10 @@ def _tested(draws: SplitDraws, pair: Pair, metric: Metric) -> Estimate | None:
         between = draws.leak_of_both(method, baseline)
         return estimate(between.values, between.sample, -1.0, 1.0) if between else None
     theirs, ours = (draws.numbers[member].get(metric) for member in pair)
-    return difference(ours.values, theirs.values, smaller(ours.sample, theirs.sample)) if ours and theirs else None
+    if not ours or not theirs:
+        return None
+    most = 2.0 if metric.metric == EQUAL_SIZE_GAP else 1.0  # a gap goes from -1 to 1
+    return estimate(ours.values - theirs.values, smaller(ours.sample, theirs.sample), -most, most)
 
 
 def _cells(tested: Estimate | None) -> Row:
@@ -157,6 +164,8 @@ def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
         return "no object that has an occluder is found by both"
     if name == "leak":
         return "no object that has an occluder is found"
+    if name == EQUAL_SIZE_GAP:
+        return TOO_FEW_OF_A_SIZE
     if metric.measure:
         return "no object in this bin"
     return "no such object in the split" if name.startswith("found") else "no object of this size in the split"

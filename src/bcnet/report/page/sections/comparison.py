@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
+from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
 from bcnet.report.page.sections.occlusion import (
@@ -37,6 +38,12 @@ def comparison_rows(context: Context) -> list[TextRow]:
     return read_table(comparison_file(context), NO_METRICS, context.params.tables.metrics)
 
 
+def not_learnt(row: TextRow) -> str:
+    """What stands below a method's name if it has not learnt: if its AP, or else that of its boxes, is near 0."""
+    ap = row.get("AP") or row["box_AP"]
+    return f"has not learnt: AP below {100 * LEARNT:g}" if ap and float(ap) < 100 * LEARNT else ""
+
+
 def comparison_grid(context: Context) -> Grid:
     """The rows of comparison.csv with those of benchmark.csv and of recall.csv's first measure, by split.
 
@@ -67,7 +74,7 @@ def comparison_grid(context: Context) -> Grid:
                 cells(coping, [*COPING, *ERRORS, *amodal]),
                 cells(row, RUN),
             )
-            lines.append(Line(method.label, tuple(own_cells)))
+            lines.append(Line(method.label, tuple(own_cells), below=not_learnt(row)))
         groups.append(Group(split, tuple(lines)))
     sets = {
         "COCO": [*metrics, "box AP", "boundary AP"],

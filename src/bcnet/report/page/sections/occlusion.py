@@ -120,7 +120,7 @@ def recall_rows(context: Context) -> list[TextRow]:
 
 def bin_name(row: TextRow) -> str:
     """A bin's ends, or what the occluder is of."""
-    return row["occluder"] or f"{row['from']} to {row['to']}"
+    return row["occluder"] or (f"{row['from']} to {row['to']}" if row["from"] else "last bin minus first")
 
 
 def recall_measures(context: Context) -> dict[str, Measure]:
@@ -176,7 +176,11 @@ def _points(method: Method, bins: list[TextRow], context: Context) -> tuple[Poin
         if not row["AR"]:
             continue
         value, spread = float(row["AR"]), row.get("AR_std")
-        ends = (value - float(spread), value + float(spread)) if spread else between.get(interval_key(row))
+        ends = between.get(interval_key(row))
+        if row.get("AR_low") and row.get("AR_high"):
+            ends = float(row["AR_low"]), float(row["AR_high"])
+        elif spread:
+            ends = value - float(spread), value + float(spread)
         points.append(Point(place, value, *(ends or (None, None))))
     return tuple(points)
 
