@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_pla
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-PATIENCE = 300_000  # milliseconds: a machine may be slow, and nothing is waited for that does not come
+PATIENCE = 15_000  # milliseconds: a machine may be slow, and nothing is waited for that does not come
 
 # In a category, a label and file names: out of an attribute, a text, a template, a script, Markdown, LaTeX.
 HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)</script>"""
@@ -78,17 +78,6 @@ def shown(table: Locator, column: int) -> list[str]:
     return [row[column] if column < len(row) else row[0] for row in cells]
 
 
-def objects(page: Page) -> list[str]:
-    """The objects shown, as their category and the numbers of the methods shown."""
-    cards = page.locator(".object:visible").all()
-    return [" ".join(card.locator("h3, figcaption:visible").all_inner_texts()) for card in cards]
-
-
-def differences(page: Page) -> list[float]:
-    """Of each object shown how much the two methods shown differ."""
-    pairs = [
-        [float(panel.get_attribute("data-iou")) for panel in card.locator("[data-method]:visible").all()]
-        for card in page.locator(".object:visible").all()
-    ]
-    assert all(len(pair) == 2 for pair in pairs)
-    return [abs(one - other) for one, other in pairs]
+def unfold(page: Page) -> None:
+    """Open all that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")

@@ -199,6 +199,7 @@ def write_tables(
     objects["best_detection"] = np.arange(len(level)) // images
     objects["detection"] = pa.array(objects["best_detection"], mask=np.full(len(level), not matched))
     objects["failure"] = pa.array(np.where(level > 5, 0, 2), pa.uint8(), mask=np.full(len(level), not masks))
+    objects["taken_for"] = pa.array(np.full(len(level), 1), mask=(level < 2) | np.full(len(level), not masks))
     objects["leak"] = pa.array((10 - level) / 10, mask=~(occluded & masks & (level > 0)))
     objects["separated"] = np.arange(len(level)) % 5 == 0
     pq.write_table(pa.table(objects), metrics.with_suffix(".parquet"))

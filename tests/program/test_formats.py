@@ -9,9 +9,10 @@ from bcnet.data.occlusion.convert import COLUMNS as OCCLUSION_TABLE
 from bcnet.data.occlusion.convert import OCCLUDER_KEY
 from bcnet.evaluation.matching import object_table
 from bcnet.evaluation.metrics.coco_ap import NAMES
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.evaluation.metrics.failures import NAMES as FAILURES
 from bcnet.inference.speed import Speed
-from bcnet.report.tables import ablation_steps, comparison, differences, occlusion, published
+from bcnet.report.tables import ablation_steps, comparison, differences, intervals, occlusion, published
 from bcnet.training.unfinished import About
 
 TEXT = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
@@ -35,7 +36,9 @@ OTHERS = {f"{name}_occluded" for name in FAILURES[2:]} | {f"tide_{kind}" for kin
         set(occlusion.BENCHMARK) - OTHERS,
         [*occlusion.BIN, *occlusion.IN_BINS],
         occlusion.CATEGORY,
-        [*differences.KEYS, *differences.NUMBERS],
+        [*differences.KEYS, *differences.NUMBERS, "verdict"],
+        intervals.COLUMNS,
+        [GAP, EQUAL_SIZE, EQUAL_SIZE_GAP, KEPT],
         ablation_steps.SWITCH,
         published.COLUMNS,
     ],

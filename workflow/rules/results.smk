@@ -85,6 +85,12 @@ rule compare:
             labels={"table": "AP of each category"},
         ),
         report(
+            REPORTS.table("intervals"),
+            caption="../report/intervals.rst",
+            category="Tables",
+            labels={"table": "numbers with intervals"},
+        ),
+        report(
             REPORTS.table("differences"),
             caption="../report/differences.rst",
             category="Tables",

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.evaluation.matching.arrays import objects_of
 from bcnet.evaluation.measure import measure, truth_of, without_collector
-from bcnet.evaluation.statistics.intervals import summary
+from bcnet.evaluation.statistics.summary import summary
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
@@ -33,7 +34,7 @@ def evaluate(
             None: the defaults.
 
     Returns:
-        The main numbers with their intervals, a line each.
+        The main numbers with their intervals, a line each under a header, and which files were written.
 
     Raises:
         InputError: a file is not what it should be; the line names file, entry, key, value and what was expected.
@@ -59,15 +60,13 @@ def evaluate(
     evaluation = measure(truth, objects.result(), predicted, settings, provenance)
     for remark in evaluation.metrics["provenance"]["remarks"]:
         note(f"bcnet evaluate: {predictions}: {remark}")
-    with (
-        atomic_output(out) as json_file,
-        atomic_output(layout.object_table(out)) as table_file,
-        atomic_output(layout.detection_table(out)) as detections_file,
-    ):
+    written = out, layout.object_table(out), layout.detection_table(out)
+    with ExitStack() as stack:
+        json_file, table_file, detections_file = (stack.enter_context(atomic_output(path)) for path in written)
         pyarrow.parquet.write_table(evaluation.objects, table_file)
         pyarrow.parquet.write_table(evaluation.detections, detections_file)
         write_json(json_file, evaluation.metrics, indent=True)
-    return summary(evaluation.metrics)
+    return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
 
 
 def _provenance_of(predictions: Path) -> dict[str, Any]:

@@ -20,12 +20,16 @@ from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import KINDS, Outcomes, outcomes, with_boxes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
+from bcnet.evaluation.metrics.equal_size import cells
 from bcnet.evaluation.metrics.invisible import invisible, is_amodal
 from bcnet.evaluation.metrics.order import has_order, order
 from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.remarks import all_remarks
-from bcnet.evaluation.statistics.intervals import intervals, summary
+from bcnet.evaluation.statistics.drawn import drawn_numbers
+from bcnet.evaluation.statistics.intervals import equal_size, intervals, name_of
 from bcnet.evaluation.statistics.resampling import Run, run_of
+from bcnet.evaluation.statistics.significance import draw_images
+from bcnet.evaluation.statistics.summary import summary
 from bcnet.files import InputError
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
@@ -55,7 +59,7 @@ class Evaluation:
     detections: pa.Table  # a row for each image, by rising id
 
     def summary(self) -> str:
-        """The main numbers in percent with their 95 % intervals, a line each."""
+        """The main numbers in percent with their 95 % intervals and counts, a line each under a header."""
         return summary(self.metrics)
 
 
@@ -135,6 +139,7 @@ def measure(
     table = object_table(content["annotations"], _separated(content), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
+    drawn = drawn_numbers(runs, table, settings.bins(), ("AP",), draw_images(len(truth.ids), settings.draws))
     masks, bins = predictions.iou_type == "segm", settings.bins()
     metrics = {
         "provenance": {
@@ -151,6 +156,7 @@ def measure(
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": by_occlusion(table, bins, detections, objects, outcome),
+        "equal_size": equal_size(drawn, bins, cells(table, bins)[0]),
         "failures": failure_shares(table),
         "leak": leak_rate(table) if masks else None,
         "amodal": (
@@ -158,7 +164,8 @@ def measure(
         ),
         "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
         **errors(detections, objects, outcome),
-        "intervals": intervals(runs, table, bins, settings.draws),
+        "intervals": intervals(drawn),
+        "few": [name_of(metric) for metric, number in drawn.items() if number.sample.few],
         "categories": _of_categories(content["categories"], table, runs),
     }
     return Evaluation(metrics, table, detection_rows)

@@ -54,6 +54,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "provenance",
         *KINDS["segm"],
         "recall",
+        "equal_size",
         "failures",
         "leak",
         "amodal",
@@ -61,6 +62,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "tide",
         "calibration",
         "intervals",
+        "few",
         "categories",
     ]
     assert list(metrics["segm"].values()) == pytest.approx(list(coco_api(truth, predictions, "segm").stats), abs=1e-12)
@@ -79,7 +81,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     table = pq.read_table(tmp_path / "out.parquet")
     matched = [f"matched_{threshold}" for threshold in range(50, 100, 5)]
     first = ["annotation_id", "image_id", "category_id", "area", *OCCLUSION, "iou", "score", "best_detection"]
-    assert table.column_names == [*first, *matched, "detection", "failure", "leak", "separated", "masks"]
+    assert table.column_names == [*first, *matched, "detection", "failure", "taken_for", "leak", "separated", "masks"]
     assert table["annotation_id"].to_pylist() == [annotation["id"] for annotation in solid]
     assert set(table["masks"].to_pylist()) == {"visible"}
     detections = pq.read_table(tmp_path / "out.detections.parquet")

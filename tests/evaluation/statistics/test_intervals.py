@@ -1,12 +1,15 @@
-"""Intervals of the numbers of one run, and the lines that `bcnet evaluate` prints."""
+"""Intervals of the numbers of one run."""
 
 import numpy as np
 import pytest
 from evaluation_factory import EDGES, made, run_on, tables
+from scipy import stats
 
 from bcnet.evaluation.matching.object_table import MATCHED
-from bcnet.evaluation.statistics.intervals import interval, intervals, summary
-from bcnet.evaluation.statistics.significance import draw_images
+from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.statistics.drawn import drawn_numbers
+from bcnet.evaluation.statistics.intervals import intervals
+from bcnet.evaluation.statistics.significance import difference, draw_images
 
 BINS = {"box_cover": EDGES, "mask_cover": (0.0, 1.0), "max_box_iou": (0.0, 1.0)}
 
@@ -14,7 +17,8 @@ BINS = {"box_cover": EDGES, "mask_cover": (0.0, 1.0), "max_box_iou": (0.0, 1.0)}
 def test_recall_of_a_bin_drawn_picture_by_picture():
     truth, predictions = made(0, images=12)
     table = tables(truth, predictions)[1]
-    found = intervals({"segm": run_on(truth, predictions)}, table, BINS, draws=200)
+    runs = {"segm": run_on(truth, predictions)}
+    found = intervals(drawn_numbers(runs, table, BINS, ("AP",), draw_images(12, 200)))
     rows = table.to_pylist()
     images = sorted(image["id"] for image in truth["images"])
     drawn = []
@@ -27,43 +31,19 @@ def test_recall_of_a_bin_drawn_picture_by_picture():
             for name in MATCHED
         ]
         drawn.append(np.mean(flags))
-    shifted = np.sort(np.array(drawn[1:]) - np.mean(drawn[1:]) + drawn[0])
-    low, high = found["AR box_cover 0.3-1"]
-    assert shifted[4] <= low <= shifted[5] + 1e-12  # the 2.5th percentile of 200
-    assert shifted[194] - 1e-12 <= high <= shifted[195]
-    assert low < drawn[0] < high
+    about = {row["image_id"] for row in rows if row["box_cover"] >= 0.3}
+    lengthened = stats.t.isf(0.025, len(about) - 1) / stats.norm.isf(0.025) * (len(about) / (len(about) - 1)) ** 0.5
+    ends = lengthened * (np.quantile(drawn[1:], [0.025, 0.975]) - np.mean(drawn[1:]))
+    assert found["AR box_cover 0.3-1"] == pytest.approx((drawn[0] + ends).clip(0, 1))
     assert found["found_separated"] is None  # none is
     assert {"AP", "found", "AR occluder none"} < found.keys()
 
 
-def test_an_interval_stays_within_0_and_1_and_around_the_number():
-    assert interval(np.array([0.5, 0.7, 0.7, 0.7])) == pytest.approx([0.5, 0.5])
-    low, high = interval(np.concatenate([[0.95], np.linspace(0.5, 1, 100)]))
-    assert (high, low > 0.6) == (1.0, True)
-    assert interval(np.array([np.nan, 0.5])) is interval(np.array([0.5, np.nan])) is None
-    assert interval(np.array([0.5, np.nan, 0.25, 0.75])) == pytest.approx([0.2625, 0.7375])
-
-
-def test_the_summary_has_a_line_for_every_number_that_is_known():
-    metrics = {
-        "segm": {"AP": 0.5},
-        "bbox": {"AP": 0.6},
-        "boundary": {"AP": 0.4},
-        "failures": {"all": {"found": 0.3}, "occluded": None, "separated": {"found": None}},
-        "leak": None,
-        "recall": {"box_cover": [{"from": 0.0, "to": 0.1, "AR": 0.25}], "occluder": [{"occluder": "none", "AR": 0.75}]},
-        "intervals": {
-            "AP": [0.45, 0.55],
-            "found": [0.2, 0.4],
-            "leak": None,
-            "AR box_cover 0-0.1": [0.2, 0.3],
-            "AR occluder none": [0.7, 0.8],
-        },
-    }
-    lines = [line.split("  ") for line in summary(metrics).splitlines()]
-    assert [(line[0], line[-1].strip()) for line in lines] == [
-        ("AP", "50.0 [45.0, 55.0]"),
-        ("found", "30.0 [20.0, 40.0]"),
-        ("AR box_cover 0-0.1", "25.0 [20.0, 30.0]"),
-        ("AR occluder none", "75.0 [70.0, 80.0]"),
-    ]
+def test_the_interval_of_a_number_is_that_of_its_difference_to_nothing():
+    """One method for both: a difference to a method that finds nothing has the number's own interval."""
+    truth, predictions = made(0, images=12)
+    run, table = run_on(truth, predictions), tables(truth, predictions)[1]
+    numbers = drawn_numbers({"segm": run}, table, BINS, ("AP",), draw_images(12, 200))
+    drawn = numbers[Metric("AP")]
+    between = difference(drawn.values[None], np.zeros((1, 201)), drawn.sample)
+    assert intervals(numbers)["AP"] == [max(0, between.low), between.high]

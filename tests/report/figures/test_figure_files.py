@@ -67,10 +67,10 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
     origin = "demo, synthetic images: not comparable with COCO"
     looks = [figures.look(index) for index in range(4)]
     legend = [f"{look.symbol} {each.label}" for look, each in zip(looks, methods(run_parameters()), strict=True)]
-    bands = "bands: one sample standard deviation over seeds"
-    assert texts(drawn["recall-occluder-val"]) == ["Recall by occluder on val", origin, bands, *legend]
+    bars = "bars: one sample standard deviation over seeds"
+    assert texts(drawn["recall-occluder-val"]) == ["Recall by occluder on val", origin, bars]
     assert texts(drawn["difference-occluded-0"]) == [
-        *("Difference to mask-rcnn on occluded", origin, "95 % intervals"),
+        *("AP: difference to mask-rcnn on occluded", origin, "95 % intervals"),
         *legend[1:],
     ]
     assert texts(drawn["speed"]) == ["Accuracy on val against speed on GPU <A>", origin, *legend[:2]]
@@ -81,8 +81,12 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
     assert texts(drawn["training-loss_occluder_mask"])[3:] == [legend[1]]
     for root in drawn.values():
         assert root.find(f"{SVG}title").text == texts(root)[0]
-    spans = drawn["recall-occluder-val"].findall(f"{SVG}text/{SVG}tspan")
-    assert [(span.get("fill"), span.text) for span in spans] == [(look.colour, look.symbol) for look in looks]
+    spans = drawn["training"].findall(f"{SVG}text/{SVG}tspan")
+    assert [(span.get("fill"), span.text) for span in spans] == [(look.colour, look.symbol) for look in looks[:2]]
+    names = [group for group in drawn["recall-occluder-val"].iter(f"{SVG}g") if group.get("class") == "name"]
+    shown = ["".join(group.itertext()).removesuffix("…") for group in names]  # beside the lines
+    assert len(shown) == 4
+    assert all(line.startswith(name) for name, line in zip(shown, legend, strict=True))
 
 
 def test_what_depends_on_seeds_is_not_said_of_one(copied):
@@ -123,7 +127,7 @@ def test_nothing_is_beyond_the_border(drawn):
         assert places == sorted(places)
         legend = len(root.findall(f"{SVG}text/{SVG}tspan"))
         assert places[-legend - 1] < top
-        assert top + high < places[-legend]
+        assert not legend or top + high < places[-legend]
         assert places[-1] < height
 
 

@@ -13,7 +13,8 @@ from bcnet.report.figures import pictures
 
 
 def test_methods_look_different_from_each_other():
-    assert len({figures.look(index) for index in range(35)}) == 35
+    assert len({figures.look(index) for index in range(55)}) == 55
+    assert len({figures.look(index).colour for index in range(11)}) == 11
 
 
 def test_an_interval_is_drawn_from_low_to_high_in_its_own_colour():

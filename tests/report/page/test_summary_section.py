@@ -37,15 +37,14 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     whole = [row for row in rows(folder, "comparison") if row["split"] == "val"]
     best = max(whole, key=lambda row: float(row["AP"]))
     assert best["origin"] == "brought"
-    assert f"AP of all {best['objects']} objects: {best['label']} (imported predictions) has {best['AP']} %, " in found
+    highest = f"{best['label']} (imported predictions) has the highest AP of 4 methods: {best['AP']} %."
+    assert f"Of all {best['objects']} objects, {highest}" in found
     assert "most occluded" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
-            low, high = float(row["low"]), float(row["high"])
-            side = "Better" if low > 0 else "Worse" if high < 0 else "No clear difference"
+            side = {"higher": "better than", "lower": "worse than"}.get(row["verdict"], "not clearly other than")
             numbers = [f"{float(row[key]):+.2f}".replace("-", MINUS) for key in ("difference", "low", "high")]
-            assert re.search(rf"\. {side}: (?:(?!\. [BWN]).)*{re.escape(numbers[0])}", found)
-            assert "{} ({} to {})".format(*numbers) in found
+            assert f"{side} mask-rcnn ({numbers[0]}, {numbers[1]} to {numbers[2]})" in found
             break
     else:
         raise AssertionError("the run has such a difference")
@@ -84,7 +83,7 @@ def test_a_run_without_bcnet_has_no_word_of_its_layer(copied):
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
-    assert "AP of all" in found
+    assert "Of all 30 objects, " in found
     assert "occluder layer" not in found
 
 
@@ -93,7 +92,7 @@ def test_of_a_run_that_has_measured_nothing_on_val_nothing_is_said(copied):
         path.unlink()
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
-    assert "<h2>Summary</h2>" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
+    assert "<h2>In short</h2>" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
 
 
 def test_one_method_is_not_the_most_of_any(copied):
@@ -103,7 +102,7 @@ def test_one_method_is_not_the_most_of_any(copied):
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
-    assert re.search(r"AP of all 30 objects: The zoo's \(imported model\) has 4\d\.\d\d %\. The", found)
+    assert re.search(r"Of all 30 objects, The zoo's \(imported model\) has AP: 4\d\.\d\d %\. ", found)
 
 
 def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:
@@ -125,14 +124,18 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     written(tmp_path, "comparison", ["origin", "label", "split", "objects", "AP", "why"], comparison)
     bins = [("box_cover", "0.0", "0.5", "70"), ("box_cover", "0.5", "1.0", "20"), ("max_box_iou", "0.5", "1.0", "90")]
     keys = ("measure", "from", "to", "AR")
-    recall = [each | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins]
+    more = {"occluder": "", "AR50": "", "AR75": "", "AP": "", "APn": ""}
+    recall = [
+        each | more | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins
+    ]
     recall[4]["AR"], recall[4]["AR_std"] = "20.01", "1.50"  # B's
-    written(tmp_path, "recall", ["origin", "label", "split", *keys, "objects", "AR_std", "why"], recall)
+    written(tmp_path, "recall", ["origin", "label", "split", *keys, *more, "objects", "AR_std", "why"], recall)
 
     def row(label: str, difference: str, low: str, high: str, **other: str) -> dict:
         base = {"origin": "measured here", "label": label, "baseline_origin": "measured here", "baseline": "A"}
         numbers = {"split": "val", "metric": "AP", "difference": difference, "low": low, "high": high}
-        return base | numbers | other
+        side = "higher" if low and float(low) > 0 else "lower" if low and float(high) < 0 else "not clear"
+        return base | numbers | {"verdict": side} | other
 
     last = {"metric": "AR", "measure": "box_cover", "from": "0.5", "to": "1.0"}
     differences = [
@@ -146,26 +149,32 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("D", "7.00", "6.00", "8.00", **last | {"from": "0.0", "to": "0.5"}),
         row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
     ]
-    written(tmp_path, "differences", [*KEYS, *NUMBERS, "why"], differences)
+    written(tmp_path, "differences", [*KEYS, *NUMBERS, "verdict", "why"], differences)
     steps = [
         row("D", "-0.50", "-1.00", "-0.10", switch="structure", before="x", after="y"),
         row("E", "-0.70", "-1.00", "-0.10", switch="depth"),
         row("D", "0.40", "-1.00", "1.10", switch="structure", before="x", after="y", **last),
     ]
-    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "why"], steps)
+    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "verdict", "why"], steps)
     found = summary(Context(params, tmp_path / "data", tmp_path))
     whole, occluded = found.findings
-    assert (whole.what, whole.best, whole.value, whole.methods) == ("AP of all 9 objects", "D", "43.50", 4)
-    assert whole.against == {
-        "A": (
-            StatedDifference("D", "A", "+3.50 (+0.01 to +7.00)", 3.5, 1),
-            StatedDifference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
-            StatedDifference("B", "A", "+1.00 (0.00 to +2.00)", 1.0, 0),
-        )
-    }
-    assert occluded.what == "AR of the 4 most occluded objects (box_cover 0.5 to 1.0)"
+    assert (whole.what, whole.best, whole.value, whole.methods) == ("all 9 objects", "D", "43.50", 4)
+    assert occluded.what == "the 4 most occluded objects (box_cover 0.5 to 1.0)"
     assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 ± 1.50", 5)
-    assert [each.text for each in occluded.against["A"]] == [f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"]
+    assert [(answer.key, answer.method.label) for answer in found.answers] == list(
+        zip((1, 0, 2, 3, 4), "BACDE", strict=True)  # the highest recall first, of equals in the run's order
+    )
+    numbers = {answer.method.label: answer.numbers for answer in found.answers}
+    assert {label: of_whole and of_whole.change for label, (of_whole, _) in numbers.items()} == {
+        "A": None,
+        "B": StatedDifference("B", "A", "+1.00 (0.00 to +2.00)", 1.0, 0),
+        "C": None,
+        "D": StatedDifference("D", "A", "+3.50 (+0.01 to +7.00)", 3.5, 1),
+        "E": StatedDifference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
+    }
+    assert numbers["C"][0] is None
+    assert (numbers["B"][1].value, numbers["B"][1].between) == ("20.01", "± 1.50")
+    assert numbers["D"][1].change.text == f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"
     assert {pair: [(each.short, change.side) for each, change in both] for pair, both in found.layer.items()} == {
         ("A (x)", "D (y)"): [("AP", -1), ("AR of the most occluded", 0)]
     }

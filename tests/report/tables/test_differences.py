@@ -6,6 +6,7 @@ The made objects are found at so many of the ten IoU thresholds, all of a run al
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,9 @@ from tables_factory import LABELS, parameters, rows, write_reports
 
 from bcnet.files import InputError
 from bcnet.report.tables.compare import compare
+from bcnet.report.tables.differences import with_verdicts
 
+ALIKE = f"{100 * (1 - 0.025 ** (1 / 150)):.2f}"  # what 150 images that are all alike leave open
 TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}
 
 
@@ -41,13 +44,18 @@ def test_each_method_is_set_against_the_first_variant(reports):
     compare(parameters(), reports)
     table = rows(reports, "differences.csv")
     about = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
-    assert list(table[0]) == [*about, "difference", "std", "low", "high", "p", "seeds", "draws", "why"]
+    assert list(table[0]) == [
+        *about,
+        *("difference", "std", "low", "high", "p", "p_corrected", "objects", "seeds", "draws", "verdict", "why"),
+    ]
     names = ("AP", "AP50", "APs", "box_AP", "boundary_AP", "found", "found_occluded", "found_separated", "leak")
+    names += ("leak_found_by_both",)
     metrics = [(name, "", "", "", "") for name in names]
     metrics += [("AR", "box_cover", "0.0", "0.125", ""), ("AR", "box_cover", "0.125", "1.0", "")]
     metrics += [("AR", "mask_cover", "0.0", "1.0", "")]
     metrics += [("AR", "max_box_iou", "0.0", "0.5", ""), ("AR", "max_box_iou", "0.5", "1.0", "")]
     metrics += [("AR", "occluder", "", "", name) for name in ("none", "other category", "same category")]
+    metrics += [("AR_equal_size_gap", name, "", "", "") for name in ("box_cover", "mask_cover", "max_box_iou")]
     assert [tuple(row[key] for key in about) for row in table] == [
         (origin, label, "measured here", "Mask R-CNN", split, *metric)
         for split in ("val", "occluded")
@@ -81,9 +89,9 @@ def test_the_difference_is_of_the_means_over_seeds(reports):
     assert [same[key] for key in ("difference", "std", "low", "high", "p")] == [
         "0.00",
         "0.00",
-        "0.00",
-        "0.00",
-        "1.0000",
+        f"-{ALIKE}",
+        ALIKE,
+        "1",
     ]
 
 
@@ -107,6 +115,56 @@ def test_what_is_found_and_what_leaks_is_of_its_own_objects(reports):
     assert ours["leak", ""]["difference"] == f"{-100 * 0.6 * 21 / 205:.2f}"
 
 
+def test_leak_is_also_compared_on_the_objects_that_both_find(reports):
+    """One finds the easy half of the covered objects, which leak little, the other all: as a whole it leaks more."""
+    easy = [place % 150 < 75 for place in range(905)]
+    levels = {"mask-rcnn": [9 if each else 0 for each in easy], "bcnet": [9 if each else 3 for each in easy]}
+    for name, of_method in levels.items():
+        path = reports / "demo" / "metrics" / name / "0" / "val.json"
+        write_tables(path, 150, of_method, [0.5] * 905)
+    compare(parameters(seeds=[0], tables=TABLES), reports)
+    ours = found(reports, "BCNet")
+    both, each_own = ours["leak_found_by_both", ""], ours["leak", ""]
+    assert (both["difference"], both["objects"]) == ("0.00", str(sum(easy)))
+    assert each_own["difference"] == f"{100 * 0.6 * (1 - sum(easy) / 905):.2f}"
+    assert (each_own["objects"], each_own["verdict"], both["verdict"]) == (str(sum(easy)), "higher", "not clear")
+
+
+def test_each_p_is_corrected_for_all_of_the_table_and_decides_the_verdict(reports):
+    random = np.random.default_rng(0)
+    for name, skill in (("mask-rcnn", 4.0), ("bcnet", 4.4)):
+        for split in ("val", "occluded"):
+            level = (skill + random.normal(scale=3, size=905)).round().clip(0, 10).astype(int).tolist()
+            covers = [0.0] * 895 + [0.5] * 10
+            write_tables(reports / "demo" / "metrics" / name / "0" / f"{split}.json", 150, level, covers)
+    compare(parameters(seeds=[0], tables=TABLES, imported={}, predictions={}), reports)
+    table = [row for row in rows(reports, "differences.csv") if row["p"]]
+    assert {row["verdict"] for row in table} == {"higher", "not clear", "few objects"}
+    p = [float(row["p"]) for row in table]
+    for row in table:
+        slow = min(other * len(p) / sum(each <= other for each in p) for other in p if other >= float(row["p"]))
+        assert float(row["p_corrected"]) == pytest.approx(min(1, slow), rel=0.15)  # both have two digits in the file
+        if int(row["objects"]) < 20:
+            assert row["verdict"] == "few objects"
+        elif abs(float(row["p_corrected"]) - 0.05) > 0.001:
+            clear = float(row["p_corrected"]) < 0.05
+            assert (row["verdict"] in ("higher", "lower")) == clear
+            assert not clear or (row["verdict"] == "higher") == (float(row["difference"]) > 0)
+    of_few = found(reports, "BCNet")["AR", "0.125"]
+    assert (of_few["objects"], of_few["verdict"]) == ("10", "few objects")
+
+
+def test_a_win_on_five_objects_is_no_win():
+    """However small p is."""
+    row = {"p": 1e-9, "difference": 50.0, "objects": 5, "images": 5}
+    assert [each["verdict"] for each in with_verdicts([row, row | {"objects": 50, "images": 50}])] == [
+        "few objects",
+        "higher",
+    ]
+    assert with_verdicts([row | {"objects": 500}])[0]["verdict"] == "few objects"  # of five images
+    assert with_verdicts([row | {"p": None}])[0]["verdict"] is None
+
+
 def test_boxes_differ_in_box_ap_only(reports):
     """40 - 80, 40 - 80, 40 - 100."""
     compare(parameters(tables=TABLES), reports)
@@ -114,7 +172,10 @@ def test_boxes_differ_in_box_ap_only(reports):
     assert (boxes["box_AP", ""]["difference"], boxes["box_AP", ""]["std"]) == ("-46.67", "11.55")
     for key, row in boxes.items():
         assert (row["why"] == "") is (key == ("box_AP", ""))
-        assert row["why"] in ("", "difference, std, low, high, p, draws: the predictions are boxes")
+        assert row["why"] in (
+            "",
+            "difference, std, low, high, p, p_corrected, objects, draws: the predictions are boxes",
+        )
 
 
 def test_brought_predictions_are_compared_with_each_seed(reports):
@@ -127,7 +188,7 @@ def test_brought_predictions_are_compared_with_each_seed(reports):
 def test_one_seed_has_no_spread(reports):
     compare(parameters(seeds=[1], tables=TABLES | {"compare_to": ["yolo"]}), reports)
     row = found(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
-    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", "0.00", "0.00")
+    assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", f"-{ALIKE}", ALIKE)
     assert (row["seeds"], row["why"]) == ("1", "std: one run")
     assert row["baseline_origin"] == "brought"
 
@@ -135,7 +196,7 @@ def test_one_seed_has_no_spread(reports):
 def test_several_baselines_each_have_their_rows(reports):
     compare(parameters(tables=TABLES | {"compare_to": ["bcnet", "mask-rcnn"]}), reports)
     table = rows(reports, "differences.csv")
-    assert len(table) == 2 * 2 * 4 * 17
+    assert len(table) == 2 * 2 * 4 * 21
     assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
     turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
     ours = found(reports, "BCNet")["AP", ""]
@@ -166,12 +227,13 @@ def test_what_both_methods_owe_to_a_picture_does_not_widen_the_interval(reports)
         write_tables(path, 150, [level + more for level in levels], [0.0] * 905)
     compare(parameters(seeds=[0], tables={"metrics": ["AP"], "draws": 200}), reports)
     row = found(reports, "BCNet")["AR", "0.0"]
-    assert (row["difference"], row["low"], row["high"]) == ("20.00", "20.00", "20.00")
+    assert row["difference"] == "20.00"
+    assert float(row["high"]) - float(row["low"]) < 5
 
 
 def test_an_empty_number_says_why(reports):
     compare(parameters(), reports)
-    everything = "difference, std, low, high, p, draws: "
+    everything = "difference, std, low, high, p, p_corrected, objects, draws: "
     assert found(reports, "BCNet")["APs", ""]["why"] == everything + "no object of this size in the split"
     assert found(reports, "BCNet", "occluded")["AR", "0.125"]["why"] == everything + "no object in this bin"
     assert found(reports, "BCNet", "occluded")["AR", "occluder", "same category"]["why"].endswith("in this bin")
@@ -202,7 +264,7 @@ def test_the_long_table_holds_the_differences_in_full(reports):
     compare(parameters(), reports)
     long = pd.read_parquet(reports / "demo" / "tables" / "tables.parquet")
     long = long[long["table"] == "differences"]
-    assert len(long) == 7 * len(rows(reports, "differences.csv"))
+    assert len(long) == 9 * len(rows(reports, "differences.csv"))
     mine = long[(long["label"] == "BCNet") & (long["split"] == "val") & (long["metric"] == "AP")]
     row = mine[mine["column"] == "difference"].iloc[0]
     assert row["value"] == pytest.approx(70 / 3, abs=1e-9)
@@ -220,7 +282,7 @@ def test_without_a_table_there_is_no_difference_and_the_command_that_makes_it_is
         for row in found(reports, label, "occluded", baseline).values():
             numbers, _, reason = row["why"].partition(": ")
             assert reason.startswith(f"{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json ")
-            assert numbers == "difference, std, low, high, p, seeds, draws"
+            assert numbers == "difference, std, low, high, p, p_corrected, objects, seeds, draws"
             assert not any(row[number] for number in numbers.split(", "))
     assert found(reports, "YOLOv8n", "occluded")["AP", ""]["difference"] == "6.67"
     assert found(reports, "BCNet")["AP", ""]["difference"] == "23.33"

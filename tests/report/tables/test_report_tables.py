@@ -14,8 +14,9 @@ from bcnet.files import InputError
 from bcnet.params.results import BINNED
 from bcnet.report.page.grid import origin_words
 from bcnet.report.page.page import report
-from bcnet.report.page.sections.differences import beyond_chance, signed
+from bcnet.report.page.sections.differences import beyond_chance, difference_cell, signed
 from bcnet.report.tables import compare
+from bcnet.report.tables.differences import NUMBERS
 from bcnet.report.tables.occlusion import BENCHMARK, IN_BINS
 from bcnet.report.tables.rows import Method, methods
 
@@ -26,10 +27,14 @@ def test_origins_are_told_apart_in_the_main_table(page):
     assert list(page.groups)[:6] == groups
     assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
     row = page.groups["occluded|measured here"][1]
-    assert row[:5] == [f"BCNet $x$ {SCRIPT}", "42.60 ± 0.14", "62.60 ± 0.14", "—1", "45.00 ± 0.00"]
+    assert row[0] == f"BCNet $x$ {SCRIPT}"
+    shown = [re.fullmatch(r"(\S+ ± \d+\.\d\d)(\d+\.\d\d to \d+\.\d\d)", cell) for cell in (row[1], row[2], row[4])]
+    assert [cell[1] for cell in shown] == ["42.60 ± 0.14", "62.60 ± 0.14", "45.00 ± 0.00"]
+    assert row[3] == "—1"
     assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
-    assert page.groups["val|imported model"][0][:3] == ["The zoo's", "43.50", "63.50"]
-    assert page.groups["val|imported predictions"][0][1:3] == ["44.50", "64.50"]
+    own = page.groups["val|imported model"][0]
+    assert (own[0], own[1][:5], own[2][:5]) == ("The zoo's", "43.50", "63.50")
+    assert page.groups["val|imported predictions"][0][1].startswith("44.50")
 
 
 def test_an_empty_cell_says_why(page):
@@ -68,21 +73,21 @@ def test_differences_are_shown_with_interval_and_p(made_run, text):
         rows = list(csv.DictReader(file))
     expected: dict[bool, list[str]] = {True: [], False: []}
     for row in rows:
-        cell = "".join(f"{row[key]:>9}" for key in ("difference", "std", "low", "high", "p"))
+        cell = "".join(f"{row[key]:>9}" for key in ("difference", "std", "low", "high", "objects"))
         expected[row["measure"] in ("", "box_cover")].append(cell)
 
     def plain(cell: str) -> str:
         words = " ".join(re.sub("<[^>]*>", " ", cell.replace("\N{MINUS SIGN}", "-").replace("+", "")).split())
-        found = re.fullmatch(r"(\S+) ± (\S+) (\S+) to (\S+) p (\S+)", words)
+        found = re.fullmatch(r"(\S+) ± (\S+) (\S+) to (\S+) p .*, corrected \S+ n (\S+)", words)
         return "".join(f"{text:>9}" for text in found.groups()) if found else f"{'':45}"
 
     assert [plain(cell) for cell in main] == expected[True]
     assert [plain(cell) for cell in others] == expected[False]
-    assert (len(main), len(others)) == (2 * 3 * 12, 2 * 3 * 9)
-    assert "<strong>+10.00</strong><small> ± 0.00</small>" in main[0]  # BCNet finds each object at one threshold more
-    assert "<strong>\N{MINUS SIGN}10.00</strong>" in main[8]  # and leaks a tenth less
-    sure = [row for row in rows if row["difference"] and (float(row["low"]) > 0 or float(row["high"]) < 0)]
-    assert 0 < section.count("<strong>") == len(sure) < len(rows)
+    assert (len(main), len(others)) == (2 * 3 * 14, 2 * 3 * 11)
+    assert "+10.00<small> ± 0.00</small>" in main[0]  # BCNet finds each object at one threshold more
+    assert "\N{MINUS SIGN}10.00" in main[8]  # and leaks a tenth less
+    assert section.count("<strong>") == 0  # of ten images nothing is clear
+    assert {row["verdict"] for row in rows} == {"few objects", ""}
     assert "Compared with mask-rcnn" in section
     assert "images and seeds (100 draws)" in " ".join(section.split())
     assert "<li>no object in this bin</li>" in section
@@ -91,17 +96,21 @@ def test_differences_are_shown_with_interval_and_p(made_run, text):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "bold"),
+    ("verdict", "bold", "few"),
     [
-        ("0.01", "2.00", True),
-        ("-2.00", "-0.01", True),
-        ("-0.01", "2.00", False),
-        ("0.00", "2.00", False),
-        ("", "", False),
+        ("higher", True, False),
+        ("lower", True, False),
+        ("not clear", False, False),
+        ("few objects", False, True),
+        ("", False, False),
     ],
 )
-def test_only_a_difference_whose_interval_excludes_zero_is_bold(low, high, bold):
-    assert beyond_chance({"difference": low and "1.00", "low": low, "high": high}) is bold
+def test_only_a_difference_that_the_corrected_p_makes_clear_is_bold(verdict, bold, few):
+    """Whatever its interval; p, corrected p and n stand beside it."""
+    row = dict.fromkeys(NUMBERS, "1.00") | {"p": "1.2e-07", "p_corrected": "0.03", "objects": "41", "verdict": verdict}
+    cell = difference_cell(row)
+    assert (beyond_chance(row), cell.bold, cell.few) == (bold, bold, few)
+    assert cell.below == ("+1.00 to +1.00", "p < 0.0001, corrected 0.03", "n 41")
 
 
 def test_a_difference_has_its_sign():
@@ -147,13 +156,16 @@ def test_the_benchmark_and_the_kinds_of_errors_are_tables(text):
     main, errors = rows_of(section(text, "occlusion")), rows_of(section(text, "errors"))
     heads = ["boundary AP", "found", "found\noccluded", "found\nseparated"]
     heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (lower is better)"]
-    assert main[0] == ["Method", *heads, "occluded", "separated"]
-    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00", "—1", "80.00 ± 0.00"]
-    assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers, "50.50 ± 0.00", "—2", "25.00 ± 0.00", "20", "0"]
+    counts = ["occluded", "separated", "leak objects"]
+    counts += [f"{name} objects" for name in ("no occluder", "other category", "same category")]
+    assert main[0] == ["Method", *heads, *counts]
+    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00n 20", "—1", "80.00 ± 0.00n 20"]
+    numbers += ["50.50 ± 0.00n 10", "—2", "25.00 ± 0.00", *("20", "0", "15", "20", "10", "0")]
+    assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers]
     assert [row[0] for row in main if len(row) == 1][:2] == ["val", "occluded"]
     kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
     assert errors[0][1:6] == kinds
-    assert errors[4][:3] == ["The zoo'simported model", "1.00", "10.00"]
+    assert errors[4][:3] == ["The zoo'simported model", "1.00n 20", "10.00n 20"]
     assert errors[4][-1] == "7.00"
 
 
@@ -161,14 +173,14 @@ def test_leak_stands_beside_its_difference_to_each_baseline(made_run, text):
     rows = rows_of(section(text, "leak"))
     assert rows[0] == ["Method", "leak", "difference to mask-rcnn"]
     assert [row[0] for row in rows if len(row) == 1] == ["val", "occluded"]
-    assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00"]
+    assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00n 15"]
     with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
     mine = [row for row in rows[1:] if len(row) > 1 and row[0] != "mask-rcnn"]
     assert len(mine) == len(expected) == 6
     for shown, row in zip(mine, expected, strict=True):
         assert shown[0].startswith(row["label"])
-        assert f"p {row['p']}" in shown[2]
+        assert f"n {row['objects']}" in shown[2]
 
 
 def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied):
@@ -248,7 +260,8 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     found = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
     # of two splits: main table; AP and AR; the benchmark and three measures of three bins; the fourth; one table each
     assert [len(rows) for rows in found.values()] == [2, 4, 2 + 18, 6, 2, 2, 2]
-    assert [row[1:5] for row in found["comparison"]] == 2 * [["—3", "—3", "—3", "45.00"]]
+    assert [row[1:4] for row in found["comparison"]] == 2 * [["—3", "—3", "—3"]]
+    assert all(row[4].startswith("45.00") for row in found["comparison"])
     assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in found["differences"]] == [
         *([4], [4]),  # box AP
         *([], []),

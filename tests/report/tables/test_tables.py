@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 from tables_factory import LABELS, metrics, parameters, rows, share, write_reports
 
 from bcnet.evaluation.metrics.coco_ap import NAMES
@@ -16,7 +17,7 @@ from bcnet.report.tables.compare import compare
 from bcnet.report.tables.comparison import about
 from bcnet.report.tables.rows import Method
 
-WHOLE = {"comparison.csv": 1, "benchmark.csv": 1, "recall.csv": 8, "differences.csv": 17}  # rows of a method and split
+WHOLE = {"comparison.csv": 1, "benchmark.csv": 1, "recall.csv": 8, "differences.csv": 21}  # rows of a method and split
 SHARE_ORDER = ("mask-rcnn", "bcnet", "zoo", "yolo", "boxes")
 
 
@@ -39,20 +40,9 @@ def test_one_row_a_method_and_split_in_the_order_of_the_parameters(reports):
         ]
         for split in ("val", "occluded")
     ]
-    numbers = [
-        "seeds",
-        "AP",
-        "AP_std",
-        "AP50",
-        "AP50_std",
-        "APs",
-        "APs_std",
-        "box_AP",
-        "box_AP_std",
-        "objects",
-        "images",
-        "iterations",
-    ]
+    ends = ("", "_std", "_low", "_high")
+    numbers = ["seeds", *(f"{name}{end}" for name in ("AP", "AP50", "APs", "box_AP") for end in ends)]
+    numbers += ["objects", "images", "iterations"]
     assert list(table[0]) == ["origin", "label", "detector", "backbone", "split", *numbers, "why", "source"]
 
 
@@ -79,7 +69,7 @@ def test_an_empty_number_says_why(reports):
     compare(parameters(), reports)
     table = {(row["label"], row["split"]): row for row in rows(reports, "comparison.csv")}
     assert table["BCNet", "val"]["APs"] == ""
-    assert table["BCNet", "val"]["why"] == "APs, APs_std: no object of this size in the split"
+    assert table["BCNet", "val"]["why"] == "APs, APs_std, APs_low, APs_high: no object of this size in the split"
     zoo, yolo, boxes = (table[label, "val"] for label in ("The zoo's", "YOLOv8n", "A detector"))
     assert [zoo[key] for key in ("detector", "backbone", "AP", "seeds")] == ["FCOS", "resnet101", "45.00", ""]
     assert "seeds, iterations: trained elsewhere" in zoo["why"]
@@ -87,7 +77,7 @@ def test_an_empty_number_says_why(reports):
     assert "seeds, iterations: brought predictions do not say" in yolo["why"]
     assert "AP_std, AP50_std, APs_std, box_AP_std: one run" in yolo["why"]
     assert (boxes["AP"], boxes["box_AP"]) == ("", "25.00")
-    assert "AP, AP50, APs: the predictions are boxes" in boxes["why"]
+    assert "the predictions are boxes" in boxes["why"]
     assert "AP_std, AP50_std, APs_std, box_AP_std: one run" in boxes["why"]
     for row in table.values():
         assert all(row[key] or key in row["why"] for key in row if key not in ("detector", "backbone", "why"))
@@ -107,7 +97,8 @@ def test_zero_is_a_number(reports):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"segm": dict.fromkeys(NAMES, 0)}))
     compare(parameters(), reports)
     row = rows(reports, "comparison.csv")[2]
-    assert (row["AP"], row["AP_std"], row["why"]) == ("0.00", "0.00", "")
+    assert (row["AP"], row["AP_std"]) == ("0.00", "0.00")
+    assert row["why"] == "APs_low, APs_high: no object of this size in the split"
 
 
 def test_recall_has_a_row_a_bin(reports):
@@ -254,9 +245,9 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     assert pq.read_schema(path).metadata is None
     long = pd.read_parquet(path)
     wide, narrow = rows(reports, "comparison.csv"), rows(reports, "recall.csv")
-    assert len(long[long["table"] == "comparison"]) == len(wide) * 12
+    assert len(long[long["table"] == "comparison"]) == len(wide) * 20
     assert len(long[long["table"] == "recall"]) == len(narrow) * (2 * 5 + 1)
-    assert len(long[long["table"] == "benchmark"]) == len(wide) * (2 * 27 + 2)
+    assert len(long[long["table"] == "benchmark"]) == len(wide) * (2 * 27 + 6)
     assert len(long[long["table"] == "categories"]) == 2 * len(wide) * (2 * 8 + 1)
     thin = long[(long["table"] == "categories") & (long["category"] == 'ring, "thin"') & (long["column"] == "AP")]
     assert len(thin) == len(wide)
@@ -269,7 +260,7 @@ def test_the_long_table_holds_every_value_in_full_with_its_provenance(reports):
     expected = [100 * (share("bcnet", seed, "val") + 0.2) for seed in range(3)]
     assert value == pytest.approx(statistics.mean(expected), abs=1e-12)
     assert json.loads(provenance) == [metrics("bcnet", seed, "val")["provenance"] for seed in range(3)]
-    cells = [list(row.values())[5:17] for row in wide] + [list(row.values())[7:18] for row in narrow]
+    cells = [list(row.values())[5:25] for row in wide] + [list(row.values())[7:18] for row in narrow]
     empty = sum(not cell for row in cells for cell in row)
     assert long[long["table"].isin(["comparison", "recall"])]["value"].isna().sum() == empty
 
@@ -288,13 +279,15 @@ def test_missing_metrics_leave_rows_without_numbers_that_say_what_makes_them(rep
         gone = [index for index, row in enumerate(table) if (row["label"], row["split"]) == ("BCNet", "occluded")]
         assert len(gone) == WHOLE[name]
         for index, (before, after) in enumerate(zip(table, partial, strict=True)):
+            for row in (before, after):  # for how many there are
+                row.pop("p_corrected", None), row.pop("verdict", None)
             assert after == before or index in gone
         for index in gone:
             empty, _, reason = partial[index]["why"].partition(": ")
             assert reason == line
             numbers = set(table[index]) - {"origin", "label", "detector", "backbone", "split", "why", "source"}
             numbers -= {"baseline_origin", "baseline", "metric", "measure", "from", "to", "occluder"}
-            assert set(empty.split(", ")) == numbers
+            assert set(empty.split(", ")) - {"p_corrected"} == numbers
             assert not any(partial[index][number] for number in numbers)
     assert rows(reports, "comparison.csv")[3]["source"] == ""
 
@@ -402,8 +395,33 @@ def test_same_metrics_give_the_same_bytes(reports):
         "benchmark.csv",
         "recall.csv",
         "categories.csv",
+        "intervals.csv",
         "differences.csv",
         "ablations.csv",
         "published.csv",
         "tables.parquet",
     }
+
+
+def test_each_number_has_its_interval_and_count_in_a_table_of_its_own(reports):
+    """Over seeds as the t-test, as images are all alike; the same as beside the number in the main table."""
+    compare(parameters(tables={"metrics": ["AP"], "draws": 400}), reports)
+    table = rows(reports, "intervals.csv")
+    about = ["origin", "label", "split", "metric", "measure", "from", "to", "occluder"]
+    numbers = ["value", "std", "low", "high", "objects", "images", "seeds", "draws"]
+    assert list(table[0]) == [*about, *numbers, "few", "why"]
+    own = [row for row in table if (row["label"], row["split"]) == ("BCNet", "val")]
+    first = own[0]
+    assert (first["metric"], first["value"], first["std"]) == ("AP", "66.67", "15.28")  # levels 7, 5, 8
+    low, high = stats.ttest_1samp([70, 50, 80], 0).confidence_interval()
+    assert [float(first["low"]), float(first["high"])] == pytest.approx([low, min(100, high)], abs=0.5)
+    assert [first[key] for key in ("objects", "images", "seeds", "draws", "few")] == ["905", "150", "3", "400", "no"]
+    main = rows(reports, "comparison.csv")[2]
+    assert (main["AP_low"], main["AP_high"]) == (first["low"], first["high"])
+    covered = next(row for row in own if (row["metric"], row["measure"], row["from"]) == ("AR", "box_cover", "0.125"))
+    assert (covered["objects"], covered["images"]) == ("205", "150")
+    kept = next(row for row in own if (row["metric"], row["measure"]) == ("AR_kept", "box_cover"))
+    assert kept["value"] == "100.00"  # all objects are medium and found alike
+    boxes = [row for row in table if row["label"] == "A detector" and row["metric"] == "AP"]
+    assert "value, std, low, high, objects, images, draws: the predictions are boxes" in boxes[0]["why"]
+    assert all(row["few"] for row in table if row["value"])

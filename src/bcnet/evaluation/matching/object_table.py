@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         **dict.fromkeys(MATCHED, pa.bool_()),
         "detection": pa.int64(),
         "failure": pa.uint8(),
+        "taken_for": pa.int64(),
         "leak": pa.float64(),
         "separated": pa.bool_(),
     }
@@ -44,8 +45,9 @@ def object_table(
     object, 100 detections an image and category, any area). `detection`: which one at IoU .5, as its place, from 0,
     among the predictions of the image in their file; null for none. `iou` and `score`: of the one among these
     detections that overlaps it most, matched to it or not, which is `best_detection`, a place as well; 0 and null if
-    none overlaps it. `failure`: place in `failures.NAMES`; `leak`: as of `leak.leak`, null for one that has no occluder
-    or is not found at IoU .5, and for boxes. The occlusion columns are null for annotations that were not
+    none overlaps it. `failure`: place in `failures.NAMES`; `taken_for`: the category that the object is taken for, as
+    of `confusion.taken_for`, null for none; `leak`: as of `leak.leak`, null for one without occluder or not found
+    at IoU .5, and for boxes. The occlusion columns are null for annotations that were not
     converted.
 
     Args:
@@ -68,6 +70,7 @@ def object_table(
         **dict(zip(MATCHED, (outcomes.detection[rows] >= 0).T, strict=True)),
         "detection": _places(outcomes.detection[rows, 0], detections),
         "failure": pa.array(outcomes.failure[rows], pa.uint8()),
+        "taken_for": pa.array(outcomes.taken_for[rows], pa.int64(), mask=outcomes.taken_for[rows] < 0),
         "leak": pa.array(leak, pa.float64(), mask=np.isnan(leak)),
         "separated": [apart for apart, entry in zip(separated, annotations, strict=True) if not entry["iscrowd"]],
     }

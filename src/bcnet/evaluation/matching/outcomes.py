@@ -22,6 +22,7 @@ from bcnet.evaluation.matching.overlap import (
     mask_at,
     mask_iou,
 )
+from bcnet.evaluation.metrics.confusion import taken_for
 from bcnet.evaluation.metrics.failures import failures
 from bcnet.evaluation.metrics.leak import leak
 
@@ -38,7 +39,8 @@ class Outcomes(NamedTuple):
     -1: none; `other_iou`, `other_object`: with one of another category.
     Of objects: `detection`: (G, 10) int32, which it is given at each IoU threshold, -1: none; `best`, `iou`, `score`:
     the detection of its category that overlaps it most, given to it or not, their IoU and its score, -1, 0 and NaN if
-    none overlaps it; `failure`: (G,) uint8, as of `failures.failures`; of masks only `leak`: (G,) float64, as of
+    none overlaps it; `failure`: (G,) uint8, as of `failures.failures`; `taken_for`: (G,) int64, as of
+    `confusion.taken_for`; of masks only `leak`: (G,) float64, as of
     `leak.leak`, NaN for one without occluder or not found at .5.
     """
 
@@ -55,6 +57,7 @@ class Outcomes(NamedTuple):
     iou: np.ndarray
     score: np.ndarray
     failure: np.ndarray
+    taken_for: np.ndarray
     leak: np.ndarray
 
 
@@ -80,6 +83,7 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         iou=np.zeros(len(objects.place)),
         score=np.full(len(objects.place), np.nan),
         failure=np.zeros(len(objects.place), np.uint8),
+        taken_for=np.full(len(objects.place), -1, np.int64),
         leak=np.full(len(objects.place), np.nan),
     )
     heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
@@ -156,6 +160,8 @@ def _of_images(
         solid = np.flatnonzero(~crowd)
         fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
         result.failure[g0:g1][solid] = fates
+        taken = taken_for(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
+        result.taken_for[g0:g1][solid] = taken
         if masks:
             _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
 

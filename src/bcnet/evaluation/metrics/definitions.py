@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bcnet.data.coco.prediction_format import DETECTIONS
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.overlap import DILATION
-from bcnet.evaluation.metrics import calibration, failures, invisible, separated, tide
+from bcnet.evaluation.metrics import calibration, confusion, equal_size, failures, invisible, separated, tide
 from bcnet.evaluation.statistics.interpolation import RECALLS
 
 NUMBERS = {2: "two", 10: "ten"}
@@ -63,6 +63,8 @@ INVISIBLE = "Invisible parts"
 ORDER = "Occlusion order"
 TIDE = "Errors by kind"
 CALIBRATION = "Calibration"
+CURVES = "Curves"
+CONFUSIONS = "Confusions"
 
 _first, _second, *_, _last = map(iou, IOU_THRESHOLDS)
 _score, _found, _background = map(share, (failures.MIN_SCORE, failures.FOUND_IOU, failures.BACKGROUND_IOU))
@@ -153,6 +155,17 @@ DEFINITIONS = (
         thresholds=(_first,),
     ),
     Definition(
+        "equal size",
+        "Occluded objects are often larger or smaller than others, which changes recall by itself. At equal size, AR "
+        "in a bin is a mean of its AR over COCO's areas <i>a</i> (small, medium, large), with weights <i>w</i> that "
+        "all bins share: how many of the objects in all bins have this size. An area counts if every bin has at least "
+        f"{equal_size.LEAST} objects of it:",
+        r"AR = \under{∑}{a} \sub{w}{a} \sub{AR}{a}",
+        "AR gap: AR in the last bin minus AR in the first. AR kept: the ratio of both, at equal size.",
+        heading=OCCLUSION,
+        thresholds=(f"{equal_size.LEAST} objects",),
+    ),
+    Definition(
         "AP, APn in a bin",
         "All objects are matched as in COCO. Predictions matched to objects of other bins are then ignored; "
         "predictions without a match count as false in every bin. For a category with <i>n</i> objects in the bin and "
@@ -202,7 +215,8 @@ DEFINITIONS = (
         "The share of a predicted mask <i>P</i> that lies on the occluder <i>O</i> of its object but not on the "
         "object's own mask <i>T</i>, averaged over the objects with an occluder that are found at IoU .5:",
         r"leak = \frac{|P ∩ O \setminus T|}{|P|}",
-        "Lower is better. Only found objects count, so a method can also leak less by finding fewer objects.",
+        "Lower is better. Only found objects count, so a method can also leak less by finding fewer objects. Found by "
+        "both: the difference of two methods on the objects that both find.",
         heading=LEAK,
     ),
     Definition(
@@ -227,6 +241,21 @@ DEFINITIONS = (
         "Lower is better (Guo et al., ICML 2017).",
         heading=CALIBRATION,
         thresholds=(NUMBERS[calibration.BINS],),
+    ),
+    Definition(
+        "curves",
+        "Precision by recall: interpolated as for AP, the mean over categories; the area below it is AP50 or AP75. By "
+        "score: precision, recall and their harmonic mean F1 of the predictions of a score or more, all categories "
+        "together, at IoU .5.",
+        heading=CURVES,
+        thresholds=(".5",),
+    ),
+    Definition(
+        "taken for",
+        "The category of the prediction that overlaps an object's mask most, of those with a score of at least "
+        f"{_score} and an IoU of at least {share(confusion.TAKEN_IOU)}; nothing, if there is none.",
+        heading=CONFUSIONS,
+        thresholds=(_score, share(confusion.TAKEN_IOU)),
     ),
     Definition(
         "invisible AP, IoU",

@@ -1,82 +1,65 @@
-"""How sure the numbers of one run are: intervals over the pictures."""
+"""How sure the numbers of one run are: intervals over the images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
+from bcnet.evaluation.metrics.occlusion_bins import Metric, bin_names
+from bcnet.evaluation.statistics.drawn import Drawn
+from bcnet.evaluation.statistics.significance import estimate
+from bcnet.params.results import BINNED
 
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
-from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means
-from bcnet.evaluation.statistics.significance import CONFIDENCE, draw_images
-
-AP = {"segm": "AP", "bbox": "box_AP", "boundary": "boundary_AP"}
+BOUNDS = {GAP: (-1.0, 1.0), EQUAL_SIZE_GAP: (-1.0, 1.0), KEPT: (0.0, 10.0)}  # of what does not go from 0 to 1
 
 
-def intervals(
-    runs: Mapping[str, Run], table: pa.Table, edges: Mapping[str, Sequence[float]], draws: int
-) -> dict[str, list[float] | None]:
-    """95 % intervals of the main numbers of a run, by a bootstrap over the images (docs/significance.md).
+def intervals(drawn: Mapping[Metric, Drawn]) -> dict[str, list[float] | None]:
+    """95 % intervals of a run's numbers, by a bootstrap over the images (docs/significance.md).
+
+    Returns:
+        By name (`name_of`) low and high; None where the number is undefined on the split or in all draws.
+    """
+    return {name_of(metric): interval(metric, number) for metric, number in drawn.items()}
+
+
+def interval(metric: Metric, number: Drawn) -> list[float] | None:
+    """95 % interval of one number; None where it is undefined on the split or in all draws."""
+    found = estimate(number.values[None], number.sample, *BOUNDS.get(metric.metric, (0.0, 1.0)))
+    return [found.low, found.high] if found else None
+
+
+def equal_size(
+    drawn: Mapping[Metric, Drawn], edges: Mapping[str, Sequence[float]], weights: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, Any]]:
+    """Recall at equal size as the metrics have it.
 
     Args:
-        runs: by what detections and objects are matched by.
-        table: of objects.
+        drawn: of a run, with `equal_size.standardised`.
         edges: of the bins of measures of occlusion.
-        draws: of the bootstrap.
+        weights: of the areas, by measure.
 
     Returns:
-        For the AP of each of `runs` ("AP", "box_AP", "boundary_AP") and each metric of `object_numbers` (as
-        `name_of` calls it): low and high, 0 to 1; None where the number is undefined.
+        By measure: `weights`, `AR` (a list, by bin), and of those with an order `gap`, `raw_gap` and `kept`; None where
+        one is undefined.
     """
-    first = next(iter(runs.values()))
-    times = draw_images(len(first.images), draws)
-    numbers = {AP[kind]: resampled(run, times, ("AP",))["AP"] for kind, run in runs.items()}
-    means = resampled_means(first, times, object_numbers(table, edges))
-    numbers |= {name_of(metric): drawn for metric, drawn in means.items()}
-    return {name: interval(drawn) for name, drawn in numbers.items()}
+    numbers: dict[str, dict[str, Any]] = {}
+    for measure, names in bin_names(edges).items():
+        bins = [Metric(EQUAL_SIZE, measure, name.get("from"), name.get("to"), name.get("occluder")) for name in names]
+        numbers[measure] = {"weights": weights[measure], "AR": [_value(drawn, metric) for metric in bins]}
+        if measure in BINNED:
+            compared = {"raw_gap": GAP, "gap": EQUAL_SIZE_GAP, "kept": KEPT}
+            numbers[measure] |= {key: _value(drawn, Metric(name, measure)) for key, name in compared.items()}
+    return numbers
 
 
-def interval(drawn: np.ndarray) -> list[float] | None:
-    """95 % interval of a number, from the split and from draws of its images.
-
-    The draws are shifted so that their mean is the number: AP of drawn images is higher than that of others, since the
-    same image twice makes precision go up and down in larger steps, and interpolation takes the higher one.
-
-    Args:
-        drawn: (1 + draws,), the split's first (`significance.draw_images`); NaN: undefined.
-
-    Returns:
-        Low and high; None where the number is undefined on the split or in all draws.
-    """
-    value, draws = drawn[0], drawn[1:][~np.isnan(drawn[1:])]
-    if np.isnan(value) or not len(draws):
-        return None
-    low, high = np.quantile(draws - draws.mean() + value, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return [float(max(0.0, low)), float(min(1.0, high))]
+def _value(drawn: Mapping[Metric, Drawn], metric: Metric) -> float | None:
+    value = drawn[metric].values[0] if metric in drawn else float("nan")
+    return None if value != value else float(value)
 
 
 def name_of(metric: Metric) -> str:
-    """Such as `AR box_cover 0.3-1` or `AR occluder same category`."""
+    """Such as `AR box_cover 0.3-1`, `AR occluder same category` or `AR_gap box_cover`."""
     if metric.measure is None:
         return metric.metric
-    place = metric.occluder or f"{metric.low:g}-{metric.high:g}"
-    return f"{metric.metric} {metric.measure} {place}"
-
-
-def summary(metrics: Mapping[str, Any]) -> str:
-    """The numbers of metrics that have an interval, percent, a line each, such as `AP  31.5 [27.6, 36.4]`."""
-    values = {AP[kind]: metrics[kind]["AP"] for kind in AP if metrics[kind]["AP"] is not None}
-    failures, leak, recall = (metrics[key] or {} for key in ("failures", "leak", "recall"))
-    for name, of in (("found", "all"), ("found_occluded", "occluded"), ("found_separated", "separated")):
-        values[name] = (failures.get(of) or {}).get("found")
-    values["leak"] = leak.get("rate")
-    for measure, rows in recall.items():
-        for row in rows:
-            metric = Metric("AR", measure, row.get("from"), row.get("to"), row.get("occluder"))
-            values[name_of(metric)] = row["AR"]
-    lines = []
-    for name, between in metrics["intervals"].items():
-        if between and values.get(name) is not None:
-            low, high = (100 * end for end in between)
-            lines.append(f"{name:32} {100 * values[name]:5.1f} [{low:.1f}, {high:.1f}]")
-    return "\n".join(lines)
+    if metric.low is None and metric.occluder is None:
+        return f"{metric.metric} {metric.measure}"
+    return f"{metric.metric} {metric.measure} {metric.occluder or f'{metric.low:g}-{metric.high:g}'}"

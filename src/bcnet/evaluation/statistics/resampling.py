@@ -120,6 +120,8 @@ def resampled_means(run: Run, times: np.ndarray, numbers: Mapping[Key, np.ndarra
     Returns:
         For each (N,) float64; NaN: about no object.
     """
+    if not numbers:
+        return {}
     about = [~np.isnan(of_metric) for of_metric in numbers.values()]
     values = [np.nan_to_num(of_metric) for of_metric in numbers.values()]
     by_image = [np.bincount(run.object_image, of_metric, len(run.images)) for of_metric in (*values, *about)]

@@ -9,14 +9,12 @@ import numpy as np
 from bcnet.data.masks.segmentation import decode
 from bcnet.drawing.figures import path
 
-OBJECTS = 80  # that the page holds at most
-SHOWN = 12  # of them at a time
+OBJECTS = 12  # that are drawn with every method's mask
 AROUND = 0.6  # of an object's box that is shown on each side of it
 RULE = (
     "A method's best mask of an object is the one with the highest IoU among its predictions of the object's category, "
-    "whatever their scores. For every pair of methods the page takes the object of val for which the IoUs of their "
-    f"best masks differ most, then the second object of every pair, and so on, up to {OBJECTS} objects. It shows the "
-    f"{SHOWN} objects that differ most between the two selected methods."
+    f"whatever their scores. These are the {OBJECTS} objects of val for which the IoUs of two methods' best masks "
+    "differ most."
 )
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture, the ends exclusive
 

@@ -1,11 +1,13 @@
 """A table as the page shows it: what stands in a cell, and why nothing does."""
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import InputError
+from bcnet.report.tables.occlusion import COUNT_OF, IN_BINS
 from bcnet.report.tables.rows import Method
 
 TextRow = dict[str, str]  # of a CSV file
@@ -27,6 +29,7 @@ class Cell:
     below: tuple[str, ...] = ()
     why: str = ""
     bold: bool = False
+    few: bool = False  # of so few objects that it says little
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Group:
 class Grid:
     """A table: `label` says what it is, `heads` name its columns, the first that of the rows' names.
 
-    `words`: which of the heads are over texts, not numbers.
+    `words`: which of the heads are over texts, not numbers. `sets`: what each column that readers may take away is
+    about, by its head; `first`: those of them that a reader with scripts sees first, else all.
     """
 
     label: str
@@ -60,6 +64,8 @@ class Grid:
     groups: tuple[Group, ...]
     words: frozenset[str] = frozenset()
     caption: str = ""
+    sets: Mapping[str, str] = field(default_factory=dict)
+    first: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> list[str]:
@@ -101,14 +107,20 @@ def reasons(row: TextRow) -> dict[str, str]:
 
 
 def cells(row: TextRow, columns: Iterable[str]) -> tuple[Cell, ...]:
-    """The cells of these columns, with their spread over seeds."""
+    """The cells of these columns, with their spread over seeds, their intervals, and how many objects they are of."""
     stated = reasons(row)
     return tuple(
-        Cell(row[column], f"± {spread}" if (spread := row.get(f"{column}_std")) else "")
-        if row[column]
-        else Cell("", why=stated.get(column, "not stated"))
-        for column in columns
+        _cell(row, column) if row[column] else Cell("", why=stated.get(column, "not stated")) for column in columns
     )
+
+
+def _cell(row: TextRow, column: str) -> Cell:
+    spread, low, high = (row.get(f"{column}_{end}") for end in ("std", "low", "high"))
+    below = [f"{low} to {high}"] if low and high else []
+    count = row.get(COUNT_OF.get(column, "objects" if column in IN_BINS and "measure" in row else "")) or ""
+    if column in COUNT_OF:
+        below.append(f"n {count}")
+    return Cell(row[column], f"± {spread}" if spread else "", tuple(below), few=count.isdecimal() and int(count) < FEW)
 
 
 def rows_of(rows: Iterable[TextRow], method: Method, split: str, path: Path) -> list[TextRow]:

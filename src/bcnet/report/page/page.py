@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from bcnet.data.splits.rules import in_words
 from bcnet.drawing.figures import cut, fitted, text_width
+from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import atomic_output
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
@@ -21,7 +22,9 @@ from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import evaluate_command
 
 TEMPLATES = resources.files("bcnet.report.page")
-SCRIPTS = [TEMPLATES.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "objects.js")]
+SCRIPTS = [
+    TEMPLATES.joinpath("scripts", name).read_text(encoding="utf-8") for name in ("tables.js", "page.js", "objects.js")
+]
 
 
 def report(params: Params, data: Path, reports: Path) -> list[str]:
@@ -49,7 +52,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
     shown = [(section, contents[section]) for section in (MISSING, *SECTIONS) if contents[section] is not None]
     synthetic = isinstance(params.datasets[name], Shapes)
     environment = _environment()
-    html = environment.get_template("page/page.html.j2").render(
+    html = environment.get_template("page/templates/page.html.j2").render(
         context=context,
         params=params,
         looks=context.looks,
@@ -81,7 +84,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["origin_words"] = origin_words
-    environment.globals.update(cut=cut, fitted=fitted, text_width=text_width)
+    environment.globals.update(cut=cut, fitted=fitted, text_width=text_width, few=FEW)
     return environment
 
 

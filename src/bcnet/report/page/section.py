@@ -19,6 +19,7 @@ class Section:
 
     `template`: the file in `sections/` without its ending; it sees `data`, `context` and `params`. `data`: what the
     template shows, None where the section is left out. `charts`: those of `data` that become files of their own.
+    `teaser`: of a section that is folded, what it answers; without one it stands open.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Section:
     template: str
     data: Callable[[Context], Any]
     charts: Callable[[Any, Context], Iterable[Figure]] = no_charts
+    teaser: str = ""
 
     @property
     def path(self) -> str:

@@ -13,10 +13,12 @@ from bcnet.files import atomic_output, write_json
 from bcnet.layout import ReportFiles
 from bcnet.params import Params
 from bcnet.params.reference import REFERENCE
-from bcnet.report.tables import occlusion, published
+from bcnet.report.tables import intervals, occlusion, published
 from bcnet.report.tables.ablation_steps import SWITCH, steps
 from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
-from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, baselines, differences
+from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, P, baselines, differences, with_verdicts
+from bcnet.report.tables.draws import SplitDraws, draws_of
+from bcnet.report.tables.intervals import estimates_of, interval_rows
 from bcnet.report.tables.measured import Measurements, measured
 from bcnet.report.tables.rows import Row
 
@@ -37,21 +39,21 @@ SCORES = ("boundary_AP", "found_occluded", "found_separated", "leak", "ECE")  # 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its rows, the columns of its CSV file, which of them are numbers, and these numbers' decimals there."""
+    """A table: its rows, the columns of its CSV file, which of them are numbers, and how some are written there."""
 
     rows: list[Row]
     columns: list[str]
     numbers: list[str]
-    decimals: Mapping[str, int]
+    formats: Mapping[str, str]
 
 
 def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[str]:
     """Write the run's tables: as CSV, and all of them as one Parquet file.
 
     Values are percent, means over seeds with the sample standard deviation beside them; two decimals in the CSV files
-    (`p` four), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty number
-    has its reason in `why`, with the command that makes it where metrics are missing. The
-    numbers of each method go into files of their own, for `dvc metrics`.
+    (p: two digits), all of them in the Parquet file, which has one row a value, with the provenance as JSON. An empty
+    number has its reason in `why`, with the command that makes it where metrics are missing. The numbers of each method
+    go into files of their own, for `dvc metrics`.
 
     Args:
         params: whose variants, seeds, imported models, brought predictions and splits the rows are of, in this order.
@@ -66,10 +68,11 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     """
     files = ReportFiles(reports / params.dataset)
     measurements = measured(params, files.folder)
-    tables = _measured_tables(params, measurements, reports)
-    tables |= _tables_of_pairs(params, measurements)
+    draws = draws_of(params, measurements)
+    tables = _measured_tables(params, measurements, draws, reports)
+    tables |= _tables_of_pairs(params, measurements, draws)
     tables["published"] = Table(
-        published.published(params, measurements, reference), published.COLUMNS, published.NUMBERS, published.DECIMALS
+        published.published(params, measurements, reference), published.COLUMNS, published.NUMBERS, published.FORMATS
     )
     with ExitStack() as stack:
         for name, table in tables.items():
@@ -81,51 +84,61 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     return [measurement.missing for measurement in measurements.values() if measurement.missing]
 
 
-def _measured_tables(params: Params, measurements: Measurements, reports: Path) -> dict[str, Table]:
+def _measured_tables(
+    params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws], reports: Path
+) -> dict[str, Table]:
     """The tables whose rows are of one method on one split."""
     seeds = len(params.seeds)
-    percent = with_spread([*params.tables.metrics, "box_AP"], seeds)
+    percent = with_spread([*params.tables.metrics, "box_AP"], seeds, intervals=True)
     main = ["seeds", *percent, "objects", "images", "iterations"]
     coping = with_spread(occlusion.BENCHMARK, seeds)
     counted = [*coping, *occlusion.COUNTS]
     in_bins = with_spread(occlusion.IN_BINS, seeds)
     of_category = with_spread(occlusion.CATEGORY, seeds)
-    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": []}
+    rows: dict[str, list[Row]] = {"comparison": [], "benchmark": [], "recall": [], "categories": [], "intervals": []}
     for (method, split), measurement in measurements.items():
         whose = about(method, split, measurement, reports)
+        estimates, missing = estimates_of(draws[split], method), draws[split].missing[method]
         rows_of_table = {
-            "comparison": [comparison(method, measurement, params.tables.metrics, main)],
+            "comparison": [comparison(method, measurement, params.tables.metrics, main, estimates, missing)],
             "benchmark": [occlusion.benchmark(measurement, counted)],
             "recall": occlusion.recall(measurement, params.evaluate.bins(), in_bins),
             "categories": occlusion.categories(measurement, ["objects", *of_category]),
+            "intervals": interval_rows(params, method, measurement, estimates, missing),
         }
         for name, added in rows_of_table.items():
             rows[name] += [whose | row for row in added]
     return {
-        "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, 2)),
-        "benchmark": Table(rows["benchmark"], [*WHOSE, *counted, "why"], counted, dict.fromkeys(coping, 2)),
+        "comparison": Table(rows["comparison"], [*ABOUT, *main, "why", "source"], main, dict.fromkeys(percent, ".2f")),
+        "benchmark": Table(rows["benchmark"], [*WHOSE, *counted, "why"], counted, dict.fromkeys(coping, ".2f")),
         "recall": Table(
             rows["recall"],
             [*WHOSE, *occlusion.BIN, "objects", *in_bins, "why"],
             ["objects", *in_bins],
-            dict.fromkeys(in_bins, 2),
+            dict.fromkeys(in_bins, ".2f"),
         ),
         "categories": Table(
             rows["categories"],
             [*WHOSE, "category", "objects", *of_category, "why"],
             ["objects", *of_category],
-            dict.fromkeys(of_category, 2),
+            dict.fromkeys(of_category, ".2f"),
+        ),
+        "intervals": Table(
+            rows["intervals"],
+            [*WHOSE, *intervals.COLUMNS],
+            intervals.NUMBERS,
+            dict.fromkeys(intervals.PERCENT, ".2f"),
         ),
     }
 
 
-def _tables_of_pairs(params: Params, measurements: Measurements) -> dict[str, Table]:
+def _tables_of_pairs(params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws]) -> dict[str, Table]:
     """The tables whose rows are of two methods on one split."""
     against, single = baselines(params), steps(params)
     rows = differences(
-        params, measurements, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)])
+        params, measurements, draws, dict.fromkeys([*against, *((step.baseline, step.method) for step in single)])
     )
-    columns, decimals = [*KEYS, *NUMBERS, "why"], dict.fromkeys(PERCENT, 2) | {"p": 4}
+    columns, formats = [*KEYS, *NUMBERS, "verdict", "why"], dict.fromkeys(PERCENT, ".2f") | dict.fromkeys(P, ".2g")
     of_steps = [
         {key: getattr(step, key) for key in SWITCH} | row
         for split in params.splits
@@ -134,15 +147,15 @@ def _tables_of_pairs(params: Params, measurements: Measurements) -> dict[str, Ta
     ]
     of_baselines = [row for split in params.splits for pair in against for row in rows[split, pair]]
     return {
-        "differences": Table(of_baselines, columns, NUMBERS, decimals),
-        "ablations": Table(of_steps, [*SWITCH, *columns], NUMBERS, decimals),
+        "differences": Table(with_verdicts(of_baselines), columns, NUMBERS, formats),
+        "ablations": Table(with_verdicts(of_steps), [*SWITCH, *columns], NUMBERS, formats),
     }
 
 
 def _write_csv(path: Path, table: Table) -> None:
     content = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
-    for column, places in table.decimals.items():
-        content[column] = [None if value is None else f"{value:.{places}f}" for value in content[column]]
+    for column, form in table.formats.items():
+        content[column] = [None if value is None else format(value, form) for value in content[column]]
     content.to_csv(path, index=False, lineterminator="\n")
 
 

@@ -1,10 +1,12 @@
 """Rows of the main table: COCO's numbers of each method on each split, in percent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
+from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.statistics.significance import Estimate
 from bcnet.params.variants import DETECTORS
 from bcnet.report.tables.measured import Measured, mean, std
 from bcnet.report.tables.rows import Method, Row, why
@@ -30,9 +32,10 @@ def about(method: Method, split: str, measurement: Measured, reports: Path) -> R
     }
 
 
-def with_spread(names: Iterable[str], seeds: int) -> list[str]:
-    """The columns of these numbers, with those of their spread where there are several seeds."""
-    return [column for name in names for column in ((name, f"{name}_std") if seeds > 1 else (name,))]
+def with_spread(names: Iterable[str], seeds: int, intervals: bool = False) -> list[str]:
+    """The columns of these numbers, those of their spread where there are several seeds, and of their intervals."""
+    endings = ["", *(["_std"] if seeds > 1 else []), *(["_low", "_high"] if intervals else [])]
+    return [f"{name}{ending}" for name in names for ending in endings]
 
 
 def percent(name: str, shares: Sequence[float | None]) -> Row:
@@ -45,13 +48,22 @@ def one_run(columns: Iterable[str], runs: Sequence[object]) -> dict[str, str]:
     return {column: "one run" for column in columns if column.endswith("_std") and len(runs) == 1}
 
 
-def comparison(method: Method, measurement: Measured, metrics: Iterable[str], columns: list[str]) -> Row:
+def comparison(
+    method: Method,
+    measurement: Measured,
+    metrics: Iterable[str],
+    columns: list[str],
+    estimates: Mapping[Metric, Estimate],
+    missing: str,
+) -> Row:
     """The numbers of a method on a split, over its runs, and why those that are not there are not.
 
     Args:
         method, measurement: whose, and what was measured.
         metrics: of COCO's, of masks.
         columns: that the table has.
+        estimates: of the method's numbers; none without the tables beside the metrics.
+        missing: why there are none.
     """
     if measurement.missing:
         row: Row = dict.fromkeys(columns)
@@ -67,8 +79,13 @@ def comparison(method: Method, measurement: Measured, metrics: Iterable[str], co
     }
     for metric in metrics:
         row |= percent(metric, [run["segm"][metric] for run in runs])
+    for name in (*metrics, "box_AP"):
+        found = estimates.get(Metric(name))
+        row |= {f"{name}_low": 100 * found.low if found else None, f"{name}_high": 100 * found.high if found else None}
     undefined = "no object of this size in the split"
     reasons = dict.fromkeys(columns, BOXES if measurement.boxes else undefined) | {"box_AP": undefined}
     reasons |= dict.fromkeys(("seeds", "iterations"), UNSAID.get(method.origin, "not stated"))
-    reasons |= {"box_AP_std": undefined} | one_run(columns, runs)
+    reasons |= dict.fromkeys(("box_AP_std", "box_AP_low", "box_AP_high"), undefined) | one_run(columns, runs)
+    if missing:
+        reasons |= {column: missing for column in columns if column.endswith(("_low", "_high"))}
     return row | {"why": why(row, columns, reasons)}

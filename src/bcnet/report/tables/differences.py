@@ -1,65 +1,56 @@
-"""How much better each method is than another, with an interval over the pictures, in percent."""
+"""How much better each method is than another, with an interval over the images, in percent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 
-import numpy as np
 import orjson
 
-from bcnet import layout
-from bcnet.evaluation.matching import detection_table
-from bcnet.evaluation.metrics import occlusion_bins
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics, object_numbers
-from bcnet.evaluation.statistics.resampling import resampled, resampled_means, run_of
-from bcnet.evaluation.statistics.significance import Difference, difference, draw_images
-from bcnet.files import InputError
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP
+from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics
+from bcnet.evaluation.statistics.drawn import AP
+from bcnet.evaluation.statistics.samples import FEW, smaller
+from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, estimate
 from bcnet.params import Params
 from bcnet.params.results import BINNED
-from bcnet.progress import in_threads
 from bcnet.report.tables.comparison import BOXES
-from bcnet.report.tables.measured import Measured, Measurements, missing_line, read_table_of
+from bcnet.report.tables.draws import LEAK_OF_BOTH, SplitDraws
+from bcnet.report.tables.intervals import TOO_FEW_OF_A_SIZE
+from bcnet.report.tables.measured import Measured, Measurements
 from bcnet.report.tables.occlusion import NOT_CONVERTED
-from bcnet.report.tables.rows import Method, Row, evaluate_command, methods, why
+from bcnet.report.tables.rows import Method, Row, methods, why
 
-NUMBERS = ["difference", "std", "low", "high", "p", "seeds", "draws"]
+NUMBERS = ["difference", "std", "low", "high", "p", "p_corrected", "objects", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
+P = ("p", "p_corrected")
 KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
-TABLES = {
-    layout.detection_table: "images",
-    layout.object_table: "objects",
-}  # beside metrics; what they have a row of
-OBJECTS = ["image_id", "category_id", "area", *BINNED, *occlusion_bins.COLUMNS]  # columns that are needed
-OTHER_AP = {"box_AP": "bbox", "boundary_AP": "boundary"}  # what detections and objects are matched by
-Numbers = dict[Metric, np.ndarray]
+HIGHER, LOWER, NOT_CLEAR, FEW_OBJECTS = "higher", "lower", "not clear", "few objects"  # verdicts
 Pair = tuple[Method, Method]  # a baseline, and another method
 
 
-def differences(params: Params, measurements: Measurements, pairs: Iterable[Pair]) -> dict[tuple[str, Pair], list[Row]]:
+def differences(
+    params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws], pairs: Iterable[Pair]
+) -> dict[tuple[str, Pair], list[Row]]:
     """The rows of each pair on each split: one for each metric that has an interval.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
-    of all, occluded and separated ones, leak, and recall (AR) in the bins of every measure of occlusion.
+    of all, occluded and separated ones, leak, also of the objects that both find, recall (AR) in the bins of every
+    measure of occlusion, and the gap in recall at equal size between the last bin and the first.
 
     Args:
-        params: whose `tables` names metrics and the number of draws.
+        params: whose `tables` names metrics.
         measurements: the run's metrics.
+        draws: of each split.
         pairs: of the run's methods.
 
     Returns:
         By split and pair rows of KEYS, NUMBERS, `why` and `provenance`; a number that is not there is None and has its
-        reason in `why`.
-
-    Raises:
-        InputError: two methods were evaluated on different pictures, or a table of an evaluation is none.
+        reason in `why`. `objects`: the fewest that either number rests on. `with_verdicts` completes a table of rows.
     """
-    methods, pairs = list(dict.fromkeys(method for method, _ in measurements)), list(pairs)
-    rows: dict[tuple[str, Pair], list[Row]] = {}
-    for split in params.splits:
-        missing = {method: _missing(params, method, measurements[method, split]) for method in methods}
-        numbers = _resampled(params, {m: measurements[m, split] for m in methods if not missing[m]}, split)
-        rows |= {(split, pair): _rows_of_pair(params, split, pair, numbers, measurements, missing) for pair in pairs}
-    return rows
+    pairs = list(pairs)
+    return {
+        (split, pair): _rows_of_pair(params, split, pair, draws[split], measurements)
+        for split in params.splits
+        for pair in pairs
+    }
 
 
 def baselines(params: Params) -> list[Pair]:
@@ -70,81 +61,20 @@ def baselines(params: Params) -> list[Pair]:
     return [(baseline, method) for baseline in named for method in all_methods if method != baseline]
 
 
-def _missing(params: Params, method: Method, measurement: Measured) -> str:
-    """What is missing of the metrics of a method on a split and the tables beside them; nothing: an empty string."""
-    if measurement.missing:
-        return measurement.missing
-    tables = {table_of(path): path for path in measurement.paths for table_of in TABLES}
-    return missing_line({table: path for table, path in tables.items() if not table.exists()}, method, params.dataset)
-
-
-def _resampled(params: Params, measurements: Mapping[Method, Measured], split: str) -> dict[Method, Numbers]:
-    """Of each method each metric, (runs, 1 + draws), on the same draws of the split's pictures."""
-    runs = {
-        path: (method, metrics["provenance"])
-        for method, measurement in measurements.items()
-        for path, metrics in zip(measurement.paths, measurement.runs, strict=True)
-    }
-    if not runs:
-        return {}
-    first, (_, expected) = next(iter(runs.items()))
-    for path, (_, provenance) in runs.items():
-        for key in ("images", "objects", "annotations_sha256"):
-            if provenance.get(key) != expected.get(key):
-                raise InputError(
-                    f"{path}: provenance.{key}: {provenance.get(key)!r}: expected {expected.get(key)!r} as in {first}"
-                )
-    times = draw_images(expected["images"], params.tables.draws)
-    numbers = in_threads(partial(_numbers, params, times, runs), list(runs), f"draws of {split}")
-    by_method: dict[Method, list[Numbers]] = {}
-    for (method, _), of_run in zip(runs.values(), numbers, strict=True):
-        by_method.setdefault(method, []).append(of_run)
-    return {
-        method: {key: np.stack([of_run[key] for of_run in own]) for key in own[0]} for method, own in by_method.items()
-    }
-
-
 def _metrics(params: Params) -> list[Metric]:
     """What differences are of, in the order of the rows."""
-    return [*map(Metric, (*params.tables.metrics, *OTHER_AP)), *object_metrics(params.evaluate.bins())]
+    of_objects = object_metrics(params.evaluate.bins())
+    after = of_objects.index(Metric("leak")) + 1
+    coco = map(Metric, (*params.tables.metrics, AP["bbox"], AP["boundary"]))
+    gaps = [Metric(EQUAL_SIZE_GAP, measure) for measure in BINNED]
+    return [*coco, *of_objects[:after], Metric(LEAK_OF_BOTH), *of_objects[after:], *gaps]
 
 
-def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, dict]], path: Path) -> Numbers:
-    """The metrics of one run in each draw; NaN: undefined, as all but `box_AP` for boxes."""
-    method, provenance = runs[path]
-    boxes = provenance["iou_type"] == "bbox"
-    command = evaluate_command(path, method, params.dataset)
-    of_detections = detection_table.schema(provenance["iou_type"], provenance.get("box_scores", False)).names
-    tables = []
-    for (table_of, count), columns in zip(TABLES.items(), (of_detections, OBJECTS), strict=True):
-        table = table_of(path)
-        tables.append(read_table_of(table, columns, command))
-        if tables[-1].num_rows != provenance[count]:
-            raise InputError(f"{table}: {tables[-1].num_rows} rows: expected {provenance[count]}, as {path} says")
-    detections, objects = tables
-    numbers = dict.fromkeys(_metrics(params), np.full(len(times), np.nan))
-    for name, kind in OTHER_AP.items():
-        if not boxes or kind == "bbox":
-            numbers[Metric(name)] = resampled(run_of(detections, objects, kind), times, ("AP",))["AP"]
-    if boxes:
-        return numbers
-    run = run_of(detections, objects)
-    numbers |= {Metric(name): drawn for name, drawn in resampled(run, times, params.tables.metrics).items()}
-    return numbers | resampled_means(run, times, object_numbers(objects, params.evaluate.bins()))
-
-
-def _rows_of_pair(
-    params: Params,
-    split: str,
-    pair: Pair,
-    numbers: dict[Method, Numbers],
-    measurements: Measurements,
-    missing: Mapping[Method, str],
-) -> list[Row]:
+def _rows_of_pair(params: Params, split: str, pair: Pair, draws: SplitDraws, measurements: Measurements) -> list[Row]:
     """The rows of a baseline and another method."""
     baseline, method = pair
     of_both = measurements[method, split], measurements[baseline, split]
-    lacking = " and ".join(missing[member] for member in (method, baseline) if missing[member])
+    lacking = " and ".join(draws.missing[member] for member in (method, baseline) if draws.missing[member])
     origins = {member.origin for member in pair}
     seeds = max(len(member.runs) for member in pair) if "measured here" in origins and not lacking else None
     about: Row = {
@@ -163,7 +93,7 @@ def _rows_of_pair(
         if lacking:
             reasons = dict.fromkeys(NUMBERS, lacking)
         else:
-            tested = difference(numbers[method][metric], numbers[baseline][metric])
+            tested = _tested(draws, pair, metric)
             row |= _cells(tested)
             reasons = dict.fromkeys(NUMBERS, _undefined(metric, of_both)) | ({"std": "one run"} if tested else {})
             reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
@@ -171,13 +101,54 @@ def _rows_of_pair(
     return rows
 
 
-def _cells(tested: Difference | None) -> Row:
+def _tested(draws: SplitDraws, pair: Pair, metric: Metric) -> Estimate | None:
+    """How a method differs from a baseline; None where the metric is undefined of one of them."""
+    if metric.metric == LEAK_OF_BOTH:
+        baseline, method = pair
+        between = draws.leak_of_both(method, baseline)
+        return estimate(between.values, between.sample, -1.0, 1.0) if between else None
+    theirs, ours = (draws.numbers[member].get(metric) for member in pair)
+    if not ours or not theirs:
+        return None
+    most = 2.0 if metric.metric == EQUAL_SIZE_GAP else 1.0  # a gap goes from -1 to 1
+    return estimate(ours.values - theirs.values, smaller(ours.sample, theirs.sample), -most, most)
+
+
+def _cells(tested: Estimate | None) -> Row:
     """The numbers of a difference, in percent; none where it is undefined."""
     if tested is None:
         return {}
     shares = {"difference": tested.value, "std": tested.std, "low": tested.low, "high": tested.high}
     row: Row = {key: 100 * share for key, share in shares.items() if share is not None}
-    return row | {"p": tested.p, "draws": tested.draws}
+    counts = {"objects": tested.sample.objects, "images": tested.sample.images, "draws": tested.draws}
+    return row | {"p": tested.p, "p_corrected": tested.p, **counts}
+
+
+def with_verdicts(rows: Iterable[Row]) -> list[Row]:
+    """Rows of a table with `p_corrected`, corrected for how many p the table has, and `verdict`.
+
+    `higher` or `lower`: the corrected p is at most .05; `few objects`: fewer objects, or images with such, than `FEW`,
+    whatever p; else `not clear`. None without a difference.
+    """
+    rows = list(rows)
+    tested = [place for place, row in enumerate(rows) if row["p"] is not None]
+    p = dict(zip(tested, corrected([rows[place]["p"] for place in tested]), strict=True))
+    completed = []
+    for place, row in enumerate(rows):
+        verdict = None
+        if place in p:
+            row = row | {"p_corrected": p[place]}
+            verdict = _verdict(row)
+        completed.append(row | {"verdict": verdict})
+    return completed
+
+
+def _verdict(row: Row) -> str:
+    if min(row["objects"], row["images"]) < FEW:
+        return FEW_OBJECTS
+    if row["p_corrected"] > 1 - CONFIDENCE:
+        return NOT_CLEAR
+    return HIGHER if row["difference"] > 0 else LOWER
 
 
 def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
@@ -185,12 +156,16 @@ def _undefined(metric: Metric, of_both: Sequence[Measured]) -> str:
     name = metric.metric
     if any(measurement.boxes for measurement in of_both) and name != "box_AP":
         return BOXES
-    if (metric.measure or name in ("found_occluded", "leak")) and not all(
+    if (metric.measure or name in ("found_occluded", "leak", LEAK_OF_BOTH)) and not all(
         measurement.converted for measurement in of_both
     ):
         return NOT_CONVERTED
+    if name == LEAK_OF_BOTH:
+        return "no object that has an occluder is found by both"
     if name == "leak":
         return "no object that has an occluder is found"
+    if name == EQUAL_SIZE_GAP:
+        return TOO_FEW_OF_A_SIZE
     if metric.measure:
         return "no object in this bin"
     return "no such object in the split" if name.startswith("found") else "no object of this size in the split"

@@ -15,16 +15,14 @@ IN_BINS = ("AR", "AR50", "AR75", "AP", "APn")
 BIN = ("measure", "from", "to", "occluder")
 FAILURES = ("wrong_class", "badly_localised", "both", "missed")
 TIDE = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FP", "FN")
+OCCLUDER_BINS = ("no_occluder", "other_category", "same_category")  # in the order of the metrics
 BENCHMARK = {  # number -> where it is in the metrics
     "boundary_AP": ("boundary", "AP"),
     "found": ("failures", "all", "found"),
     "found_occluded": ("failures", "occluded", "found"),
     "found_separated": ("failures", "separated", "found"),
     "leak": ("leak", "rate"),
-    **{
-        f"AR_{name}": ("recall", "occluder", place, "AR")
-        for place, name in enumerate(("no_occluder", "other_category", "same_category"))
-    },
+    **{f"AR_{name}": ("recall", "occluder", place, "AR") for place, name in enumerate(OCCLUDER_BINS)},
     "ECE": ("calibration", "ECE"),
     **{f"{kind}_occluded": ("failures", "occluded", kind) for kind in FAILURES},
     **{f"tide_{kind}": ("tide", "gain", kind) for kind in TIDE},
@@ -40,7 +38,19 @@ UNDEFINED = {  # start of a number's name -> key of the metrics, why that is not
     "order": ("order", NO_ORDER, "no such pair is found"),
     "leak": ("leak", NOT_CONVERTED, "no object that has an occluder is found"),
 }
-COUNTS = {"occluded": ("failures", "occluded", "objects"), "separated": ("failures", "separated", "objects")}
+COUNTS = {  # objects that some of these numbers are means over
+    "occluded": ("failures", "occluded", "objects"),
+    "separated": ("failures", "separated", "objects"),
+    "leak_objects": ("leak", "objects"),
+    **{f"{name}_objects": ("recall", "occluder", place, "objects") for place, name in enumerate(OCCLUDER_BINS)},
+}
+COUNT_OF = {  # number -> its count
+    "found_occluded": "occluded",
+    "found_separated": "separated",
+    "leak": "leak_objects",
+    **{f"{kind}_occluded": "occluded" for kind in FAILURES},
+    **{f"AR_{name}": f"{name}_objects" for name in OCCLUDER_BINS},
+}
 CATEGORY = {
     **{metric: ("segm", metric) for metric in ("AP", "AP50", "AP75", "APs", "APm", "APl")},
     "box_AP": ("bbox", "AP"),

@@ -17,7 +17,7 @@ MEASURED = ["value", "std", "seeds", "iterations"]
 COMPARED = ["difference", "tolerance"]
 NUMBERS = ["published", *MEASURED, *COMPARED]
 COLUMNS = [*ABOUT, *PUBLISHED, "origin", "label", "split", *MEASURED, *COMPARED, "verdict", "why"]
-DECIMALS = dict.fromkeys(("published", "value", "std", "difference"), 2)
+FORMATS = dict.fromkeys(("published", "value", "std", "difference"), ".2f")
 
 
 def published(params: Params, measurements: Measurements, reference: Path) -> list[Row]:

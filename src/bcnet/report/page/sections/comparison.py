@@ -1,13 +1,27 @@
-"""The page's main table: COCO's numbers of each method on each split."""
+"""The page's main table: all numbers of each method on each split, of which readers choose the columns."""
 
+from itertools import chain
 from pathlib import Path
 
+from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
-from bcnet.report.page.grid import Grid, Group, Line, TextRow, cells, read_table
+from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
+from bcnet.report.page.sections.occlusion import (
+    AMODAL,
+    COPING,
+    ERRORS,
+    benchmark_rows,
+    bin_name,
+    has_amodal,
+    head,
+    recall_rows,
+)
 from bcnet.report.tables.comparison import ABOUT
 
 NO_METRICS = {*ABOUT, "seeds", "box_AP", "objects", "images", "iterations", "why", "source"}
-HEADS = {"box_AP": "box AP"}
+RUN = ("detector", "backbone", "seeds", "iterations", "images", "objects")
+MEASURE, METRIC = "box_cover", "AR"  # of occlusion, whose bins are in the table
+FIRST = ("boundary_AP", "found_occluded", "leak")  # beside the metrics asked for, AP of boxes and the last bin
 
 
 def comparison_file(context: Context) -> Path:
@@ -24,23 +38,59 @@ def comparison_rows(context: Context) -> list[TextRow]:
     return read_table(comparison_file(context), NO_METRICS, context.params.tables.metrics)
 
 
+def not_learnt(row: TextRow) -> str:
+    """What stands below a method's name if it has not learnt: if its AP, or else that of its boxes, is near 0."""
+    ap = row.get("AP") or row["box_AP"]
+    return f"has not learnt: AP below {100 * LEARNT:g}" if ap and float(ap) < 100 * LEARNT else ""
+
+
 def comparison_grid(context: Context) -> Grid:
-    """The rows of comparison.csv by split and origin, so that no origin is mixed with another.
+    """The rows of comparison.csv with those of benchmark.csv and of recall.csv's first measure, by split.
 
     Raises:
-        InputError: as `comparison_rows`.
+        InputError: one of these is missing, lacks a column, or is of another run.
     """
-    rows = context.once(comparison_rows)
-    metrics = [key for key in (rows[0] if rows else ()) if key not in NO_METRICS and not key.endswith("_std")]
-    shown = [*metrics, "box_AP", "detector", "backbone", "seeds", "iterations", "images", "objects"]
-    splits = list(dict.fromkeys(row["split"] for row in rows))
-    groups: dict[tuple[str, str], list[Line]] = {}
-    for row in sorted(rows, key=lambda row: splits.index(row["split"])):
-        groups.setdefault((row["split"], row["origin"]), []).append(Line(row["label"], cells(row, shown)))
-    heads = [HEADS.get(column, column) for column in shown]
+    rows, benchmark, recall = (context.once(read) for read in (comparison_rows, benchmark_rows, recall_rows))
+    metrics = [
+        key
+        for key in (rows[0] if rows else ())
+        if key not in NO_METRICS and not key.endswith(("_std", "_low", "_high"))
+    ]
+    amodal = AMODAL if context.once(has_amodal) else ()
+    path = context.report_files.table
+    groups, bins = [], []
+    for split in splits(rows):
+        lines = []
+        for method in context.looks:
+            row = rows_of(rows, method, split, path("comparison"))[0]
+            coping = rows_of(benchmark, method, split, path("benchmark"))[0]
+            own = rows_of(recall, method, split, path("recall"))
+            bins = [bin_row for bin_row in own if bin_row["measure"] == MEASURE]
+            own_cells = chain(
+                [Cell(origin_words(method.origin))],
+                cells(row, [*metrics, "box_AP"]),
+                cells(coping, ["boundary_AP"]),
+                *(cells(bin_row, [METRIC]) for bin_row in bins),
+                cells(coping, [*COPING, *ERRORS, *amodal]),
+                cells(row, RUN),
+            )
+            lines.append(Line(method.label, tuple(own_cells), below=not_learnt(row)))
+        groups.append(Group(split, tuple(lines)))
+    sets = {
+        "COCO": [*metrics, "box AP", "boundary AP"],
+        f"{METRIC} by {MEASURE}": [f"{METRIC}, {MEASURE} {bin_name(row)}" for row in bins],
+        "occlusion": [head(name) for name in COPING],
+        "errors": [head(name) for name in ERRORS],
+        "invisible parts and order": [head(name) for name in amodal],
+        "run": list(RUN),
+    }
+    names = [name for names in sets.values() for name in names]
+    shown = {*metrics, "box AP", *map(head, FIRST), *sets[f"{METRIC} by {MEASURE}"][-1:]}
     return Grid(
         "comparison of all methods",
-        ("Method", *heads),
-        tuple(Group(split, tuple(lines), origin) for (split, origin), lines in groups.items()),
-        words=frozenset({"detector", "backbone"}),
+        ("Method", "Origin", *names),
+        tuple(groups),
+        words=frozenset({"Origin", "detector", "backbone"}),
+        sets={name: about for about, names in sets.items() for name in names},
+        first=frozenset(shown),
     )

@@ -11,18 +11,16 @@ import pandas as pd
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import data_uri
 from bcnet.evaluation.metrics.failures import NAMES
-from bcnet.files import InputError
-from bcnet.params import Params
 from bcnet.progress import progress
 from bcnet.report.figures import rois
-from bcnet.report.figures.contrasts import OBJECTS, RULE, SHOWN, drawn, most_different, window
+from bcnet.report.figures.contrasts import OBJECTS, RULE, drawn, most_different, window
 from bcnet.report.figures.predictions import predictions_of
 from bcnet.report.page.context import Context
+from bcnet.report.page.object_tables import chosen_two, object_tables
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, bcnets
 
 SIDE = 240  # of a shown part of a picture, pixels
-OBJECT_COLUMNS = ["annotation_id", "box_cover", "iou", "score", "best_detection", "failure"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,6 @@ class Contrast:
     category: str
     file_name: str
     cover: float
-    bin: str
     uri: str
     width: int
     height: int
@@ -52,12 +49,11 @@ class Contrast:
     occluder: str
     drawings: tuple[Drawing, ...]
     maps: Mapping[str, str]  # BCNet's, as data URIs by name
-    shown: bool  # among the first `SHOWN` of the two methods that are chosen first
 
 
 @dataclass(frozen=True)
 class Contrasts:
-    """The methods compared, the two chosen first, and the objects, those on which these two differ most first."""
+    """The methods, the two that are compared, and the objects, those on which these two differ most first."""
 
     methods: tuple[Method, ...]
     chosen: tuple[int, int]
@@ -66,56 +62,22 @@ class Contrasts:
 
 
 def contrasts(context: Context) -> Contrasts | None:
-    """The objects of val on which the first runs of any two methods differ most; None for fewer than two methods.
-
-    A method takes part when its masks of val were evaluated and its predictions are there.
+    """The objects of val on which the first runs of two methods differ most; None for fewer than two methods.
 
     Raises:
         InputError: tables of objects do not fit together or to val.
     """
-    tables = _object_tables(context)
-    if len(tables) < 2 or not context.val_file.exists():
+    tables = context.once(object_tables)
+    if len(tables) < 2:
         return None
-    _check_objects(tables, context)
     methods = tuple(tables)
-    chosen = _chosen(context.params, methods)
-    ious = np.stack([table["iou"].to_numpy() for table in tables.values()])
-    contrast = np.abs(ious[chosen[0]] - ious[chosen[1]])
-    rows = sorted(most_different(ious, OBJECTS), key=lambda row: -contrast[row])
-    shown = [place < SHOWN and contrast[row] > 0 for place, row in enumerate(rows)]
-    return Contrasts(methods, chosen, tuple(_objects(tables, rows, shown, context)))
+    chosen = chosen_two(context, methods)
+    ious = np.stack([tables[methods[place]]["iou"].to_numpy() for place in chosen])
+    return Contrasts(methods, chosen, tuple(_objects(tables, most_different(ious, OBJECTS), context)))
 
 
-def _object_tables(context: Context) -> dict[Method, pd.DataFrame]:
-    """The tables of objects of the methods that take part."""
-    tables = {}
-    for method in context.looks:
-        if not context.predictions(method).exists():
-            continue
-        table = context.objects(method, OBJECT_COLUMNS)
-        if table is not None and not table["failure"].isna().any():  # else the predictions are boxes
-            tables[method] = table
-    return tables
-
-
-def _check_objects(tables: Mapping[Method, pd.DataFrame], context: Context) -> None:
-    """All tables are of the same objects, those of val."""
-    first, *_ = tables
-    expected = tables[first]["annotation_id"]
-    for method, table in tables.items():
-        if not table["annotation_id"].equals(expected):
-            path = context.object_file(method)
-            file = context.object_file(first)
-            raise InputError(f"{path}: other objects than in {file}: run `bcnet evaluate` for both")
-    if strange := set(expected) - {annotation["id"] for annotation in context.val["annotations"]}:
-        path = context.object_file(first)
-        raise InputError(f"{path}: annotation_id {min(strange)}: not in {context.val_file}: run `bcnet evaluate` again")
-
-
-def _objects(
-    tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], shown: Sequence[bool], context: Context
-) -> Iterator[Contrast]:
-    """The objects of these rows of the tables whose pictures are there, the first `SHOWN` with BCNet's maps."""
+def _objects(tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], context: Context) -> Iterator[Contrast]:
+    """The objects of these rows of the tables whose pictures are there, with BCNet's maps."""
     annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
     images = {image["id"]: image for image in context.val["images"]}
     names = {category["id"]: category["name"] for category in context.val["categories"]}
@@ -125,7 +87,7 @@ def _objects(
         _paths(context.predictions(method), table, dict(zip(rows, chosen, strict=True)), images)
         for method, table in progress(tables.items(), "contrasts", len(tables))
     ]
-    maps = _maps(context, [(images[annotation["image_id"]], annotation) for annotation in chosen[:SHOWN]])
+    maps = _maps(context, [(images[annotation["image_id"]], annotation) for annotation in chosen])
     for place, (row, annotation) in enumerate(zip(rows, chosen, strict=True)):
         image = images[annotation["image_id"]]
         size = image["height"], image["width"]
@@ -140,7 +102,6 @@ def _objects(
             names[annotation["category_id"]],
             image["file_name"],
             cover,
-            _bin(cover, context.params.evaluate.cover_bins),
             data_uri(read_image(file, size)[top:bottom, left:right], SIDE),
             right - left,
             bottom - top,
@@ -151,16 +112,7 @@ def _objects(
                 for index, table in enumerate(tables.values())
             ),
             maps.get(place, {}),
-            bool(shown[place]),
         )
-
-
-def _chosen(params: Params, methods: Sequence[Method]) -> tuple[int, int]:
-    """The first baseline and the first BCNet that is none, where there are such; else the first and the second."""
-    names = [method.name for method in methods]
-    baseline = next((names.index(name) for name in params.tables.compare_to or () if name in names), 0)
-    others = (names.index(name) for name in bcnets(params) if name in names and names.index(name) != baseline)
-    return baseline, next(others, 0 if baseline else 1)
 
 
 def _maps(context: Context, objects: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[int, dict[str, str]]:
@@ -178,11 +130,6 @@ def _numbers(table: pd.DataFrame, row: int) -> tuple[float, float | None, str]:
     """A method's best IoU with an object, that mask's score, and how the object fares."""
     score = table["score"][row]
     return float(table["iou"][row]), None if pd.isna(score) else float(score), NAMES[table["failure"][row]]
-
-
-def _bin(cover: float, edges: Sequence[float]) -> str:
-    place = int(np.digitize(cover, edges[1:-1]))
-    return f"{edges[place]:g} to {edges[place + 1]:g}"
 
 
 def _paths(

@@ -13,11 +13,12 @@ from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, named, read_table, reasons
 from bcnet.report.page.sections.occlusion import bin_name, head
-from bcnet.report.tables.differences import KEYS, NUMBERS
+from bcnet.report.tables.differences import FEW_OBJECTS, HIGHER, KEYS, LOWER, NUMBERS
 from bcnet.report.tables.rows import Method
 
-DIFFERENCE_COLUMNS = {*KEYS, *NUMBERS, "why"}
+DIFFERENCE_COLUMNS = {*KEYS, *NUMBERS, "verdict", "why"}
 MAIN_MEASURES = ("", "box_cover")  # of the main table, the others are in a second one
+RECALL = "AR"
 INTERVAL = ("difference", "low", "high")
 NAME = 140  # room for a baseline's name below a chart
 PAIR = ("origin", "label", "baseline_origin", "baseline")
@@ -26,8 +27,9 @@ Looks = Mapping[Method, Look]
 
 @dataclass(frozen=True)
 class IntervalChart:
-    """A chart of intervals: of which split, whose they are, and the drawing."""
+    """A chart of intervals: of which number on which split, whose they are, and the drawing."""
 
+    number: str
     split: str
     methods: tuple[Method, ...]
     drawing: Markup
@@ -35,7 +37,10 @@ class IntervalChart:
 
 @dataclass(frozen=True)
 class Against:
-    """A baseline, its origin, of each split a chart of the first metric, and the tables: the main one, the others."""
+    """A baseline, its origin, the charts, and the tables: the main one, the others.
+
+    On each split there is a chart of the first metric and one of recall of the most occluded objects.
+    """
 
     baseline: str
     origin: str
@@ -78,26 +83,44 @@ def _check_methods(rows: Sequence[TextRow], looks: Looks, path: Path) -> None:
 
 
 def _against(origin: str, baseline: str, rows: list[TextRow], looks: Looks) -> Against:
-    x = f"{rows[0]['metric']}, difference to {cut(baseline, NAME)} (points)"
     main = [row for row in rows if row["measure"] in MAIN_MEASURES]
     others = [row for row in rows if row["measure"] not in MAIN_MEASURES]
     label = f"differences to {baseline}"
     grids = [difference_grid(label, main), difference_grid(f"{label}, other measures of occlusion", others)]
-    return Against(baseline, origin, interval_charts(rows, looks, f"differences {origin} {baseline}", x), grids)
+    x = f"difference to {cut(baseline, NAME)} (points)"
+    charts = [
+        chart
+        for number, of_number in _charted(rows).items()
+        for chart in interval_charts(of_number, looks, f"differences {origin} {baseline} {number}", f"{number}, {x}")
+    ]
+    return Against(baseline, origin, sorted(charts, key=lambda chart: chart.split != rows[0]["split"]), grids)
+
+
+def _charted(rows: Sequence[TextRow]) -> dict[str, list[TextRow]]:
+    """The rows of the numbers that have charts, by the number's name: the first metric, and recall in the last bin."""
+    last = [row for row in rows if (row["metric"], row["measure"]) == (RECALL, MAIN_MEASURES[-1])]
+    bins = {_head(row): row["to"] for row in last}
+    by_number = {_head(rows[0]): [row for row in rows if _head(row) == _head(rows[0])]}
+    for number in list(bins)[-1:]:
+        by_number[number] = [row for row in last if _head(row) == number]
+    return by_number
 
 
 def charts(parts: Sequence[Against], context: Context) -> Iterator[Figure]:
     """The charts as files."""
     for place, part in enumerate(parts):
         for chart in part.charts:
-            name, title = f"difference-{chart.split}-{place}", f"Difference to {part.baseline} on {chart.split}"
+            name = f"difference-{chart.split}-{place}"
+            if chart.number != part.charts[0].number:
+                name += "-recall"
+            title = f"{chart.number}: difference to {part.baseline} on {chart.split}"
             yield Figure(name, title, chart.drawing, chart.methods, ("95 % intervals",))
 
 
 def interval_charts(
     rows: Sequence[TextRow], looks: Looks, what: str, x: str, name: Callable[[TextRow], str] = itemgetter("label")
 ) -> list[IntervalChart]:
-    """Of each split a chart of the first metric's intervals, where there is any.
+    """Of each split a chart of the first row's number, the largest on top, where there is any.
 
     Args:
         rows: differences of one run, at least one.
@@ -109,17 +132,18 @@ def interval_charts(
     by_label = {(method.origin, method.label): method for method in looks}
     by_split: dict[str, list[TextRow]] = {}
     for row in rows:
-        if row["metric"] == rows[0]["metric"] and row["difference"]:
+        if _head(row) == _head(rows[0]) and row["difference"]:
             by_split.setdefault(row["split"], []).append(row)
     drawings = []
     for split, drawn in by_split.items():
+        drawn.sort(key=lambda row: -float(row["difference"]))
         of_row = [by_label[row["origin"], row["label"]] for row in drawn]
         bars = [
             Interval(name(row), looks[method], *(float(row[end]) for end in INTERVAL))
             for row, method in zip(drawn, of_row, strict=True)
         ]
         legend = tuple(method for method in looks if method in set(of_row))
-        drawings.append(IntervalChart(split, legend, intervals(f"{what} {split}", bars, x)))
+        drawings.append(IntervalChart(_head(rows[0]), split, legend, intervals(f"{what} {split}", bars, x)))
     return drawings
 
 
@@ -152,12 +176,16 @@ def _head(row: TextRow) -> str:
 
 
 def difference_cell(row: TextRow) -> Cell:
-    """A difference, its spread over seeds, its interval and p; bold where the interval excludes zero."""
+    """A difference, its spread over seeds, its interval, both p and n; bold where the corrected p says so."""
     if not row["difference"]:
         return Cell("", why=reasons(row)["difference"])
     spread = f"± {row['std']}" if row["std"] else ""
-    below = (f"{signed(row['low'])} to {signed(row['high'])}", f"p {row['p']}")
-    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row))
+    below = (
+        f"{signed(row['low'])} to {signed(row['high'])}",
+        f"p {p_text(row['p'])}, corrected {p_text(row['p_corrected'])}",
+        f"n {row['objects']}",
+    )
+    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row), few=row["verdict"] == FEW_OBJECTS)
 
 
 def signed(number: str) -> str:
@@ -168,5 +196,10 @@ def signed(number: str) -> str:
 
 
 def beyond_chance(row: TextRow) -> bool:
-    """Whether the interval excludes zero, as it is shown."""
-    return bool(row["difference"]) and (float(row["low"]) > 0 or float(row["high"]) < 0)
+    """Whether it is more than chance, by the p that is corrected for the number of differences, and of many objects."""
+    return row["verdict"] in (HIGHER, LOWER)
+
+
+def p_text(p: str) -> str:
+    """A p of the table as readers see it."""
+    return "< 0.0001" if float(p) < 0.0001 else f"{float(p):.2g}"

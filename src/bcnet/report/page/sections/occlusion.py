@@ -5,21 +5,41 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bcnet.drawing.figures import Curve, Look, chart
+from bcnet.drawing.figures import Look
+from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.statistics.intervals import name_of
+from bcnet.files import read_json
 from bcnet.report.figures.figure_files import Figure
+from bcnet.report.figures.line_chart import Axes, Point, line_chart
+from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
+from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
 from bcnet.report.tables.rows import Method
 
 WHOSE = ("origin", "label", "split", "why")
 ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind in TIDE))
 AMODAL = tuple(name for name in BENCHMARK if name.startswith(("invisible_", "order_")))
-MAIN = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "leak")), *COUNTS)
-LOWER_IS_BETTER = ("leak", "ECE")
+COPING = (*(name for name in BENCHMARK if name not in (*ERRORS, *AMODAL, "boundary_AP")), *COUNTS)
+AXES = {"box_cover": "share of the object's box that others cover (box_cover)"}
+LOWER_IS_BETTER = ("leak", LEAK_OF_BOTH, "ECE")
 BY_OCCLUDER = "occluder"  # the measure whose bins are of what occludes an object: it has a section of its own
+BARS = "bars: 95 % intervals"
+BARS_OF_SEEDS = "bars: one sample standard deviation over seeds"
+FEW = 5  # methods, none of which need stand out of the others in a chart
 Looks = Mapping[Method, Look]
 Rows = Mapping[Method, list[TextRow]]
+
+
+@dataclass(frozen=True)
+class RecallChart:
+    """A chart of AR over the bins of a measure on a split; `narrow`: the same for a narrow page."""
+
+    split: str
+    drawing: Markup
+    narrow: Markup
+    drawn: bool  # whether any line is in it
 
 
 @dataclass(frozen=True)
@@ -27,15 +47,14 @@ class Measure:
     """A measure of occlusion: of each split a chart of AR over its bins, and a table."""
 
     name: str
-    charts: tuple[tuple[str, Markup], ...]
+    charts: tuple[RecallChart, ...]
     grids: tuple[Grid, ...]
 
 
 @dataclass(frozen=True)
 class Coping:
-    """The main table, recall and AP in the bins of each measure, and AP of each category on each split."""
+    """Recall and AP in the bins of each measure, and AP of each category on each split."""
 
-    main: Grid
     measures: tuple[Measure, ...]
     categories: tuple[Grid, ...]
 
@@ -51,35 +70,20 @@ def coping(context: Context) -> Coping:
     """How methods cope with occlusion, in percent of masks.
 
     Raises:
-        InputError: benchmark.csv, recall.csv or categories.csv is missing, or of another run.
+        InputError: recall.csv or categories.csv is missing, or of another run.
     """
-    main = _benchmark_grid("results under occlusion", MAIN, context)
-    measures = context.once(_measures)
-    return Coping(
-        main, tuple(measure for name, measure in measures.items() if name != BY_OCCLUDER), _categories(context)
-    )
+    measures = context.once(recall_measures)
+    return Coping(tuple(measure for name, measure in measures.items() if name != BY_OCCLUDER), _categories(context))
 
 
 def by_occluder(context: Context) -> Measure:
     """Recall and AP by what an object's main occluder is of."""
-    return context.once(_measures)[BY_OCCLUDER]
-
-
-def errors_grid(context: Context) -> Grid:
-    """What becomes of occluded objects that are not found, and TIDE's errors."""
-    return _benchmark_grid("kinds of errors", ERRORS, context)
-
-
-def amodal_grid(context: Context) -> Grid | None:
-    """Invisible parts and order; None where no method has any of these numbers."""
-    if not context.once(has_amodal):
-        return None
-    return _benchmark_grid("invisible parts and order", AMODAL, context)
+    return context.once(recall_measures)[BY_OCCLUDER]
 
 
 def has_amodal(context: Context) -> bool:
     """Whether any method has a number of invisible parts or of order."""
-    return any(row[name] for row in context.once(_benchmark_rows) for name in AMODAL)
+    return any(row[name] for row in context.once(benchmark_rows) for name in AMODAL)
 
 
 def charts(content: Coping, context: Context) -> Iterator[Figure]:
@@ -90,33 +94,39 @@ def charts(content: Coping, context: Context) -> Iterator[Figure]:
 
 def charts_by_occluder(measure: Measure, context: Context) -> Iterator[Figure]:
     """The charts of one measure as files."""
-    bands = ("bands: one sample standard deviation over seeds",) if len(context.params.seeds) > 1 else ()
-    for split, drawing in measure.charts:
-        title = f"Recall by {measure.name} on {split}"
-        yield Figure(f"recall-{measure.name}-{split}", title, drawing, tuple(context.looks), bands)
+    note = BARS_OF_SEEDS if len(context.params.seeds) > 1 else BARS
+    for chart in measure.charts:
+        title = f"Recall by {measure.name} on {chart.split}"
+        yield Figure(f"recall-{measure.name}-{chart.split}", title, chart.drawing, (), (note,))
 
 
-def _benchmark_rows(context: Context) -> list[TextRow]:
+def benchmark_rows(context: Context) -> list[TextRow]:
+    """The rows of benchmark.csv.
+
+    Raises:
+        InputError: the table is missing, or lacks a column.
+    """
     return read_table(context.report_files.table("benchmark"), {*WHOSE, *BENCHMARK, *COUNTS})
 
 
-def _benchmark_grid(label: str, columns: tuple[str, ...], context: Context) -> Grid:
-    """Columns of benchmark.csv, a group a split."""
-    rows, path = context.once(_benchmark_rows), context.report_files.table("benchmark")
-    by_split = {split: [rows_of(rows, method, split, path)[0] for method in context.looks] for split in splits(rows)}
-    groups = (Group(split, tuple(named(row, cells(row, columns)) for row in own)) for split, own in by_split.items())
-    return Grid(label, ("Method", *map(head, columns)), tuple(groups))
+def recall_rows(context: Context) -> list[TextRow]:
+    """The rows of recall.csv.
+
+    Raises:
+        InputError: the table is missing, lacks a column, or a number in it is none.
+    """
+    return read_table(context.report_files.table("recall"), {*WHOSE, *BIN, "objects", *IN_BINS}, ("AR", "AR_std"))
 
 
 def bin_name(row: TextRow) -> str:
     """A bin's ends, or what the occluder is of."""
-    return row["occluder"] or f"{row['from']} to {row['to']}"
+    return row["occluder"] or (f"{row['from']} to {row['to']}" if row["from"] else "last bin minus first")
 
 
-def _measures(context: Context) -> dict[str, Measure]:
+def recall_measures(context: Context) -> dict[str, Measure]:
     """Every measure of recall.csv, by name."""
     path = context.report_files.table("recall")
-    rows = read_table(path, {*WHOSE, *BIN, "objects", *IN_BINS}, ("AR", "AR_std"))
+    rows = context.once(recall_rows)
     by_measure: dict[str, dict[str, Rows]] = {}
     for split in splits(rows):
         own = {method: rows_of(rows, method, split, path) for method in context.looks}
@@ -124,13 +134,13 @@ def _measures(context: Context) -> dict[str, Measure]:
             by_measure.setdefault(measure, {})[split] = {
                 method: [row for row in bins if row["measure"] == measure] for method, bins in own.items()
             }
-    return {measure: _measure(measure, by_split, context.looks) for measure, by_split in by_measure.items()}
+    return {measure: _measure(measure, by_split, context) for measure, by_split in by_measure.items()}
 
 
-def _measure(name: str, by_split: Mapping[str, Rows], looks: Looks) -> Measure:
+def _measure(name: str, by_split: Mapping[str, Rows], context: Context) -> Measure:
     return Measure(
         name,
-        tuple((split, _recall_chart(f"{name} {split}", name, rows, looks)) for split, rows in by_split.items()),
+        tuple(_recall_chart(name, split, rows, context) for split, rows in by_split.items()),
         tuple(_recall_grid(name, split, rows) for split, rows in by_split.items()),
     )
 
@@ -140,19 +150,71 @@ def _bins(rows: Rows) -> list[TextRow]:
     return max(rows.values(), key=lambda bins: bool(bins[0]["objects"]))
 
 
-def _recall_chart(what: str, measure: str, rows: Rows, looks: Looks) -> Markup:
-    """A curve a method: AR over the bins, with its spread over seeds."""
-    ticks = [f"{bin_name(row)}\nn = {row['objects'] or '?'}" for row in _bins(rows)]
-    curves = [
-        Curve(
-            range(len(ticks)),
-            [float(row["AR"] or "nan") for row in bins],
-            looks[method],
-            spread=[float(row.get("AR_std") or 0) for row in bins],
-        )
-        for method, bins in rows.items()
+def _recall_chart(measure: str, split: str, rows: Rows, context: Context) -> RecallChart:
+    """A line a method: AR over the bins, with its interval, or its spread over seeds."""
+    bins = _bins(rows)
+    ticks = tuple(f"{bin_name(row)}\nn = {row['objects'] or '?'}" for row in bins)
+    strong = standing_out(rows, context)
+    keys = {method: key for key, method in enumerate(context.looks)}
+    lines = [
+        Curve(keys[method], method.label, context.looks[method], _points(method, of_method, context), method in strong)
+        for method, of_method in rows.items()
     ]
-    return chart(f"recall {what}", curves, measure, "AR (percent)", (4.6, 2.9), ticks, top=100)
+    axes = Axes(AXES.get(measure, measure), "AR (percent)", ticks)
+    tall = 110 + 13 * len(lines)
+    name = f"recall {measure} {split}"
+    drawing = line_chart(name, lines, axes, 680, max(490, tall), 175)
+    narrow = line_chart(f"{name}, narrow", lines, axes, 340, max(380, tall), 100, "lines narrow")
+    return RecallChart(split, drawing, narrow, any(line.points for line in lines))
+
+
+def _points(method: Method, bins: list[TextRow], context: Context) -> tuple[Point, ...]:
+    """The bins that have objects, each with the ends of AR's bar."""
+    between = recall_intervals(method, bins[0]["split"], context)
+    points = []
+    for place, row in enumerate(bins):
+        if not row["AR"]:
+            continue
+        value, spread = float(row["AR"]), row.get("AR_std")
+        ends = between.get(interval_key(row))
+        if row.get("AR_low") and row.get("AR_high"):
+            ends = float(row["AR_low"]), float(row["AR_high"])
+        elif spread:
+            ends = value - float(spread), value + float(spread)
+        points.append(Point(place, value, *(ends or (None, None))))
+    return tuple(points)
+
+
+def recall_intervals(method: Method, split: str, context: Context) -> dict[str, tuple[float, float]]:
+    """Of a method with one run the 95 % intervals that `bcnet evaluate` wrote, percent; none of more runs."""
+    path = context.metrics(method, method.runs[0], split)
+    if len(method.runs) > 1 or not path.exists():
+        return {}
+    known = read_json(path).get("intervals") or {}
+    return {name: (100 * ends[0], 100 * ends[1]) for name, ends in known.items() if ends}
+
+
+def interval_key(row: TextRow) -> str:
+    """How `intervals` of the metrics call AR in a bin."""
+    low, high = (float(row[end]) if row[end] else None for end in ("from", "to"))
+    return name_of(Metric("AR", row["measure"], low, high, row.get("occluder") or None))
+
+
+def strong_on_val(context: Context) -> set[Method]:
+    """The methods whose lines are strong in charts of val: those of recall by cover."""
+    path = context.report_files.table("recall")
+    rows = [row for row in context.once(recall_rows) if row["measure"] == "box_cover"]
+    return standing_out({method: rows_of(rows, method, "val", path) for method in context.looks}, context)
+
+
+def standing_out(rows: Rows, context: Context) -> set[Method]:
+    """Of many methods those whose lines are strong: the baselines, and the best in the last bin."""
+    if len(rows) <= FEW:
+        return set(rows)
+    names = context.params.tables.compare_to or (next(iter(rows)).name,)
+    measured = [method for method, bins in rows.items() if bins[-1]["AR"]]
+    best = sorted(measured, key=lambda method: -float(rows[method][-1]["AR"]))[:1]
+    return {*best, *(method for method in rows if method.name in names)}
 
 
 def _recall_grid(measure: str, split: str, rows: Rows) -> Grid:

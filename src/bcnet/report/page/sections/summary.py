@@ -8,7 +8,7 @@ from bcnet.report.page.context import Context
 from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
 from bcnet.report.page.sections.ablations import ablation_rows
 from bcnet.report.page.sections.differences import beyond_chance, difference_rows, signed
-from bcnet.report.page.sections.occlusion import WHOSE
+from bcnet.report.page.sections.occlusion import WHOSE, RecallChart, interval_key, recall_intervals, recall_measures
 from bcnet.report.tables.rows import Method, bcnets
 
 SPLIT = "val"
@@ -30,24 +30,46 @@ class StatedDifference:
 
 @dataclass(frozen=True)
 class Finding:
-    """A number of some objects, its name shorter: who has most of it, of how many methods; differences by baseline."""
+    """A metric of some objects, their names together shorter: who has most of it, of how many methods."""
 
+    metric: str
     what: str
     short: str
     best: str
     value: str
     methods: int
-    against: Mapping[str, tuple[StatedDifference, ...]]
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a method has of a finding: its value and spread or interval, and how that differs from the baseline's."""
+
+    value: str
+    between: str
+    change: StatedDifference | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A method in a sentence: its key on the page, and a number for each finding, None: not measured."""
+
+    key: int
+    method: Method
+    numbers: tuple[Number | None, ...]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The findings, and by pairs of heads that differ in `structure` what that changes in them; None: none is bilayer.
+    """The findings, the most telling last; the methods, those with most of that first; and their chart.
 
-    A pair is in the order of params.yaml, each with its structure.
+    `layer`: by pairs of heads that differ in `structure`, in the order of params.yaml, what that changes; None: no head
+    is bilayer.
     """
 
     findings: tuple[Finding, ...]
+    answers: tuple[Answer, ...]
+    baseline: Method
+    chart: RecallChart | None
     layer: Mapping[tuple[str, str], list[tuple[Finding, StatedDifference]]] | None
 
 
@@ -59,20 +81,64 @@ def summary(context: Context) -> Summary | None:
     """
     differences = context.once(difference_rows)
     steps = [row for row in context.once(ablation_rows) if row["switch"] == LAYER]
-    findings = []
+    baseline = next(iter(baselines_of(context)))
+    findings: list[Finding] = []
+    by_method: list[dict[Method, Number]] = []
     layer: dict[tuple[str, str], list[tuple[Finding, StatedDifference]]] = {}
     for name, metric, measure in (("comparison", context.params.tables.metrics[0], ""), ("recall", METRIC, MEASURE)):
         rows = _measured_rows(context.tables / f"{name}.csv", metric, measure, context.looks)
         if not rows:
             continue
-        key = SPLIT, metric, measure, rows[0].get("to", "")
-        finding = _finding(metric, measure, rows, map(_stated, _of_key(differences, key)))
-        findings.append(finding)
+        first = next(iter(rows.values()))
+        key = SPLIT, metric, measure, first.get("to", "")
+        findings.append(_finding(metric, measure, list(rows.values())))
+        changes = {
+            (row["origin"], row["label"]): _stated(row)
+            for row in _of_key(differences, key)
+            if (row["baseline_origin"], row["baseline"]) == (baseline.origin, baseline.label)
+        }
+        by_method.append({method: _number(method, row, metric, changes, context) for method, row in rows.items()})
         for row in _of_key(steps, key):
             change = _stated(row)
             pair = f"{change.baseline} ({row['before']})", f"{change.label} ({row['after']})"
-            layer.setdefault(pair, []).append((finding, change))
-    return Summary(tuple(findings), layer if bcnets(context.params) else None) if findings else None
+            layer.setdefault(pair, []).append((findings[-1], change))
+    if not findings:
+        return None
+    answers = [
+        Answer(key, method, tuple(numbers.get(method) for numbers in by_method))
+        for key, method in enumerate(context.looks)
+    ]
+    answers.sort(key=_most_first)
+    return Summary(
+        tuple(findings), tuple(answers), baseline, _chart(context), layer if bcnets(context.params) else None
+    )
+
+
+def baselines_of(context: Context) -> list[Method]:
+    """The methods that others are compared with, in the order of params.yaml's `tables.compare_to`."""
+    names = context.params.tables.compare_to or (next(iter(context.looks)).name,)
+    return [method for name in names for method in context.looks if method.name == name]
+
+
+def _most_first(answer: Answer) -> tuple[float, int]:
+    last = answer.numbers[-1]
+    return (-float(last.value.partition(" ")[0]) if last else 1.0, answer.key)
+
+
+def _chart(context: Context) -> RecallChart | None:
+    """Recall by cover on val; None where no method's is known."""
+    charts = context.once(recall_measures)[MEASURE].charts
+    return next((chart for chart in charts if chart.split == SPLIT and chart.drawn), None)
+
+
+def _number(
+    method: Method, row: TextRow, metric: str, changes: Mapping[tuple[str, str], StatedDifference], context: Context
+) -> Number:
+    spread = row.get(f"{metric}_std")
+    key = interval_key(row) if row.get("measure") else metric
+    ends = recall_intervals(method, SPLIT, context).get(key)
+    between = f"± {spread}" if spread else f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
+    return Number(row[metric], between, changes.get((method.origin, method.label)))
 
 
 def _of_key(rows: Iterable[TextRow], key: tuple[str, ...]) -> list[TextRow]:
@@ -80,31 +146,28 @@ def _of_key(rows: Iterable[TextRow], key: tuple[str, ...]) -> list[TextRow]:
     return [row for row in rows if tuple(row[column] for column in KEY) == key and row["difference"]]
 
 
-def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method]) -> list[TextRow]:
+def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method]) -> dict[Method, TextRow]:
     """The rows on val of the methods that are measured; of a measure of occlusion those of its last bin."""
     table = read_table(path, {*WHOSE, "objects", metric, *(("measure", "from", "to") if measure else ())})
     table = [row for row in table if row.get("measure", "") == measure]
-    rows = [rows_of(table, method, SPLIT, path)[-1] for method in looks]
-    return [row for row in rows if row[metric]]
+    rows = {method: rows_of(table, method, SPLIT, path)[-1] for method in looks}
+    return {method: row for method, row in rows.items() if row[metric]}
 
 
-def _finding(metric: str, measure: str, rows: Sequence[TextRow], differences: Iterable[StatedDifference]) -> Finding:
+def _finding(metric: str, measure: str, rows: Sequence[TextRow]) -> Finding:
     best = max(rows, key=lambda row: float(row[metric]))
     objects, short = f"all {best['objects']} objects", metric
     if measure:
         objects = f"the {best['objects']} most occluded objects ({measure} {best['from']} to {best['to']})"
         short = f"{metric} of the most occluded"
     spread = best.get(f"{metric}_std")
-    against: dict[str, list[StatedDifference]] = {}
-    for change in sorted(differences, key=lambda change: -abs(change.size)):
-        against.setdefault(change.baseline, []).append(change)
     return Finding(
-        f"{metric} of {objects}",
+        metric,
+        objects,
         short,
         _named(best["label"], best["origin"]),
         f"{best[metric]} ± {spread}" if spread else best[metric],
         len(rows),
-        {baseline: tuple(changes) for baseline, changes in against.items()},
     )
 
 

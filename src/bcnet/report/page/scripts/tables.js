@@ -1,6 +1,6 @@
 "use strict";
-// The page is whole without this script. With it its tables can be sorted, filtered and copied, its colours chosen, and
-// what is folded is printed too. Nothing of the page's content is ever read as markup: only textContent is written.
+// The page is whole without its scripts. With this one its tables can be sorted, filtered and copied, and their columns
+// picked. Nothing of the page's content is ever read as markup: only textContent is written.
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -106,18 +106,52 @@ function filter(table, label, status) {
   return [input];
 }
 
-// Copying: the rows shown, in their order; the heading of a body is a column of its own.
+// Columns: those that the reader picks, at first those without data-more.
+
+function picker(table, label) {
+  const heads = [...table.tHead.rows[0].cells];
+  const picked = heads.filter((head) => head.dataset.set);
+  if (picked.length === 0) return [];
+  const show = (head, shown) => {
+    const column = heads.indexOf(head);
+    head.hidden = !shown;
+    for (const body of table.tBodies) for (const row of entries(body)) row.cells[column].hidden = !shown;
+  };
+  const sets = new Map();
+  for (const head of picked) {
+    const box = element("input", { type: "checkbox", checked: head.dataset.more === undefined });
+    box.addEventListener("change", () => show(head, box.checked));
+    show(head, box.checked);
+    const set = sets.get(head.dataset.set) ?? element("fieldset", {}, element("legend", { textContent: head.dataset.set }));
+    set.append(element("label", {}, box, ` ${words(head)}`));
+    sets.set(head.dataset.set, set);
+  }
+  const all = element("button", { type: "button", textContent: "All columns" });
+  const boxes = [...sets.values()].flatMap((set) => [...set.querySelectorAll("input")]);
+  all.addEventListener("click", () => {
+    for (const box of boxes) box.checked = true;
+    for (const head of picked) show(head, true);
+  });
+  const summary = element("summary", { textContent: "Columns" });
+  summary.setAttribute("aria-label", `Columns of: ${label}`);
+  return [element("details", { className: "columns" }, summary, all, ...sets.values())];
+}
+
+// Copying: the rows and columns shown, in their order; the heading of a body is a column of its own.
 
 function content(table) {
   const grouped = [...table.tBodies].some(heading);
-  const heads = columns(table).map((cells) => [[cells.map((cell) => words(cell)).join(", "), false]]);
-  const isText = columns(table).map((cells, column) => column === 0 || cells.at(-1).classList.contains("text"));
+  const above = columns(table);
+  const isShown = (_, column) => !above[column].at(-1).hidden;
+  const shown = above.filter(isShown);
+  const heads = shown.map((cells) => [[cells.map((cell) => words(cell)).join(", "), false]]);
+  const isText = shown.map((cells, column) => column === 0 || cells.at(-1).classList.contains("text"));
   const rows = [...table.tBodies].flatMap((body) =>
     entries(body)
       .filter((row) => !row.hidden)
       .map((row) => [
         ...(grouped ? [[[heading(body) ? words(heading(body), ", ") : "", false]]] : []),
-        ...[...row.cells].map(parts),
+        ...[...row.cells].filter(isShown).map(parts),
       ]),
   );
   return {
@@ -187,7 +221,7 @@ function tools(table, label) {
     return button;
   });
   const bar = element("div", { className: "tools" }, ...filter(table, label, status));
-  bar.append(element("span", { className: "soft", textContent: "Copy" }), ...buttons, status);
+  bar.append(element("span", { className: "soft", textContent: "Copy" }), ...buttons, status, ...picker(table, label));
   return bar;
 }
 
@@ -196,23 +230,3 @@ for (const box of document.querySelectorAll(".table")) {
   box.prepend(tools(table, box.querySelector(".scroll").getAttribute("aria-label")));
   sortable(table);
 }
-
-// Colours: as the system has them, or light, or dark.
-
-const themes = element("select", {}, ...["system", "light", "dark"].map((name) => new Option(name)));
-themes.addEventListener("change", () => (document.documentElement.dataset.theme = themes.value));
-document.querySelector("header").prepend(element("label", { className: "theme" }, "Colours ", themes));
-
-// What is folded is printed as well.
-
-const opened = new Set();
-addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details:not([open])")) {
-    opened.add(folded);
-    folded.open = true;
-  }
-});
-addEventListener("afterprint", () => {
-  for (const folded of opened) folded.open = false;
-  opened.clear();
-});

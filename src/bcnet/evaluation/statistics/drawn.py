@@ -1,0 +1,100 @@
+"""The numbers of a run that have intervals, on a split and on draws of its images."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from bcnet.evaluation.matching.coco_matching import AREAS
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, cells, standardised
+from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
+from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled, resampled_means
+from bcnet.evaluation.statistics.samples import Sample, sample, smaller
+
+Key = TypeVar("Key")
+AP = {"segm": "AP", "bbox": "box_AP", "boundary": "boundary_AP"}  # what detections are matched by -> its AP
+
+
+class Drawn(NamedTuple):
+    """A number: (1 + draws,) `values`, the split's first, 0 to 1, NaN where undefined; and what it rests on."""
+
+    values: np.ndarray
+    sample: Sample
+
+
+def drawn_numbers(
+    runs: Mapping[str, Run],
+    table: pa.Table,
+    edges: Mapping[str, Sequence[float]],
+    metrics: Iterable[str],
+    times: np.ndarray,
+) -> dict[Metric, Drawn]:
+    """The numbers of a run that have intervals.
+
+    Args:
+        runs: by what detections and objects are matched by, at least one; that of masks, if there is any, is the first.
+        table: of objects.
+        edges: of the bins of measures of occlusion.
+        metrics: of COCO's, of masks (`PRECISION`, `RECALL`).
+        times: (1 + draws, I), as of `draw_images`.
+
+    Returns:
+        Of masks `metrics`; AP of boxes and of boundaries, where `runs` has them; all of `object_numbers`, and recall at
+        equal size with what it compares (`equal_size.standardised`), of masks if the predictions are masks, of boxes
+        else.
+    """
+    numbers: dict[Metric, Drawn] = {}
+    for kind, run in runs.items():
+        wanted = {name: Metric(name) for name in metrics} if kind == "segm" else {"AP": Metric(AP[kind])}
+        values = resampled(run, times, wanted)
+        numbers |= {metric: Drawn(values[name], sample_of_area(run, name)) for name, metric in wanted.items()}
+    first = next(iter(runs.values()))
+    means = drawn_means(first, object_numbers(table, edges), times)
+    return numbers | means | _at_equal_size(first, means, table, edges, times)
+
+
+def drawn_means(run: Run, numbers: Mapping[Key, np.ndarray], times: np.ndarray) -> dict[Key, Drawn]:
+    """Means over objects.
+
+    Args:
+        run: whose `object_image` says of which image each object is.
+        numbers: (G,) each, NaN for objects that it is not about.
+        times: as of `drawn_numbers`.
+    """
+    means = resampled_means(run, times, numbers)
+    return {key: Drawn(means[key], sample_of_objects(run, ~np.isnan(own))) for key, own in numbers.items()}
+
+
+def _at_equal_size(
+    run: Run,
+    raw: Mapping[Metric, Drawn],
+    table: pa.Table,
+    edges: Mapping[str, Sequence[float]],
+    times: np.ndarray,
+) -> dict[Metric, Drawn]:
+    weights, own = cells(table, edges)
+    recall = {metric: drawn.values for metric, drawn in raw.items()}
+    numbers = standardised(weights, resampled_means(run, times, own), recall, edges)
+    return {metric: Drawn(values, _of_bins(metric, raw)) for metric, values in numbers.items()}
+
+
+def _of_bins(metric: Metric, raw: Mapping[Metric, Drawn]) -> Sample:
+    """What a number of recall at equal size rests on: its bin, or of the two bins that it compares the smaller."""
+    if metric.metric == EQUAL_SIZE:
+        return raw[metric._replace(metric="AR")].sample
+    bins = [drawn.sample for other, drawn in raw.items() if other.measure == metric.measure]
+    return smaller(bins[0], bins[-1])
+
+
+def sample_of_objects(run: Run, about: np.ndarray) -> Sample:
+    """What a mean over the objects that `about` (G,) chooses rests on."""
+    image = run.object_image[about]
+    return sample(image, np.zeros_like(image), len(run.images))
+
+
+def sample_of_area(run: Run, metric: str) -> Sample:
+    """What one of COCO's numbers, a mean over categories, rests on."""
+    low, high = AREAS[(PRECISION | RECALL)[metric][0]]
+    counted = (run.area >= low) & (run.area <= high)
+    return sample(run.object_image[counted], run.object_category[counted], len(run.images))

@@ -1,0 +1,220 @@
+"""The page's browser of objects: all of val that any method missed or confused, with pictures of as many as fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcnet.data.coco.images import read_image
+from bcnet.data.masks.segmentation import decode
+from bcnet.drawing.figures import rings
+from bcnet.evaluation.matching.coco_matching import AREAS
+from bcnet.evaluation.metrics.failures import FOUND, NAMES
+from bcnet.progress import progress
+from bcnet.report.figures.contrasts import window
+from bcnet.report.figures.predictions import predictions_of
+from bcnet.report.figures.sprite import COLUMNS, jpeg_uri, packed, shrunk, thumbnail
+from bcnet.report.page.context import Context
+from bcnet.report.page.object_tables import bin_labels, bin_places, chosen_two, object_tables
+from bcnet.report.tables.measured import is_there
+from bcnet.report.tables.rows import Method
+
+TILE = 64  # side of a thumbnail, pixels
+TILES = 4000  # at most
+LONGEST = 320  # side of a picture, pixels
+PICTURE_BYTES, MASK_BYTES = 4_000_000, 2_000_000  # that the page has for them at most
+SIZES = [name for name in AREAS if name != "all"]
+Entry = Mapping[str, Any]  # an annotation or an image of a COCO file
+
+
+@dataclass(frozen=True)
+class MissedObjects:
+    """What the page's script reads, how many objects that is, of how many, and how many have a picture with masks."""
+
+    content: dict[str, Any]
+    count: int
+    objects: int
+    drawn: int
+
+
+def missed_objects(context: Context) -> MissedObjects | None:
+    """The objects of val that the first run of any method missed or confused: those on which methods part go first.
+
+    `content` has columns of the objects, and by method how each fared and its best IoU in percent. `tile` is the place
+    in the sprite of thumbnails, -1: none. Pictures and masks, in the pictures' pixels, are those of the first objects,
+    as many as `PICTURE_BYTES` and `MASK_BYTES` allow.
+
+    Returns:
+        None where no method's masks of val were evaluated.
+
+    Raises:
+        InputError: tables, predictions or pictures do not fit together, or are none.
+    """
+    tables = context.once(object_tables)
+    if not tables:
+        return None
+    first = next(iter(tables.values()))
+    fates = np.stack([table["failure"].to_numpy() for table in tables.values()])
+    ious = np.stack([table["iou"].to_numpy() for table in tables.values()])
+    failed = np.flatnonzero((fates != FOUND).any(axis=0))
+    order = failed[np.argsort(-np.ptp(ious, axis=0)[failed], kind="stable")]
+    rows = first.iloc[order].reset_index(drop=True)
+    methods = list(tables)
+    categories = {category["id"]: category["name"] for category in context.val["categories"]}
+    images = {image["id"]: image for image in context.val["images"]}
+    names = sorted(set(first["category_id"]))
+    files = list(dict.fromkeys(rows["image_id"]))
+    edges = context.params.evaluate.cover_bins
+    area = rows["area"].to_numpy()
+    tiles, pictures = _pictures(rows, images, context)
+    masks = _masks(rows, order, tables, pictures, images, context)
+    keys = {method: key for key, method in enumerate(context.looks)}
+    content = {
+        "methods": [
+            {"key": keys[method], "label": method.label, "symbol": look.symbol, "colour": look.colour}
+            for method in methods
+            for look in [context.looks[method]]
+        ],
+        "chosen": chosen_two(context, methods) if len(methods) > 1 else (0, -1),
+        "fates": [name.replace("_", " ") for name in NAMES],
+        "categories": [categories[name] for name in names],
+        "takenFor": [[str(name), categories[name]] for name in categories] + [["-1", "nothing"]],
+        "sizes": SIZES,
+        "bins": bin_labels(edges),
+        "files": [images[image]["file_name"] for image in files],
+        "objects": {
+            "category": [names.index(name) for name in rows["category_id"]],
+            "size": [max(k for k, name in enumerate(SIZES) if value >= AREAS[name][0]) for value in area],
+            "bin": bin_places(rows["box_cover"].to_numpy(float), edges).tolist(),
+            "cover": _percent(rows["box_cover"].fillna(-0.01).to_numpy(float)),
+            "file": [files.index(image) for image in rows["image_id"]],
+            "fate": ["".join(map(str, of_method)) for of_method in fates[:, order]],
+            "taken": [table["taken_for"].fillna(-1).astype(int).iloc[order].tolist() for table in tables.values()],
+            "iou": [_percent(of_method) for of_method in ious[:, order]],
+        },
+        "tile": TILE,
+        "columns": COLUMNS,
+        "tiles": [tiles.places.get(place, -1) for place in range(len(rows))],
+        "sprite": packed(tiles.squares) if tiles.squares else "",
+        "pictures": {
+            files.index(image): {"uri": picture.uri, "width": picture.width, "height": picture.height}
+            for image, picture in pictures.items()
+        },
+        "masks": masks,
+    }
+    return MissedObjects(content, len(rows), len(first), len(masks))
+
+
+def _percent(values: np.ndarray) -> list[int]:
+    return np.rint(100 * values).astype(int).tolist()
+
+
+@dataclass
+class _Tiles:
+    """Thumbnails, and by an object's place in the order which of them is its."""
+
+    squares: list[np.ndarray]
+    places: dict[int, int]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture as a data URI of `width` by `height` pixels, `scale` of the file's."""
+
+    uri: str
+    width: int
+    height: int
+    scale: float
+
+
+def _pictures(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context) -> tuple[_Tiles, dict[int, _Picture]]:
+    """Thumbnails of the first `TILES` objects, and the pictures of the first of them, by image, each file read once."""
+    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+    by_image: dict[int, list[int]] = {}
+    for place, image in enumerate(rows["image_id"][:TILES]):
+        by_image.setdefault(image, []).append(place)
+    tiles, pictures, room = _Tiles([], {}), {}, PICTURE_BYTES
+    for image_id, places in progress(by_image.items(), "objects", len(by_image)):
+        image = images[image_id]
+        size = image["height"], image["width"]
+        file = context.pictures / image["file_name"]
+        if not is_there(file, context.files.fetch_command, context.missing):
+            continue
+        pixels = read_image(file, size)
+        for place in places:
+            annotation = annotations[rows["annotation_id"][place]]
+            left, top, right, bottom = window(annotation["bbox"], *size)
+            part = np.s_[top:bottom, left:right]
+            tiles.places[place] = len(tiles.squares)
+            tiles.squares.append(thumbnail(pixels[part], decode(annotation["segmentation"], *size)[part], TILE))
+        if room > 0:
+            small = shrunk(pixels, LONGEST)
+            picture = _Picture(jpeg_uri(small), small.shape[1], small.shape[0], small.shape[1] / size[1])
+            room -= len(picture.uri)
+            pictures[image_id] = picture
+    return tiles, pictures
+
+
+def _masks(
+    rows: pd.DataFrame,
+    order: np.ndarray,
+    tables: Mapping[Method, pd.DataFrame],
+    pictures: Mapping[int, _Picture],
+    images: Mapping[int, Entry],
+    context: Context,
+) -> dict[int, list[str]]:
+    """By an object's place: its mask, its occluder's, and the best mask of each method, as paths; empty for none."""
+    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+    drawn = [place for place, image in enumerate(rows["image_id"]) if image in pictures]
+    sources = [
+        (predictions_of(context.predictions(method), pictures), table["best_detection"].to_numpy()[order])
+        for method, table in progress(tables.items(), "masks of objects", len(tables))
+    ]
+    masks: dict[int, list[str]] = {}
+    room = MASK_BYTES
+    for place in progress(drawn, "outlines"):
+        image_id = int(rows["image_id"][place])
+        size, scale = (images[image_id]["height"], images[image_id]["width"]), pictures[image_id].scale
+        annotation = annotations[rows["annotation_id"][place]]
+        own = [annotation["segmentation"], annotation.get("occluder")]
+        own += [
+            None if pd.isna(best[place]) else predictions.at(image_id, int(best[place])).get("segmentation")
+            for predictions, best in sources
+        ]
+        paths = [coarse_path(mask, size, scale) if mask else "" for mask in own]
+        room -= sum(map(len, paths))
+        if room < 0:
+            break
+        masks[place] = paths
+    return masks
+
+
+def coarse_path(segmentation: Any, size: tuple[int, int], scale: float) -> str:
+    """A mask as the `d` of an SVG path of whole pixels of a picture that is `scale` of its size; empty for no pixel.
+
+    Args:
+        segmentation: polygons or RLE.
+        size: height and width of its image.
+    """
+    pixels = decode(segmentation, *size)
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if not len(rows):
+        return ""
+    top, left = int(rows[0]), int(columns[0])
+    part = pixels[top : rows[-1] + 1, left : columns[-1] + 1]
+    return "".join(_ring(ring, (left, top), scale) for ring in rings(part))
+
+
+def _ring(ring: np.ndarray, corner: Sequence[int], scale: float) -> str:
+    """A ring in whole pixels, from its first point by steps, without those of no length."""
+    points = np.rint((ring[:-1] + 0.5 + corner) * scale).astype(int)
+    steps = np.diff(points, axis=0)
+    steps = steps[(steps != 0).any(axis=1)]
+    return f"M{points[0][0]} {points[0][1]}l{_numbers(steps.ravel())}z" if len(steps) > 1 else ""
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """Numbers with as little between them as SVG asks for."""
+    return " ".join(map(str, values)).replace(" -", "-")
