@@ -87,7 +87,7 @@ def test_a_report_says_where_it_will_be(capsys: pytest.CaptureFixture) -> None:
     assert str(REPORTS / "D/index.html") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("line", ["--help", "completion bash", "split --explain --annotations bilayer.json"])
+@pytest.mark.parametrize("line", ["completion bash", "split --explain --annotations bilayer.json"])
 def test_who_reads_no_more_makes_no_error(line: str, folder: Path) -> None:
     """The pipe is closed before the program writes."""
     assert main(["convert", "--annotations", "truth.json", "--out", "bilayer.json", "--jobs", "1"]) == 0
