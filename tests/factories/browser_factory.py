@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_pla
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-PATIENCE = 15_000  # milliseconds: a machine may be slow, and nothing is waited for that does not come
+PATIENCE = 300_000  # milliseconds: a machine may be slow, and nothing is waited for that does not come
 
 # In a category, a label and file names: out of an attribute, a text, a template, a script, Markdown, LaTeX.
 HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)</script>"""

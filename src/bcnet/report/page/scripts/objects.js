@@ -180,7 +180,8 @@
     document.addEventListener("click", ({ target }) => {
       const link = target.closest("a[data-show]");
       if (!link) return;
-      const show = { method: ANY, other: NONE, fate: ANY, category: ANY, taken: ANY, size: ANY, bin: ANY, ...JSON.parse(link.dataset.show) };
+      const [method, category, taken, bin] = link.dataset.show.split(" ").map((value) => (value === "-" ? ANY : value));
+      const show = { method, other: NONE, fate: ANY, category, taken, size: ANY, bin };
       for (const [name, wanted] of Object.entries(show)) choices[name].made.value = wanted;
       update();
     });

@@ -11,6 +11,7 @@ from bcnet.report.page.context import Context
 from bcnet.report.page.object_tables import bin_labels, bin_places, chosen_two, object_tables
 from bcnet.report.tables.rows import Method
 
+CHOICES = ("method", "category", "taken", "bin")  # of the browser of objects
 MOST = 12  # categories of a matrix, of more those that are confused most
 
 
@@ -21,6 +22,11 @@ class Count:
     count: int
     objects: int
     show: dict[str, str]
+
+    @property
+    def shown(self) -> str:
+        """`show` as the page's script reads it: the choices of CHOICES in their order, -: any."""
+        return " ".join(self.show.get(name, "-") for name in CHOICES)
 
     @property
     def percent(self) -> float:

@@ -75,7 +75,7 @@ def curves(context: Context) -> Curves | None:
             )
         )
     lines = tuple(_best(method, values) for method, values in scored.items())
-    grid = Grid("best score thresholds", HEADS, (Group("", lines),))
+    grid = Grid("best score thresholds", HEADS, (Group("first run of each method", lines),))
     return Curves(tuple(charts), grid)
 
 

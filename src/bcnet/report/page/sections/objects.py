@@ -24,7 +24,7 @@ from bcnet.report.tables.rows import Method
 TILE = 64  # side of a thumbnail, pixels
 TILES = 4000  # at most
 LONGEST = 320  # side of a picture, pixels
-PICTURE_BYTES, MASK_BYTES = 4_000_000, 2_000_000  # that the page has for them at most
+SPRITE_BYTES, PICTURE_BYTES, MASK_BYTES = 3_200_000, 2_000_000, 1_500_000  # that the page has for them at most
 SIZES = [name for name in AREAS if name != "all"]
 Entry = Mapping[str, Any]  # an annotation or an image of a COCO file
 
@@ -69,6 +69,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
     edges = context.params.evaluate.cover_bins
     area = rows["area"].to_numpy()
     tiles, pictures = _pictures(rows, images, context)
+    sprite, kept = _sprite(tiles.squares)
     masks = _masks(rows, order, tables, pictures, images, context)
     keys = {method: key for key, method in enumerate(context.looks)}
     content = {
@@ -96,8 +97,8 @@ def missed_objects(context: Context) -> MissedObjects | None:
         },
         "tile": TILE,
         "columns": COLUMNS,
-        "tiles": [tiles.places.get(place, -1) for place in range(len(rows))],
-        "sprite": packed(tiles.squares) if tiles.squares else "",
+        "tiles": [tile if (tile := tiles.places.get(place, -1)) < kept else -1 for place in range(len(rows))],
+        "sprite": sprite,
         "pictures": {
             files.index(image): {"uri": picture.uri, "width": picture.width, "height": picture.height}
             for image, picture in pictures.items()
@@ -105,6 +106,17 @@ def missed_objects(context: Context) -> MissedObjects | None:
         "masks": masks,
     }
     return MissedObjects(content, len(rows), len(first), len(masks))
+
+
+def _sprite(squares: list[np.ndarray]) -> tuple[str, int]:
+    """The first thumbnails as one picture of at most `SPRITE_BYTES`, and how many they are."""
+    kept = len(squares)
+    while kept:
+        sprite = packed(squares[:kept])
+        if len(sprite) <= SPRITE_BYTES:
+            return sprite, kept
+        kept = min(kept - 1, int(kept * 0.95 * SPRITE_BYTES / len(sprite)))
+    return "", 0
 
 
 def _percent(values: np.ndarray) -> list[int]:

@@ -18,7 +18,7 @@ from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
 
 PICTURES = 8
-LONGEST = 640  # side of a shown picture, pixels
+LONGEST = 448  # side of a shown picture, pixels
 RULE = pictures.RULE.format(n=PICTURES)
 OF_BOXES = Panel((), "predictions without masks are not drawn")
 Entries = list[dict[str, Any]]  # annotations or predictions
