@@ -238,7 +238,7 @@ OUTSIDE = [0, 0, SIZE + 9, 4]
     [
         ({}, "annotation 1 has no 'amodal_segmentation', which masks: amodal needs of every annotation"),
         ({3: {}}, "annotation 3 has no 'amodal_segmentation'"),
-        ({3: {"amodal_segmentation": [[1, 2]]}}, "annotation 3: amodal_segmentation: a polygon has 2 numbers"),
+        ({3: {"amodal_segmentation": [[1, 2]]}}, r"annotation 3: amodal_segmentation: a polygon is \[1, 2\]"),
         ({4: {"amodal_bbox": OUTSIDE}}, "annotation 4: amodal_bbox is"),
     ],
 )
