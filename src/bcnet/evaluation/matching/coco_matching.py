@@ -70,7 +70,7 @@ def match_at_half(ious: np.ndarray, category: np.ndarray, score: np.ndarray, obj
     same = category[:, None] == object_category
     order = np.argsort(-score, kind="stable")
     none = np.zeros(len(object_category), np.bool_)
-    given = np.full(len(score), -1, np.int32)
+    given = np.empty(len(score), np.int32)
     given[order] = match(np.where(same, ious, 0.0)[order], none, none)[:, 0]
     return given
 
