@@ -89,8 +89,8 @@ def shapes_fit(detections: Detections, height: int, width: int) -> None:
     count = len(detections.scores)
     assert detections.scores == sorted(detections.scores, reverse=True)
     assert detections.boxes.shape == (count, 4)
-    assert detections.masks.shape == (count, height, width)
-    assert detections.masks.dtype == bool
+    masks = np.asarray(detections.masks)
+    assert (masks.shape, masks.dtype) == ((count, height, width), bool)
     assert all(0 <= score <= 1 for score in detections.scores)
     assert all(0 <= index < len(CATEGORIES) for index in detections.classes)
     for maps in detections.maps.values():

@@ -227,7 +227,7 @@ def test_a_picture_without_detections_has_empty_arrays(model_file: Path) -> None
     model.module.roi_heads.box_predictor.test_score_thresh = 1.0
     found = detect(model, np.zeros((20, 31, 3), np.uint8))
     assert (found.classes, found.scores, found.boxes.shape) == ([], [], (0, 4))
-    assert found.masks.shape == (0, 20, 31)
+    assert np.asarray(found.masks).shape == (0, 20, 31)
     assert {name: maps.shape for name, maps in found.maps.items()} == dict.fromkeys(MAPS, (0, 28, 28))
 
 
