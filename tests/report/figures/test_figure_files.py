@@ -39,6 +39,7 @@ def test_every_chart_of_the_page_is_a_file(made_run, drawn):
             *(f"recall-{measure}-{split}" for measure in MEASURES for split in SPLITS),
             *(f"difference-{split}-0" for split in SPLITS),
             *("speed", "speed-1", "size", "training"),
+            *("precision-recall-0.5", "precision-recall-0.75", "precision-score", "recall-score", "f1-score"),
             *(f"training-{name}" for name in LOSSES["bcnet"]),
         ]
     )

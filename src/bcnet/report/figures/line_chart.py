@@ -15,7 +15,7 @@ from bcnet.drawing.figures import Look, cut, fitted, text_width
 FONT = 11  # of all text
 STEP = 1.15 * FONT  # between lines of text
 GAP, LEADER = 6, 16  # around text; from a line's end to its name
-DODGE = 0.4  # of the distance of two ticks: over so much the points of one tick are spread
+DODGE, BESIDE = 0.4, 0.06  # of the distance of two ticks: the points of one tick lie within the one, apart by the other
 SHAPES = {  # of matplotlib's markers, around 0 0
     "o": "M-4 0A4 4 0 1 1 4 0A4 4 0 1 1-4 0Z",
     "s": "M-3.6-3.6H3.6V3.6H-3.6Z",
@@ -142,7 +142,8 @@ def _shifts(ends: Sequence[float]) -> list[float]:
     """How far the points of each line lie beside their tick, by the lines' last values, the highest to the right."""
     order = sorted(range(len(ends)), key=lambda index: (ends[index], -index))
     places = {index: place / max(1, len(ends) - 1) - 0.5 for place, index in enumerate(order)}
-    return [DODGE * places[index] if len(ends) > 1 else 0.0 for index in range(len(ends))]
+    wide = min(DODGE, BESIDE * (len(ends) - 1))
+    return [wide * places[index] for index in range(len(ends))]
 
 
 def _apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:

@@ -24,7 +24,7 @@ from bcnet.report.tables.rows import Method
 TILE = 64  # side of a thumbnail, pixels
 TILES = 4000  # at most
 LONGEST = 320  # side of a picture, pixels
-SPRITE_BYTES, PICTURE_BYTES, MASK_BYTES = 3_200_000, 2_000_000, 1_500_000  # that the page has for them at most
+SPRITE_BYTES, PICTURE_BYTES, MASK_BYTES = 2_800_000, 1_800_000, 1_300_000  # that the page has for them at most
 SIZES = [name for name in AREAS if name != "all"]
 Entry = Mapping[str, Any]  # an annotation or an image of a COCO file
 
