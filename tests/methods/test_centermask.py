@@ -343,7 +343,7 @@ CATEGORIES = {1: "rpn.head.cls_logits.weight", 2: "proposal_generator.fcos_head.
         (SCORE, None, "NAME: missing"),
         (ATTENTION, (1, 3, 3, 3), "NAME: shape (1, 3, 3, 3), expected (1, 2, 3, 3)"),
         (LOGITS, (79,), "NAME: shape (79,), expected"),
-        (CATEGORIES, (8, 256, 3, 3), "8 categories, not COCO's 80"),
+        (CATEGORIES, (8, 256, 3, 3), "cls_logits.bias: shape (80,), expected (8,)"),
         ({1: "rpn.more", 2: "roi_heads.more"}, (1,), "NAME: left over"),
     ],
 )

@@ -198,7 +198,7 @@ def test_the_backbone_is_told_by_the_authors_names(tmp_path: Path, monkeypatch: 
             (80,),
             "mask_fcn_logits.bias: shape (80,), expected rows for 81 classes",
         ),
-        ("roi_heads.box.predictor.cls_score.weight", (9, 1024), "8 categories, not COCO's 80"),
+        ("roi_heads.box.predictor.cls_score.weight", (9, 1024), "cls_score.bias: shape (81,), expected (9,)"),
         ("roi_heads.more", (1,), "roi_heads.more: left over"),
     ],
 )

@@ -293,7 +293,7 @@ def test_the_backbone_is_told_by_the_authors_names(depth: int, tmp_path: Path, m
         ("Conv_Body.conv_body.res2.0.bn1.bias", None, "Conv_Body.conv_body.res2.0.bn1.bias: missing"),
         ("Box_Head.convs.4.bias", (255,), "Box_Head.convs.4.bias: shape (255,), expected (256,)"),
         ("Mask_Outs.classify.bias", (80,), "Mask_Outs.classify.bias: shape (80,), expected rows for 81 classes"),
-        ("Box_Outs.cls_score.weight", (9, 1024), "8 categories, not COCO's 80"),
+        ("Box_Outs.cls_score.weight", (9, 1024), "Box_Outs.cls_score.bias: shape (81,), expected (9,)"),
         ("Box_Head.more", (1,), "Box_Head.more: left over"),
     ],
 )

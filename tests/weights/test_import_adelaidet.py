@@ -101,7 +101,7 @@ def test_a_file_that_lacks_a_tensor_is_refused(method: str, name: str, tmp_path:
     tensors = stand_ins(method)
     del tensors[name]
     torch.save({"model": tensors}, tmp_path / "c.pth")
-    line = f"c.pth: not a released {METHODS[method]} with resnet101: {name}: missing"
+    line = f"c.pth: does not fit released {METHODS[method]} with resnet101: {name}: missing"
     with pytest.raises(InputError, match=line):
         import_weights(str(tmp_path / "c.pth"), tmp_path / "m", tmp_path)
 

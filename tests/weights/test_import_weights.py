@@ -220,7 +220,7 @@ def made(name: str, value: Tensor) -> Change:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda model: model.pop(CENTRE), f"not a released FCOS-BCNet with resnet50: {CENTRE}: missing"),
+        (lambda model: model.pop(CENTRE), f"does not fit released FCOS-BCNet with resnet50: {CENTRE}: missing"),
         (lambda model: model.pop("mask_head.boundary_fcn2.bias"), "mask_head.boundary_fcn2.bias: missing"),
         (lambda model: model.pop("head.cls_logits.weight"), "head.cls_logits.weight: missing, its first dimension is"),
         (made("head.extra", torch.ones(3)), "head.extra: left over"),

@@ -135,7 +135,7 @@ def _fit(
     problems += [f"{_renamed(ours, theirs)}: missing" for ours in expected if ours not in fitting]
     if problems:
         rest = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise InputError(f"{path}: not a {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
+        raise InputError(f"{path}: does not fit {kind.name} with {backbone}: {'; '.join(problems[:SHOWN])}{rest}")
     return {name: fitting[name].to(tensor.dtype) for name, tensor in expected.items()}
 
 
