@@ -88,7 +88,7 @@ def test_norms_of_mmdetection_have_an_epsilon() -> None:
         ("mmdetection", "bbox_head.reg_convs.3.gn.bias", None, "bbox_head.reg_convs.3.gn.bias: missing"),
         ("mmdetection", "bbox_head.cls_convs.0.conv.bias", (256,), "bbox_head.cls_convs.0.conv.bias: left over"),
         ("mmdetection", "bbox_head.sip_mask_lat.bias", (31,), "sip_mask_lat.bias: shape (31,), expected (32,)"),
-        ("mmdetection", "bbox_head.fcos_cls.weight", (9, 256, 3, 3), "9 categories, not COCO's 80"),
+        ("mmdetection", "bbox_head.fcos_cls.weight", (9, 256, 3, 3), "shape (80,), expected (9,)"),
     ],
 )
 def test_files_that_do_not_fit_are_refused_under_the_authors_names(
