@@ -51,9 +51,8 @@ def load_what_fits(model: nn.Module, weights: Path) -> str:
     unused = {name.rpartition(".")[0] for name in tensors.keys() - taken}
     parts = [f"{len(layers) - len(anew)} of {len(layers)} layers taken"]
     parts += [f"anew: {', '.join(_modules(anew, layers))}"] if anew else []
-    parts += (
-        [f"not used: {', '.join(_modules(unused, {name.rpartition('.')[0] for name in tensors}))}"] if unused else []
-    )
+    theirs = sorted({name.rpartition(".")[0] for name in tensors})
+    parts += [f"not used: {', '.join(_modules(unused, theirs))}"] if unused else []
     return "; ".join(parts)
 
 

@@ -21,30 +21,55 @@ from bcnet.report.tables.occlusion import BENCHMARK, IN_BINS
 from bcnet.report.tables.rows import Method, methods
 
 
-def test_origins_are_told_apart_in_the_main_table(page):
-    measured = ("measured here", "imported model", "imported predictions")
-    groups = [f"{split}|{origin}" for split in ("val", "occluded") for origin in measured]
-    assert list(page.groups)[:6] == groups
-    assert [row[0] for row in page.groups["val|measured here"]] == ["mask-rcnn", f"BCNet $x$ {SCRIPT}"]
-    row = page.groups["occluded|measured here"][1]
-    assert row[0] == f"BCNet $x$ {SCRIPT}"
-    shown = [re.fullmatch(r"(\S+ ± \d+\.\d\d)(\d+\.\d\d to \d+\.\d\d)", cell) for cell in (row[1], row[2], row[4])]
+def main_table(text: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The main table: split, method, column; rows stay in their order."""
+    heads, *rows = rows_of(section(text, "comparison"))
+    table: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows:
+        if len(row) == 1:
+            of_split = table[row[0]] = {}
+        else:
+            of_split[row[0]] = dict(zip(heads, row, strict=True))
+    return table
+
+
+BCNET = f"BCNet $x$ {SCRIPT}"
+
+
+def test_origins_are_told_apart_in_the_main_table(text):
+    table = main_table(text)
+    assert list(table) == ["val", "occluded"]
+    assert [(name, row["Origin"]) for name, row in table["val"].items()] == [
+        ("mask-rcnn", "measured here"),
+        (BCNET, "measured here"),
+        ("The zoo's", "imported model"),
+        ("_Theirs", "imported predictions"),
+    ]
+    row = table["occluded"][BCNET]
+    shown = [re.fullmatch(r"(\S+ ± \d+\.\d\d)(\d+\.\d\d to \d+\.\d\d)", row[name]) for name in ("AP", "AP50", "box AP")]
     assert [cell[1] for cell in shown] == ["42.60 ± 0.14", "62.60 ± 0.14", "45.00 ± 0.00"]
-    assert row[3] == "—1"
-    assert row[5:] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
-    own = page.groups["val|imported model"][0]
-    assert (own[0], own[1][:5], own[2][:5]) == ("The zoo's", "43.50", "63.50")
-    assert page.groups["val|imported predictions"][0][1].startswith("44.50")
+    assert row["APs"] == "—1"
+    last = ("detector", "backbone", "seeds", "iterations", "images", "objects")
+    assert [row[name] for name in last] == ["Faster R-CNN", "efficientnet_lite0", "2", "600", "10", "30"]
+    zoo, theirs = table["val"]["The zoo's"], table["val"]["_Theirs"]
+    assert (zoo["AP"][:5], zoo["AP50"][:5], theirs["AP"][:5]) == ("43.50", "63.50", "44.50")
 
 
-def test_an_empty_cell_says_why(page):
+def test_an_empty_cell_says_why(text, page):
     """Detector and backbone of imported predictions, APs without small objects."""
-    assert page.groups["val|imported model"][0][5:9] == ["FCOS", "resnet50", "—2", "—2"]
-    assert page.groups["val|imported predictions"][0][5:9] == ["—3", "—3", "—4", "—4"]
-    reasons = ["no object of this size in the split", "trained elsewhere", "not stated"]
-    reasons.append("imported predictions do not say")
-    assert page.items[:4] == reasons
-    assert {("title", reason) for reason in reasons} <= set(page.attributes)
+    notes = re.findall("<li>(.*?)</li>", section(text, "comparison"))
+    assert len(notes) == len(set(notes)) == 8
+    rows, last = main_table(text)["val"], ("detector", "backbone", "seeds", "iterations")
+    reasons = {
+        ("The zoo's", "seeds"): "trained elsewhere",
+        ("_Theirs", "detector"): "not stated",
+        ("_Theirs", "seeds"): "imported predictions do not say",
+        ("_Theirs", "APs"): "no object of this size in the split",
+    }
+    for (name, column), reason in reasons.items():
+        assert rows[name][column] == f"—{notes.index(reason) + 1}"
+    assert [rows["The zoo's"][name] for name in last[:2]] == ["FCOS", "resnet50"]
+    assert {("title", reason) for reason in reasons.values()} <= set(page.attributes)
 
 
 def test_published_numbers_are_shown_beside_ours_with_the_verdict(text):
@@ -67,8 +92,8 @@ def test_without_published_numbers_there_is_no_section_of_them(copied):
 
 def test_differences_are_shown_with_interval_and_p(made_run, text):
     """Every cell has what its row of differences.csv says; recall by `box_cover` is in the first table."""
-    section = text[text.index('<section id="differences">') : text.index('<section id="occlusion">')]
-    main, others = (re.findall(r"<td.*?</td>", part, re.DOTALL) for part in section.split("<details>"))
+    shown = section(text, "differences")
+    main, others = (re.findall(r"<td.*?</td>", part, re.DOTALL) for part in shown.split("<table>")[1:])
     with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     expected: dict[bool, list[str]] = {True: [], False: []}
@@ -86,12 +111,12 @@ def test_differences_are_shown_with_interval_and_p(made_run, text):
     assert (len(main), len(others)) == (2 * 3 * 14, 2 * 3 * 11)
     assert "+10.00<small> ± 0.00</small>" in main[0]  # BCNet finds each object at one threshold more
     assert "\N{MINUS SIGN}10.00" in main[8]  # and leaks a tenth less
-    assert section.count("<strong>") == 0  # of ten images nothing is clear
+    assert shown.count("<strong>") == 0  # of ten images nothing is clear
     assert {row["verdict"] for row in rows} == {"few objects", ""}
-    assert "Compared with mask-rcnn" in section
-    assert "images and seeds (100 draws)" in " ".join(section.split())
-    assert "<li>no object in this bin</li>" in section
-    labels = re.findall(r'aria-label="Difference of each method to mask-rcnn on (\S+):', text)
+    assert "<summary>Table: differences to mask-rcnn</summary>" in shown
+    assert "images and seeds (100 draws)" in " ".join(shown.split())
+    assert "<li>no object in this bin</li>" in shown
+    labels = re.findall(r'aria-label="AP: difference of each method to mask-rcnn on (\S+),', text)
     assert labels == ["val", "occluded"]
 
 
@@ -128,7 +153,7 @@ def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text.split())
-    assert "With one seed, the interval covers other images, but not training again with another seed." in text
+    assert "With one seed, they cover other images, but not training again with another seed." in text
 
 
 def test_recall_is_shown_as_in_the_table(text, page):
@@ -152,49 +177,57 @@ def label(method: Method) -> str:
     return method.label + ("" if method.origin == "measured here" else origin_words(method.origin))
 
 
-def test_the_benchmark_and_the_kinds_of_errors_are_tables(text):
-    main, errors = rows_of(section(text, "occlusion")), rows_of(section(text, "errors"))
-    heads = ["boundary AP", "found", "found\noccluded", "found\nseparated"]
-    heads += ["AR\nno occluder", "AR\nother category", "AR\nsame category", "ECE (lower is better)"]
-    counts = ["occluded", "separated", "leak objects"]
-    counts += [f"{name} objects" for name in ("no occluder", "other category", "same category")]
-    assert main[0] == ["Method", *heads, *counts]
-    numbers = ["32.60 ± 0.14", "60.00 ± 0.00", "60.00 ± 0.00n 20", "—1", "80.00 ± 0.00n 20"]
-    numbers += ["50.50 ± 0.00n 10", "—2", "25.00 ± 0.00", *("20", "0", "15", "20", "10", "0")]
-    assert main[3] == [f"BCNet $x$ {SCRIPT}", *numbers]
-    assert [row[0] for row in main if len(row) == 1][:2] == ["val", "occluded"]
+def test_the_benchmark_and_the_kinds_of_errors_are_columns_of_the_main_table(text):
+    row = main_table(text)["val"][BCNET]
+    expected = {
+        "boundary AP": "32.60 ± 0.14",
+        "found": "60.00 ± 0.00",
+        "found\noccluded": "60.00 ± 0.00n 20",
+        "AR\nno occluder": "80.00 ± 0.00n 20",
+        "AR\nother category": "50.50 ± 0.00n 10",
+        "leak (lower is better)": "6.00 ± 0.00n 15",
+        "ECE (lower is better)": "25.00 ± 0.00",
+        "occluded": "20",
+        "separated": "0",
+        "leak objects": "15",
+        **{
+            f"{name} objects": n
+            for name, n in (("no occluder", "20"), ("other category", "10"), ("same category", "0"))
+        },
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert {row[name][0] for name in ("found\nseparated", "AR\nsame category")} == {"—"}
+    zoo = main_table(text)["val"]["The zoo's"]
     kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
-    assert errors[0][1:6] == kinds
-    assert errors[4][:3] == ["The zoo'simported model", "1.00n 20", "10.00n 20"]
-    assert errors[4][-1] == "7.00"
+    heads = list(zoo)
+    assert heads[heads.index(kinds[0]) :][:5] == kinds
+    assert [zoo[kinds[0]], zoo[kinds[1]], zoo["TIDE FN"]] == ["1.00n 20", "10.00n 20", "7.00"]
 
 
-def test_leak_stands_beside_its_difference_to_each_baseline(made_run, text):
-    rows = rows_of(section(text, "leak"))
-    assert rows[0] == ["Method", "leak", "difference to mask-rcnn"]
-    assert [row[0] for row in rows if len(row) == 1] == ["val", "occluded"]
-    assert rows[2][:2] == ["mask-rcnn", "7.00 ± 0.00n 15"]
+def test_leak_has_a_column_among_the_numbers_and_among_the_differences(made_run, text):
+    assert main_table(text)["val"]["mask-rcnn"]["leak (lower is better)"] == "7.00 ± 0.00n 15"
+    heads, *rows = rows_of(section(text, "differences").split("</table>")[0])
     with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
-    mine = [row for row in rows[1:] if len(row) > 1 and row[0] != "mask-rcnn"]
-    assert len(mine) == len(expected) == 6
-    for shown, row in zip(mine, expected, strict=True):
-        assert shown[0].startswith(row["label"])
-        assert f"n {row['objects']}" in shown[2]
+    shown = [row for row in rows if len(row) > 1]
+    assert len(shown) == len(expected) == 6
+    for cells_of, row in zip(shown, expected, strict=True):
+        assert cells_of[0].startswith(row["label"])
+        assert f"n {row['objects']}" in cells_of[heads.index("leak (lower is better)")]
 
 
 def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied):
-    rows = rows_of(section(text, "order"))
+    row = main_table(text)["val"][BCNET]
     heads = ["invisible AP", "invisible IoU", "order decided", "order right of decided", "order right"]
-    assert rows[0] == ["Method", *heads, "order right by masks alone"]
-    assert rows[3] == [f"BCNet $x$ {SCRIPT}", "5.00 ± 0.00", "6.00 ± 0.00", *4 * ["—1"]]
+    assert [row[name] for name in heads[:2]] == ["5.00 ± 0.00", "6.00 ± 0.00"]
+    assert {row[name][0] for name in (*heads[2:], "order right by masks alone")} == {"—"}
     assert "<dt>order</dt>" in text
     for path in (copied / "reports/demo/metrics").glob("*/*/*.json"):
         path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"amodal": None}), encoding="utf-8")
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
     without = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
-    assert "Invisible parts" not in without
+    assert not set(heads) & set(main_table(without)["val"][BCNET])
     assert "<dt>order</dt>" not in without
 
 
@@ -256,18 +289,21 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     page = Page(text)
     assert page.text.count("_Theirs: predictions without masks are not drawn") == 8
     assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
-    places = ("comparison", "differences", "occlusion", "same-category", "leak", "errors", "order")
-    found = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
-    # of two splits: main table; AP and AR; the benchmark and three measures of three bins; the fourth; one table each
-    assert [len(rows) for rows in found.values()] == [2, 4, 2 + 18, 6, 2, 2, 2]
-    assert [row[1:4] for row in found["comparison"]] == 2 * [["—3", "—3", "—3"]]
-    assert all(row[4].startswith("45.00") for row in found["comparison"])
-    assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in found["differences"]] == [
+    for rows in main_table(text).values():
+        row = rows["_Theirs"]
+        assert row["box AP"].startswith("45.00")
+        of_masks = ("AP", "AP50", "APs", "boundary AP", "found", "leak (lower is better)", "AR\nno occluder")
+        assert {row[name][0] for name in of_masks} == {"—"}
+    of_differences = [row for row in rows_of(section(text, "differences")) if row[0].startswith("_Theirs")]
+    assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in of_differences] == [
         *([4], [4]),  # box AP
         *([], []),
     ]
-    assert {cell[0] for place in places[2:] for row in found[place] for cell in row[1:]} == {"—"}
-    for place in places:
+    places = ("occlusion", "same-category")
+    bins = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
+    assert [len(rows) for rows in bins.values()] == [18, 6]  # of two splits: three measures of three bins; the fourth
+    assert {cell[0] for rows in bins.values() for row in rows for cell in row[1:]} == {"—"}
+    for place in ("comparison", "differences", *places):
         assert "<li>the predictions are boxes</li>" in section(text, place)
 
 

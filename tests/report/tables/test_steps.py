@@ -3,6 +3,7 @@
 import pytest
 import report_factory
 from model_factory import build
+from page_factory import section
 from places import ROOT
 from report_factory import run_parameters, write_run
 from tables_factory import parameters, rows, write_reports
@@ -159,17 +160,17 @@ def test_the_page_has_a_section_of_steps_where_there_are_any(tmp_path, monkeypat
     compare(changed, reports)
     report(changed, data, reports)
     text = page.read_text(encoding="utf-8")
-    section = text[text.index('<section id="ablations">') : text.index('<section id="same-category">')]
-    assert section.count("structure: single → bilayer<small") == 2
-    assert "&lt;i&gt;Single&lt;/i&gt; → BCNet" in section
-    differences = text[text.index('<section id="differences">') : text.index('<section id="occlusion">')]
+    of_steps = section(text, "ablations")
+    assert of_steps.count("structure: single → bilayer<small") == 2
+    assert "&lt;i&gt;Single&lt;/i&gt; → BCNet" in of_steps
+    differences = section(text, "differences")
     values = [
         row["difference"].replace("-", "\N{MINUS SIGN}")
         for row in rows(reports, "ablations.csv")
         if row["metric"] == "AP"
     ]
     for value in values:
-        assert value in section
+        assert value in of_steps
         assert value in differences
 
 
