@@ -15,7 +15,7 @@ from places import ROOT
 from ruamel.yaml import YAML
 
 GRAPH_FILES = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/plots", "Snakefile", "workflow", "profiles"]
-GRAPH_FILES += ["reference"]
+GRAPH_FILES += ["reference", "pretrained"]
 
 
 def clone(folder: Path) -> Path:
