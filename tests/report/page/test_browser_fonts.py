@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 browser = browser_factory.browser  # fixture
 
 WORD = ("Donaudampfschifffahrtsgesellschaft" * 3)[:100]  # which breaks nowhere; labels have no more letters
-WORDS = "a method of many words whose name is a sentence, and a long one, " * 2
+WORDS = "a method of many words whose name is a sentence, and a long one, and more."
 WIDTHS = (320, 375, 768, 1200)
 FONTS = {
     "as it is": "* {}",
