@@ -6,23 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from part_factory import CATEGORIES, HEIGHT, WIDTH, content, rectangle
 
 from bcnet.data.masks.segmentation import decode, encode
 from bcnet.data.sources import cocoa_cls
 from bcnet.files import InputError
-
-HEIGHT, WIDTH = 12, 16
-CATEGORIES = [{"id": 1, "name": "cup"}, {"id": 2, "name": "plate"}]
-
-
-def rectangle(left: int, top: int, right: int, bottom: int) -> list[int]:
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-def content(categories: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    image = {"id": 1, "height": HEIGHT, "width": WIDTH, "file_name": "a.png"}
-    first = {"id": 1, "image_id": 1, "category_id": categories[0]["id"], "segmentation": [rectangle(2, 2, 9, 8)]}
-    return {"images": [image], "annotations": [first | more], "categories": categories}
 
 
 def cocoa_classes() -> dict[str, Any]:

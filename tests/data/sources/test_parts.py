@@ -6,26 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from part_factory import CATEGORIES, HEIGHT, WIDTH, content
 from PIL import Image
 
 from bcnet.cli import main
 from bcnet.data.masks.segmentation import encode
-from bcnet.data.sources.fetch import fetch
+from bcnet.data.sources.fetch import fetch, fetch_test
 from bcnet.files import InputError
 from bcnet.params.data import Files, Part
-
-HEIGHT, WIDTH = 12, 16
-CATEGORIES = [{"id": 1, "name": "cup"}, {"id": 2, "name": "plate"}]
-
-
-def rectangle(left: int, top: int, right: int, bottom: int) -> list[int]:
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-def content(categories: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    image = {"id": 1, "height": HEIGHT, "width": WIDTH, "file_name": "a.png"}
-    first = {"id": 1, "image_id": 1, "category_id": categories[0]["id"], "segmentation": [rectangle(2, 2, 9, 8)]}
-    return {"images": [image], "annotations": [first | more], "categories": categories}
 
 
 @pytest.fixture
@@ -96,3 +84,13 @@ def test_amodal_masks_are_not_taken_for_visible_ones(
         fetch(dataset, "mine", tmp_path / "data/mine")
     assert main(["check", str(dataset.val.annotations)]) == 0
     assert f"note: file: 1 annotations have {key}: their segmentation is amodal" in capsys.readouterr().out
+
+
+def test_the_test_part_has_the_categories_of_train(dataset: Files, tmp_path: Path) -> None:
+    with_test = dataset.model_copy(update={"test": dataset.val})
+    fetch(with_test, "mine", tmp_path / "data/mine")
+    exchanged = [{"id": 1, "name": "plate"}, {"id": 2, "name": "cup"}]
+    dataset.val.annotations.write_text(json.dumps(content(exchanged)))
+    with pytest.raises(InputError, match=r"val\.json: category 1 is 'plate', which has id 2 in .*train\.json"):
+        fetch_test(with_test, "mine", tmp_path / "data/mine")
+    assert not (tmp_path / "data/mine/annotations/instances_test.json").exists()
