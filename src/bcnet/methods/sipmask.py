@@ -14,9 +14,10 @@ from bcnet.models.backbones import pyramid_from_p3
 from bcnet.models.detections import Detected
 from bcnet.models.detectors.fcos import FCOS, STRIDES
 from bcnet.models.detectors.fcos_edition import FcosEdition
-from bcnet.models.detectors.fcos_head import GroupNorm, LevelOutput, at_least_single, by_location
+from bcnet.models.detectors.fcos_head import LevelOutput, at_least_single, by_location
 from bcnet.models.detectors.fcos_targets import iou_loss
 from bcnet.models.image_segmenter import ImageSegmenter
+from bcnet.models.layers.convolutions import GroupNorm
 from bcnet.models.masks.image_masks import rasterised
 from bcnet.models.masks.sub_region_loss import alignment_weights, cross_entropy, halved
 from bcnet.models.masks.sub_regions import STRIDE, SubRegionMasks

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.detectors.fcos_edition import RELEASED, FcosEdition
+from bcnet.models.layers.convolutions import GroupNorm
 
 PRIOR = 0.01  # the probability that a category's classifier starts with (focal loss)
 
@@ -21,13 +22,6 @@ class LevelOutput(NamedTuple):
     centerness: Tensor  # (N, 1, H, W) logits
     box_features: Tensor  # (N, C, H, W), of the tower of boxes
     top: Tensor | None = None  # (N, T, H, W), what a method's own layer makes of either
-
-
-class GroupNorm(nn.GroupNorm):
-    """PyTorch's, which also takes groups of one value: what 32 channels are on a level of 1x1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class FCOSHead(nn.Module):

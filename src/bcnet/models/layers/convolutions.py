@@ -4,14 +4,22 @@ import math
 from collections.abc import Callable
 
 import fvcore.nn.weight_init as weight_init
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 GROUPS = 32
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """PyTorch's, which also takes groups of one value: what 32 channels are on a level of 1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """Of 32 groups; of fewer where these would not have two channels, since of a single number nothing remains."""
-    return nn.GroupNorm(math.gcd(GROUPS, channels // 2), channels)
+    return GroupNorm(math.gcd(GROUPS, channels // 2), channels)
 
 
 def four(channels: int) -> nn.Sequential:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcnet.models.detections import Size, enlarged
-from bcnet.models.detectors.fcos_head import PRIOR, GroupNorm, at_least_single
+from bcnet.models.detectors.fcos_head import PRIOR, at_least_single
+from bcnet.models.layers.convolutions import GroupNorm
 
 LEVELS = ("p2", "p3", "p4", "p5", "p6")
 CONVOLUTIONS = 4  # of each tower
