@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from bcnet.params import methods
 from bcnet.params.models import Schedule
 from bcnet.training.loop import step
-from bcnet.training.schedule import learning_rate, make_optimizer
+from bcnet.training.schedule import learning_rate, make_optimizer, rate_of, set_rate
 
 SHORT = Schedule(
     iterations=16, batch=2, lr=2**-6, momentum=0.9, weight_decay=0.01, warmup=4, warmup_factor=2**-3, steps=(7, 10),
@@ -44,6 +44,8 @@ def solver(schedule: Schedule) -> CfgNode:
     cfg = get_cfg()
     cfg.SOLVER.BASE_LR, cfg.SOLVER.MOMENTUM = schedule.lr, schedule.momentum
     cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = schedule.weight_decay, schedule.weight_decay_norm
+    cfg.SOLVER.WEIGHT_DECAY_BIAS, cfg.SOLVER.BIAS_LR_FACTOR = schedule.weight_decay_bias, schedule.bias_lr_factor
+    cfg.SOLVER.WARMUP_METHOD = schedule.warmup_method
     cfg.SOLVER.WARMUP_ITERS, cfg.SOLVER.WARMUP_FACTOR = schedule.warmup, schedule.warmup_factor
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = schedule.iterations, schedule.steps
     return cfg
@@ -133,7 +135,16 @@ def their_states(schedule: Schedule) -> list[State]:
     return recorder.states
 
 
-@pytest.mark.parametrize("change", [{}, {"clip_gradients": 0.5}, {"weight_decay_norm": 0.02}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"clip_gradients": 0.5},
+        {"weight_decay_norm": 0.02},
+        {"warmup_method": "constant"},
+        {"bias_lr_factor": 2.0, "weight_decay_bias": 0.03},
+    ],
+)
 def test_every_update_is_detectron2s_bit_for_bit(change: dict[str, float]) -> None:
     schedule = SHORT.model_copy(update=change)
     ours, theirs = our_states(schedule), their_states(schedule)
@@ -147,7 +158,18 @@ def test_every_update_is_detectron2s_bit_for_bit(change: dict[str, float]) -> No
         before = expected
 
 
-@pytest.mark.parametrize("change", [{"clip_gradients": 0.5}, {"weight_decay": 0.0}, {"momentum": 0.0}, {"steps": ()}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clip_gradients": 0.5},
+        {"weight_decay": 0.0},
+        {"momentum": 0.0},
+        {"steps": ()},
+        {"warmup_method": "constant"},
+        {"bias_lr_factor": 2.0},
+        {"weight_decay_bias": 0.5, "weight_decay_norm": 0.5},
+    ],
+)
 def test_those_updates_depend_on(change: dict[str, Any]) -> None:
     """Or their being equal would say nothing about it."""
     as_it_is, changed = our_states(SHORT)[-1], our_states(SHORT.model_copy(update=change))[-1]
@@ -176,7 +198,8 @@ def test_the_rates_of_the_short_schedule_are_equal_without_rounding() -> None:
 def hyperparameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, dict[str, Any]]:
     """By parameter: what its group says of rate, momentum, decay and all else."""
     names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = [({k: v for k, v in group.items() if k != "params"}, group["params"]) for group in optimizer.param_groups]
+    ours = {"params", "lr_factor"}  # detectron2 has the factor in the rate that its scheduler multiplies
+    groups = [({k: v for k, v in group.items() if k not in ours}, group["params"]) for group in optimizer.param_groups]
     return {names[parameter]: about for about, parameters in groups for parameter in parameters}
 
 
@@ -215,3 +238,16 @@ def test_parameters_are_grouped_as_detectron2_groups_them(make: Callable[[], nn.
     assert found == hyperparameters(build_optimizer(solver(RELEASED), model), model)
     assert found.keys() == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert sum(group["weight_decay"] == 0 for group in found.values()) == norms
+
+
+def test_biases_are_grouped_as_detectron2_groups_them() -> None:
+    schedule = RELEASED.model_copy(update={"bias_lr_factor": 2.0, "weight_decay_bias": 0.0, "weight_decay_norm": 0.5})
+    model = fcos_model("bcnet")
+    optimizer = make_optimizer(model, schedule)
+    found = hyperparameters(optimizer, model)
+    assert found == hyperparameters(build_optimizer(solver(schedule), model), model)
+    of_biases = [group for name, group in found.items() if name.endswith("bias")]
+    assert {(group["lr"], group["weight_decay"]) for group in of_biases} == {(0.02, 0)}
+    set_rate(optimizer, 0.125)
+    assert {group["lr"] for group in hyperparameters(optimizer, model).values()} == {0.125, 0.25}
+    assert rate_of(optimizer) == 0.125

@@ -102,6 +102,12 @@ def outlines(bilayer: Path) -> Path:
     return bilayer
 
 
+@pytest.mark.parametrize(("sampling", "expected"), [("choice", {40, 45}), ("range", set(range(40, 46)))])
+def test_short_sides_are_of_the_list_or_of_its_range(bilayer: Path, sampling: str, expected: set[int]) -> None:
+    data = pictures(bilayer, short_side=[45, 40], short_side_sampling=sampling)
+    assert {data[(iteration, 0, 0)]["image"].shape[1] for iteration in range(60)} == expected
+
+
 @pytest.mark.parametrize(("flip", "short_side"), [(0.0, HEIGHT), (1.0, HEIGHT), (0.0, 30), (1.0, 2 * HEIGHT)])
 def test_polygons_follow_size_and_flip_as_bitmaps_do(outlines: Path, flip: float, short_side: int) -> None:
     """Drawn inside the box of each object, they give the target that is cut from the bitmap of the whole picture."""

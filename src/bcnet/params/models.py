@@ -19,12 +19,16 @@ class Schedule(Section):
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
     weight_decay: float = Field(1e-4, ge=0)
     weight_decay_norm: float = Field(0.0, ge=0)  # of scale and shift of norms (detectron2: none; released code: all)
+    weight_decay_bias: float | None = Field(None, ge=0)  # of biases, also those of norms; None: as of other weights
+    bias_lr_factor: float = Field(1.0, gt=0)  # what the rate of biases is times that of other weights
     warmup: int = Field(1000, ge=0)  # iterations
+    warmup_method: Literal["linear", "constant"] = "linear"
     warmup_factor: float = Field(0.001, gt=0, le=1)
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()  # iterations after which the rate is divided by 10
     clip_gradients: float | None = Field(None, gt=0)  # global L2 norm
-    short_side: tuple[Side, ...] = Field(min_length=1)  # pixels, one is drawn for each picture
+    short_side: tuple[Side, ...] = Field(min_length=1)  # pixels
+    short_side_sampling: Literal["choice", "range"] = "choice"  # one is drawn, or any from the least to the greatest
     max_side: int = Field(ge=32, le=10**5)
     flip: Share = 0.5
     amp: bool = True  # mixed precision, on a GPU only

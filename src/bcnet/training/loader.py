@@ -80,9 +80,9 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         iteration, position, index = key
         record = orjson.loads(self.records[index])
         rng = np.random.default_rng((self.seed, iteration, position))
-        short_side, flip = rng.choice(self.schedule.short_side), rng.random() < self.schedule.flip
+        short_side, flip = _short_side(self.schedule, rng), rng.random() < self.schedule.flip
         height, width = record["height"], record["width"]
-        size = resized(height, width, int(short_side), self.schedule.max_side)
+        size = resized(height, width, short_side, self.schedule.max_side)
 
         path = self.images / record["file_name"]
         if "sha256" in record and sha256(path) != record["sha256"]:
@@ -107,6 +107,13 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         instances.gt_masks = of_masks([o["segmentation"] for o in objects], (height, width), size, flip)
         instances.gt_occluder_masks = _bitmaps([o["occluder"] for o in objects], (height, width), size, flip)
         return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
+
+
+def _short_side(schedule: Schedule, rng: np.random.Generator) -> int:
+    """The short side of an image, in pixels, drawn as the schedule says."""
+    if schedule.short_side_sampling == "range":
+        return int(rng.integers(min(schedule.short_side), max(schedule.short_side), endpoint=True))
+    return int(rng.choice(schedule.short_side))
 
 
 def _object(

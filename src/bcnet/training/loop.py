@@ -30,7 +30,7 @@ from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_chec
 from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
-from bcnet.training.schedule import learning_rate, make_optimizer
+from bcnet.training.schedule import learning_rate, make_optimizer, rate_of, set_rate
 from bcnet.training.unfinished import begin
 from bcnet.weights.model_file import save_model
 
@@ -227,8 +227,7 @@ def step(
     iteration: int,
 ) -> dict[str, Tensor]:
     """One iteration: losses, gradients, update. Returns the losses by name, of the whole batch in every process."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(schedule, iteration)
+    set_rate(optimizer, learning_rate(schedule, iteration))
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cuda") if scaler.is_enabled() else nullcontext():
         losses = model(batch)
@@ -251,7 +250,7 @@ def log_line(log: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str,
     losses = {key: round(float(value) / count, 6) for key, value in log["window"].items()}
     return {
         "iteration": done,
-        "lr": optimizer.param_groups[0]["lr"],
+        "lr": rate_of(optimizer),
         "loss": round(sum(losses.values()), 6),
         **losses,
     }
