@@ -22,7 +22,6 @@ from bcnet.training.peers import while_peers_live
 from bcnet.training.unfinished import NAME, begin, of_other_settings
 from bcnet.weights.model_file import load_model
 
-
 INTERRUPTED = """
 from bcnet import cli
 from bcnet.training import loop
@@ -115,7 +114,7 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(left: int, tmp_path: Path, m
     save_checkpoint(tmp_path, 1, state)
     save = torch.save
     monkeypatch.setattr(checkpoint.torch, "save", lambda state, file: save(state, Full(file, left)))
-    with pytest.raises(InputError, match="00000002.pt: cannot be written: No space left on device"):
+    with pytest.raises(InputError, match=r"00000002\.pt: cannot be written: No space left on device"):
         save_checkpoint(tmp_path, 2, state)
     assert [path.name for path in tmp_path.iterdir()] == ["00000001.pt"]
     assert newest_checkpoint(tmp_path, torch.device("cpu")) is not None

@@ -1,5 +1,6 @@
 """The verbs about the project itself: its parameters, and what both tools know of it."""
 
+import argparse
 import os
 import re
 from argparse import Namespace
@@ -27,6 +28,12 @@ def sync(args: Namespace) -> None:
     sync()
 
 
+def run(args: Namespace) -> None:
+    from bcnet.tools import run
+
+    run(args.tool, args.arguments)
+
+
 def preset(args: Namespace) -> str:
     from bcnet.presets import put_preset
 
@@ -50,6 +57,18 @@ def completion(args: Namespace) -> None:
 
 VERBS = {
     "params": Verb(params, "check params.yaml; prints nothing if it is valid", "bcnet params"),
+    "run": Verb(
+        run,
+        "run all stages with Snakemake or DVC; the same command goes on after a kill",
+        "bcnet run dvc",
+        (
+            argument("tool", choices=("snakemake", "dvc"), help="the tool: `snakemake` or `dvc repro`"),
+            argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="more arguments for it"),
+        ),
+        more="""
+A killed DVC can leave a lock that stops every later `dvc repro`; this removes locks whose process is gone. A plain
+`snakemake` does so by itself.""",
+    ),
     "sync": Verb(sync, "make Snakemake and DVC agree on what is up to date", "bcnet sync"),
     "completion": Verb(
         completion,
