@@ -21,16 +21,16 @@ names = texts | st.tuples(st.text("'=+-@\t\r", max_size=3), texts).map("".join)
 @given(st.lists(names, min_size=1))
 @example(["=1+1", "'=1+1", "''@x", "'plain", "-", "\r", '\t"a",b\n'])
 def test_no_cell_is_a_formula_and_each_is_read_as_it_was(
-    tmp_path_factory: pytest.TempPathFactory, given_: list
+    tmp_path_factory: pytest.TempPathFactory, written: list
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / "t.csv"
-    write_csv(path, [{"name": name, "number": -1.5} for name in given_], ["name", "number"], {"number": ".2f"})
+    write_csv(path, [{"name": name, "number": -1.5} for name in written], ["name", "number"], {"number": ".2f"})
     with path.open(newline="", encoding="utf-8") as file:
         cells = [row["name"] for row in csv.DictReader(file)]
     assert not [cell for cell in cells if cell.startswith(BEGINNINGS)]
     columns, rows = read_csv(path)
     assert columns == ["name", "number"]
-    assert rows == [{"name": name, "number": "-1.50"} for name in given_]
+    assert rows == [{"name": name, "number": "-1.50"} for name in written]
 
 
 def test_numbers_and_plain_text_stay(tmp_path: Path) -> None:
