@@ -5,7 +5,7 @@ python benchmarks/kills.py {snakemake,dvc} [--kills 100] [--seed 0] [--longest 2
 It runs all stages on a few small images: without a kill for the hashes of its files, then again and again with kills,
 each after up to `--longest` seconds. Half of the kills take the tool alone, so that the stage it was at goes on as an
 orphan; half take the stage as well, as a machine that goes down does. Each run that ends by itself must have ended well
-and with equal hashes; then its files are removed, and the next one begins. Seconds differ from run to run, so what shows
+and with equal hashes; then its files are removed, and the next one begins. Seconds differ from run to run: what shows
 them is left out.
 """
 
