@@ -2,14 +2,12 @@
 
 import argparse
 import os
-import re
 from argparse import Namespace
 
+from bcnet.cli.stage_log import STAGE
 from bcnet.cli.verb import Verb, argument
 from bcnet.files import InputError, shown
 from bcnet.layout import DATA, REPORTS
-
-STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
 
 
 def params(args: Namespace) -> None:
