@@ -1,12 +1,14 @@
 """Kills Snakemake or DVC at random moments, starts it again with the same command, and compares what it makes.
 
-python benchmarks/kills.py {snakemake,dvc} [--kills 100] [--seed 0] [--longest 25] [--folder FOLDER]
+python benchmarks/kills.py {snakemake,dvc} [--kills 100] [--seed 0] [--longest SECONDS] [--data] [--folder FOLDER]
 
 It runs all stages on a few small images: without a kill for the hashes of its files, then again and again with kills,
-each after up to `--longest` seconds. Half of the kills take the tool alone, so that the stage it was at goes on as an
-orphan; half take the stage as well, as a machine that goes down does. Each run that ends by itself must have ended well
-and with equal hashes; then its files are removed, and the next one begins. Seconds differ from run to run: what shows
-them is left out.
+each after up to `--longest` seconds, by default as many as the first run took. `--data` runs the stages without models
+only, which are quick, so that a kill is likelier to hit what the tool itself writes.
+
+Half of the kills take the tool alone, so that the stage it was at goes on as an orphan; half take the stage as well, as
+a machine that goes down does. Each run that ends by itself must have ended well and with equal hashes; then its files
+are removed, and the next one begins. Seconds differ from run to run: what shows them is left out.
 """
 
 import argparse
@@ -28,6 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 GRAPH = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/plots", "Snakefile", "workflow", "profiles"]
 GRAPH += ["reference", "pretrained"]
 COMMANDS = {"snakemake": ["snakemake", "--cores", "1"], "dvc": ["bcnet", "run", "dvc"]}
+DATA = {
+    "snakemake": [f"data/demo/{name}.json" for name in ("splits/val", "splits/occluded", "bilayer/train")],
+    "dvc": ["split@val", "split@occluded", "convert@train"],
+}
 LOCKS = {"snakemake": ".snakemake/locks/*.lock", "dvc": ".dvc/tmp/rwlock"}
 MADE = ("data", "reports", "logs", ".snakemake", ".dvc/cache", ".dvc/tmp", "dvc.lock")
 SPEED = re.compile(rb'<section id="size">.*?</section>', flags=re.DOTALL)
@@ -55,10 +61,10 @@ def project(folder: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
 
-def start(tool: str, folder: Path, log: Path) -> subprocess.Popen:
-    """The command, in a process group of its own."""
+def start(tool: str, targets: list[str], folder: Path, log: Path) -> subprocess.Popen:
+    """The command for all or some stages, in a process group of its own."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [sys.executable, "-m", *COMMANDS[tool]]
+    command = [sys.executable, "-m", *COMMANDS[tool], *targets]
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -100,25 +106,28 @@ def main() -> None:
     parser.add_argument("tool", choices=COMMANDS)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--longest", type=float, default=25, help="seconds before a kill, at most")
+    parser.add_argument("--longest", type=float, help="seconds before a kill, at most")
+    parser.add_argument("--data", action="store_true", help="the stages without models only")
     parser.add_argument("--folder", type=Path, help="a new folder to work in")
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     log, draw = folder.with_suffix(".log"), random.Random(args.seed)
     project(folder)
+    targets = DATA[args.tool] if args.data else []
 
     began = time.monotonic()
-    if start(args.tool, folder, log).wait():
+    if start(args.tool, targets, folder, log).wait():
         sys.exit(f"the undisturbed run failed: {log}")
-    print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
+    seconds = time.monotonic() - began
+    print(f"undisturbed: {seconds:.0f} s", flush=True)
     expected = hashes(folder)
     remove(folder)
     kills = locks = ended = failed = different = 0
     while kills < args.kills:
-        process = start(args.tool, folder, log)
+        process = start(args.tool, targets, folder, log)
         alone = draw.random() < 0.5
         try:
-            status = process.wait(timeout=draw.uniform(0.2, args.longest))
+            status = process.wait(timeout=draw.uniform(0.2, args.longest or seconds))
         except subprocess.TimeoutExpired:
             if alone:
                 process.kill()
@@ -138,7 +147,7 @@ def main() -> None:
         print(f"after {kills} kills: exit code {status}, other bytes: {', '.join(wrong) or 'none'}", flush=True)
         if status == 0:
             remove(folder)
-    if start(args.tool, folder, log).wait() or hashes(folder) != expected:
+    if start(args.tool, targets, folder, log).wait() or hashes(folder) != expected:
         failed += 1
     print(
         f"{args.tool}: {kills} kills, {locks} left a lock; {ended + 1} runs ended by themselves, {failed} of them badly"
