@@ -8,14 +8,14 @@ PYTEST := PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 # Tests that run whole graphs, install packages, or need a browser
 PIPELINE := tests/workflow $(wildcard tests/report/page/test_browser_*.py)
 
-.PHONY: help setup demo lint units pipeline test coverage mutants clean
+.PHONY: help setup demo lint units pipeline test coverage mutants hashes audit clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 setup: $(SETUP) ## a venv in .venv with exact versions (DETECTRON2=source: detectron2 from GitHub)
 
-$(SETUP): requirements.txt requirements-detectron2.txt constraints.txt bootstrap.py pyproject.toml
+$(SETUP): requirements.lock requirements-detectron2.txt bootstrap.py pyproject.toml
 	@$(or $(PYTHON),$(error no Python found: install Python 3.11)) bootstrap.py --detectron2 $(DETECTRON2)
 	@rm -f .venv/.setup-*
 	@touch $@
@@ -46,6 +46,17 @@ coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
 mutants: setup ## faults put into the code, one at a time, and which test notices each: an hour or two
 	@$(BIN)/pip install --quiet -r requirements-mutants.txt -c constraints.txt
 	$(BIN)/python -m tests.mutants
+
+hashes: setup ## requirements.lock anew, after a change of pins (needs the package index)
+	@$(BIN)/pip install --quiet -r requirements-pins.txt -c requirements.txt -c constraints.txt
+	@{ sed '/^[^#]/,$$d' requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header requirements.txt -c constraints.txt; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+audit: setup ## known vulnerabilities of the pinned versions (needs the network)
+	@$(BIN)/pip install --quiet -r requirements-pins.txt -c requirements.txt -c constraints.txt
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock --progress-spinner off || \
+	{ echo "audit: pip-audit found something, or could not ask the network: its line is above"; exit 1; }
 
 clean: ## remove caches and logs; data, models, reports and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis logs

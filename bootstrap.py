@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set-up: a venv in `.venv` with the exact versions of requirements.txt and constraints.txt, and bcnet itself.
+"""Set-up: a venv in `.venv` with the exact files of requirements.lock, by version and SHA-256, and bcnet itself.
 
 `make setup` runs this, with any Python from 3.6 on, so that its messages appear, and alone. What would stop it
 later (a wrong Python, a full disk, no way to the package index) is found before anything long is started.
@@ -165,7 +165,7 @@ def main():
         if args.here and sys.version_info[:2] != (3, 11):
             raise SetupError(f"--here: Python 3.11 is needed, {sys.executable} is {sys.version.split()[0]}")
         python = sys.executable if args.here else make_venv()
-        install(python, "Packages", "-r", "requirements.txt", "-c", "constraints.txt")
+        install(python, "Packages", "--require-hashes", "-r", "requirements.lock")
         install_detectron2(python, args.detectron2)
         install(python, "bcnet", "--no-deps", "--no-build-isolation", "--editable", ".")
     except SetupError as error:

@@ -12,7 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bcnet.files import InputError, sha256
-from bcnet.layout import checkpoints, downloads
+from bcnet.layout import checkpoints, downloads, lock
+from bcnet.locks import is_held
 from bcnet.training.code import code_digest
 from bcnet.training.unfinished import RESULTS, About, about
 
@@ -39,7 +40,8 @@ def clean(data: Path, reports: Path, yes: bool) -> None:
     Raises:
         InputError: nobody can be asked.
     """
-    leftovers = [*old_checkpoints(data), *partial_downloads(data), *temporary_files(data), *temporary_files(reports)]
+    leftovers = [*old_checkpoints(data), *partial_downloads(data), *stale_locks(data)]
+    leftovers += [*temporary_files(data), *temporary_files(reports)]
     if not leftovers:
         print("nothing to remove")
         return
@@ -118,6 +120,13 @@ def _is_locked(lock: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def stale_locks(data: Path) -> Iterator[Leftover]:
+    """Locks of killed processes; their own work would take them again."""
+    for path in sorted(lock("x", data=data).parent.glob("*")):
+        if not is_held(path):
+            yield Leftover((path,), "a lock that no process holds", path.stat().st_size)
 
 
 def temporary_files(folder: Path) -> Iterator[Leftover]:

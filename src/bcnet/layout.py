@@ -7,7 +7,7 @@ import, so it repeats the paths: a test compares the two graphs.
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA, REPORTS = Path("data"), Path("reports")
+DATA, REPORTS, LOGS = Path("data"), Path("reports"), Path("logs")
 PRETRAINED = Path("pretrained")  # a user's files that variants start from
 PARTS = ("train", "val")  # of every dataset
 TEST = "test"  # of a user's dataset that has one; no stage reads it

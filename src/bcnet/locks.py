@@ -1,4 +1,8 @@
-"""Locks: the same work by two processes at once, which would write the same files, ends in a line at its start."""
+"""Locks: the same work by two processes at once, which would write the same files.
+
+By hand the second one ends in a line at its start. As a stage of Snakemake or DVC it waits: the first one is probably a
+stage of a run that was killed, and its result is the stage's own.
+"""
 
 import fcntl
 import os
@@ -10,6 +14,8 @@ from pathlib import Path
 
 from bcnet.files import InputError
 from bcnet.progress import note
+
+STAGES = ("SNAKEMAKE_STAGE", "DVC_STAGE")  # of the environment: one is there in a stage of that tool
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def alone(path: Path, command: str) -> Iterator[None]:
         command: what the line calls the work.
 
     Raises:
-        InputError: another process holds the lock; the line says which.
+        InputError: another process holds the lock, and this is no stage; the line says which.
     """
     if os.environ.get("RANK", "0") != "0":
         yield
@@ -54,8 +60,11 @@ def _acquire(path: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"
-            os.close(descriptor)
-            raise InputError(f"{path}: {holder} does this already: wait for it, or end it") from None
+            if not any(map(os.environ.get, STAGES)):
+                os.close(descriptor)
+                raise InputError(f"{path}: {holder} does this already: wait for it, or end it") from None
+            note(f"{path}: {holder} does this already, perhaps left by a killed run: waiting until it ends")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             note(f"{path}: this disk has no locks ({error.strerror}): see that no other process does the same")
             return descriptor
@@ -63,3 +72,18 @@ def _acquire(path: Path) -> int:
             if os.fstat(descriptor).st_ino == path.stat().st_ino:  # not one that was taken away in between
                 return descriptor
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock; true where the disk cannot tell."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

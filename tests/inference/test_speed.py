@@ -81,6 +81,22 @@ def test_a_killed_run_keeps_the_times_of_what_it_did(tmp_path: Path, monkeypatch
     assert timed(tmp_path, Model(monkeypatch, failing=1)) == parts  # nothing is left to predict
 
 
+@pytest.mark.parametrize("name", ["00000002.json", "00000002.seconds.json"])
+@pytest.mark.parametrize("left", [None, "", "[", "{}"])
+def test_half_a_chunk_is_predicted_again(
+    left: str | None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run leaves it that is killed while it removes the folder, and a disk that loses its power."""
+    parts = timed(tmp_path, Model(monkeypatch))
+    whole = (tmp_path / "out.json").read_bytes()
+    path = tmp_path / "done" / name
+    path.unlink() if left is None else path.write_text(left)
+    model = Model(monkeypatch)
+    assert timed(tmp_path, model) == parts
+    assert model.left == 99 - 2
+    assert (tmp_path / "out.json").read_bytes() == whole
+
+
 def test_of_two_devices_the_one_that_went_on_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         timed(tmp_path, Model(monkeypatch, failing=3))

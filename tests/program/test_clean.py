@@ -11,7 +11,8 @@ from filelock import FileLock
 
 from bcnet import clean
 from bcnet.cli import main
-from bcnet.layout import DATA, DatasetFiles, checkpoints, downloads
+from bcnet.layout import DATA, DatasetFiles, checkpoints, downloads, lock
+from bcnet.locks import alone
 from bcnet.training import unfinished
 from bcnet.training.unfinished import begin
 
@@ -141,6 +142,15 @@ def test_a_download_that_runs_is_left_alone(project: Path) -> None:
     with FileLock(downloads() / "train2017.zip.lock"):
         assert main(["clean", "--yes"]) == 0
     assert before <= everything()
+
+
+def test_a_lock_goes_unless_it_is_held(project: Path, capsys: pytest.CaptureFixture) -> None:
+    put(lock("train", "demo", "bcnet", "0"), "`bcnet train bcnet`, process 1")
+    with alone(lock("train", "demo", "bcnet", "1"), "bcnet train bcnet"):
+        before = everything()
+        assert main(["clean", "--yes"]) == 0
+        assert before - everything() == {lock("train", "demo", "bcnet", "0")}
+    assert "train.demo.bcnet.0: a lock that no process holds\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y", True), ("Yes", True), ("n", False), ("", False)])

@@ -151,7 +151,6 @@ def test_the_project_starts_with_the_demo_preset() -> None:
         (("decay: cosine", "steps: [700]"), ": schedule: steps must rise and lie between 0 and iterations (500)"),
         (("rule: all}", "rule: all, threshold: 0.1}"), ": splits.val: rules 'all' and 'image_ids' take no threshold"),
         (("seeds: [0]", "seeds: [1, 1]"), ": seeds: [1, 1] names a seed twice"),
-        (("seeds: [0]", "seeds: [true]"), ": seeds: true: expected no truth value"),
         (("batch: 4", "batch: true"), ": schedule: batch: true: expected no truth value"),
         (("lr: 0.001", "lr: .inf"), ": schedule: lr: inf: expected a number up to 1000000000"),
         (("lr: 0.001", "lr: .nan"), ": schedule: lr: nan: expected a number up to 1000000000"),
@@ -173,6 +172,25 @@ def test_the_project_starts_with_the_demo_preset() -> None:
             ("predictions: {}", 'predictions: {a: {file: "x\\0", label: b}}'),
             ": predictions.a.file: expected a path without a zero byte",
         ),
+        *(
+            (
+                ("predictions: {}", f'predictions: {{a: {{file: "{path}", label: b}}}}'),
+                f": predictions.a.file: '{path}': has '{sign}': expected the path of a file, without {{ }} or ://",
+            )
+            for path, sign in (
+                ("a{b}.json", "{"),
+                ("}.json", "}"),
+                ("${x}", "{"),
+                ("s3://a/b", "s3:/"),
+                ("x:/b", "x:/"),
+            )
+        ),
+        (
+            ("label: BCNet}", 'label: BCNet, init: "pretrained/{x}.pth"}'),
+            ": variants.bcnet.init: 'pretrained/{x}.pth': has '{'",
+        ),
+        (("seeds: [0]", "seeds: [true]"), ": seeds: true: expected no truth value"),
+        (("seeds: [0]", "seeds: [1e0]"), ": seeds.0: 1.0: input should be a valid integer"),
         (
             ("predictions: {}", "predictions: {bcnet: {file: a, label: b}}"),
             "predictions: 'bcnet' is already the name of a",

@@ -19,7 +19,7 @@ from file_server import nobody
 from packaging.requirements import Requirement
 from places import ROOT
 
-SETUP_FILES = ["requirements.txt", "requirements-detectron2.txt", "constraints.txt", "bootstrap.py", "pyproject.toml"]
+SETUP_FILES = ["requirements.lock", "requirements-detectron2.txt", "bootstrap.py", "pyproject.toml"]
 
 
 @pytest.fixture
@@ -80,6 +80,28 @@ def test_every_package_that_is_needed_is_pinned_at_its_version() -> None:
     assert found.keys() > direct.keys()
     found.pop("detectron2", None)  # built from source it has no version of an index
     assert found.items() <= pinned.items()
+
+
+def locked() -> dict[str, tuple[str, list[str]]]:
+    """The packages of requirements.lock: version, and hashes."""
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    pinned = [(*line[0].split("=="), [part for part in line if part.startswith("--hash=")]) for line in lines]
+    return {normal(name): (version, hashes) for name, version, hashes in pinned}
+
+
+def test_every_file_that_set_up_installs_has_a_hash() -> None:
+    """`make hashes` writes them anew."""
+    direct, lock = pins("requirements.txt"), locked()
+    for_mutants = needed(pins("requirements-mutants.txt")).keys() - needed(direct).keys()
+    brought = {name: version for name, version in pins("constraints.txt").items() if name in lock}
+    assert {name: version for name, (version, _) in lock.items() if name in direct | brought} == direct | brought
+    assert needed(direct).keys() <= lock.keys() | for_mutants
+    assert all(hashes for _, hashes in lock.values())
+    assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", each) for _, hashes in lock.values() for each in hashes)
+    assert 'install(python, "Packages", "--require-hashes", "-r", "requirements.lock")' in (
+        ROOT / "bootstrap.py"
+    ).read_text(encoding="utf-8")
 
 
 def test_each_direct_dependency_says_why_it_is_there() -> None:

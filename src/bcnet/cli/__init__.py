@@ -9,6 +9,8 @@ from typing import Any
 
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
+from bcnet.cli.memory import out_of_memory
+from bcnet.cli.stage_log import logged
 from bcnet.files import InputError
 from bcnet.quiet import quiet
 from bcnet.suggest import did_you_mean
@@ -77,9 +79,15 @@ def _run(argv: list[str]) -> int:
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
         parser().error(f"{args.verb}: {wrong}")
+    with logged(args.verb):
+        return _ended(args)
+
+
+def _ended(args: argparse.Namespace) -> int:
+    """Do what a verb does; how it ends is said in a line, and the exit code."""
     start = time.monotonic()
     try:
-        if said := verb.run(args):
+        if said := VERBS[args.verb].run(args):
             print(f"bcnet {args.verb}: {said} ({time.monotonic() - start:.1f} s)", file=sys.stderr)
     except InputError as error:
         print(f"bcnet {args.verb}: {error}", file=sys.stderr)
@@ -94,6 +102,11 @@ def _run(argv: list[str]) -> int:
         raise
     except OSError as error:  # no right to write, a file where a folder belongs, a full disk
         print(f"bcnet {args.verb}: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not (why := out_of_memory(error)):
+            raise
+        print(f"bcnet {args.verb}: {why}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"bcnet {args.verb}: interrupted", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The verbs that make models, and those that run one."""
 
 from argparse import Namespace
+from hashlib import sha256
 from pathlib import Path
 
 from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
@@ -38,11 +39,12 @@ def weights_wrong(args: Namespace) -> str | None:
 def train(args: Namespace) -> str | None:
     from bcnet import params
     from bcnet.training.loop import train
+    from bcnet.training.peers import while_peers_live
 
-    run = params.load()
+    run, command = params.load(), f"bcnet train {args.variant}"
     run.variant(args.variant)
-    with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
-        out = train(run, args.variant, args.seed, DATA)
+    with alone(lock("train", run.dataset, args.variant, str(args.seed)), command), while_peers_live(command):
+        out = train(run, args.variant, args.seed, DATA, args.resume_anyway)
     return None if out is None else f"wrote {out}"
 
 
@@ -70,7 +72,9 @@ def predict(args: Namespace) -> str:
     from bcnet.inference.predict import predict_annotated, predict_images, predict_split
 
     if args.annotations:
-        return predict_annotated(args.model, args.annotations, args.images, args.out, DATA)
+        name = sha256(bytes(args.out.resolve())).hexdigest()[:16]  # a path may be longer than a name
+        with alone(lock("predict", name), f"bcnet predict --out {args.out}"):
+            return predict_annotated(args.model, args.annotations, args.images, args.out, DATA)
     if args.model:
         return predict_images(args.model, [Path(image) for image in args.names], args.out)
     (variant,) = args.names
@@ -119,7 +123,18 @@ VERBS = {
         train,
         "train a variant; the same command resumes a killed training",
         "bcnet train bcnet --seed 0   (several GPUs: torchrun --nproc-per-node 8 -m bcnet train bcnet)",
-        (argument("variant", help="a variant of params.yaml"), SEED),
+        (
+            argument("variant", help="a variant of params.yaml"),
+            SEED,
+            argument(
+                "--resume-anyway",
+                action="store_true",
+                help="resume, too, from a checkpoint of another number of processes, another device or other versions",
+            ),
+        ),
+        more="""
+Without --resume-anyway, a training only resumes where it can end with the bytes of an undisturbed one. With it, the
+model's provenance says until which iteration the settings were others (`resumed`).""",
     ),
     "import-weights": Verb(
         import_weights,

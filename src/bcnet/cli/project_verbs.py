@@ -1,14 +1,13 @@
 """The verbs about the project itself: its parameters, and what both tools know of it."""
 
+import argparse
 import os
-import re
 from argparse import Namespace
 
+from bcnet.cli.stage_log import STAGE
 from bcnet.cli.verb import Verb, argument
 from bcnet.files import InputError, shown
 from bcnet.layout import DATA, REPORTS
-
-STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?[A-Za-z0-9_@-]*")  # as DVC calls one made of legal names, from any folder
 
 
 def params(args: Namespace) -> None:
@@ -25,6 +24,12 @@ def sync(args: Namespace) -> None:
     from bcnet.sync import sync
 
     sync()
+
+
+def run(args: Namespace) -> None:
+    from bcnet.tools import run
+
+    run(args.tool, args.arguments)
 
 
 def preset(args: Namespace) -> str:
@@ -50,6 +55,18 @@ def completion(args: Namespace) -> None:
 
 VERBS = {
     "params": Verb(params, "check params.yaml; prints nothing if it is valid", "bcnet params"),
+    "run": Verb(
+        run,
+        "run all stages with Snakemake or DVC; the same command goes on after a kill",
+        "bcnet run dvc",
+        (
+            argument("tool", choices=("snakemake", "dvc"), help="the tool: `snakemake` or `dvc repro`"),
+            argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="more arguments for it"),
+        ),
+        more="""
+A killed DVC can leave a lock that stops every later `dvc repro`; this removes locks whose process is gone. A plain
+`snakemake` does so by itself.""",
+    ),
     "sync": Verb(sync, "make Snakemake and DVC agree on what is up to date", "bcnet sync"),
     "completion": Verb(
         completion,
@@ -70,8 +87,8 @@ VERBS = {
         (argument("--yes", action="store_true", help="remove them without asking"),),
         more="""
 It removes checkpoints and stored partial predictions of work that is finished, or that cannot resume because the
-code, an input or the settings changed; incomplete downloads; and temporary files of killed commands. It keeps models,
-what a finished training puts back after a new label, predictions, images, complete downloads, and everything that
-changed in the last ten minutes.""",
+code, an input or the settings changed; incomplete downloads; and temporary files and locks of killed commands. It
+keeps models, what a finished training puts back after a new label, predictions, images, complete downloads, and
+everything that changed in the last ten minutes.""",
     ),
 }

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from bcnet.files import atomic_output, write_json
+from bcnet.files import InputError, atomic_output, write_json
 from bcnet.inference import speed
 from bcnet.progress import note, progress
 
@@ -37,7 +37,7 @@ def in_chunks(
     chunks = {done / f"{start:08d}.json": images[start : start + CHUNK] for start in range(0, len(images), CHUNK)}
     times = {path: path.with_suffix(".seconds.json") for path in chunks}
     done.mkdir(parents=True, exist_ok=True)
-    left = {path: chunk for path, chunk in chunks.items() if not path.exists()}
+    left = {path: chunk for path, chunk in chunks.items() if not _is_whole(path, times[path], len(chunk))}
     todo = list(chain.from_iterable(left.values()))
     if len(todo) < len(images):
         note(f"{what}: resuming, {len(images) - len(todo)} of {len(images)} images are done")
@@ -53,7 +53,7 @@ def in_chunks(
             processor.append(time.process_time() - work)
         taken = speed.Times(device=device, seconds=tuple(seconds), processor_seconds=tuple(processor))
         speed.write(times[path], taken)
-        write_json(path, entries)  # after the times: what lies there is complete
+        write_json(path, entries)
     with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
         file.write(b"[")
         texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
@@ -61,3 +61,16 @@ def in_chunks(
             file.write((b"," if place else b"") + text)
         file.write(b"]")
     return [speed.read(path, speed.Times) for path in times.values()]
+
+
+def _is_whole(path: Path, times: Path, images: int) -> bool:
+    """Whether both files of a chunk are there and whole.
+
+    A run that was killed while it removed the folder may have left either without the other, and a disk that lost its
+    power an empty file.
+    """
+    try:
+        content, taken = path.read_bytes(), speed.read(times, speed.Times)
+    except (OSError, InputError):
+        return False
+    return content[:1] == b"[" and content[-1:] == b"]" and len(taken.seconds) == images

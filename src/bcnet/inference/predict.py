@@ -163,7 +163,9 @@ def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, A
     """Predict images; `about` is what provenance says of the model and of the images."""
     device = pick_device()
     model.module.to(device)
-    own = ("kind", "file_sha256") if about["origin"] == IMPORTED else ("init", "train_on", "seed", "schedule")
+    own = (
+        ("kind", "file_sha256") if about["origin"] == IMPORTED else ("init", "train_on", "seed", "schedule", "resumed")
+    )
     provenance = {
         **about,
         "detector": getattr(model.variant, "detector", None),

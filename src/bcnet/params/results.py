@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bcnet.params.section import Label, Name, Section, UserPath
+from bcnet.params.section import InputPath, Label, Name, Section
 
 
 def _rise(edges: tuple[float, ...]) -> tuple[float, ...]:
@@ -34,7 +34,7 @@ class Evaluate(Section):
 class Brought(Section):
     """Predictions from elsewhere, in COCO's result format, of the images of val."""
 
-    file: UserPath
+    file: InputPath
     label: Label
 
 

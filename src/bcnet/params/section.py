@@ -1,9 +1,10 @@
 """What the sections of `params.yaml` have in common."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bcnet.files import shown
 
@@ -23,10 +24,18 @@ def _has_no_nul(path: Path) -> Path:
     return path
 
 
+def _is_one_path(path: Any) -> Any:
+    """Snakemake takes {x} for a wildcard, DVC ${x} for a parameter, and x:// for a file of another machine."""
+    if isinstance(path, str | Path) and (sign := re.search(r"[{}]|^[A-Za-z][\w+.-]*:/", str(path))):
+        raise ValueError(f"{shown(str(path))}: has {sign[0]!r}: expected the path of a file, without {{ }} or ://")
+    return path
+
+
 # safe as a folder, a stage and a wildcard, and short enough for the names of files that are made of it
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]  # of a row of the tables
 UserPath = Annotated[Path, AfterValidator(_has_no_nul)]
+InputPath = Annotated[UserPath, BeforeValidator(_is_one_path)]  # that a stage depends on, so that both tools read it
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bcnet.layout import PRETRAINED
-from bcnet.params.section import Label, Section
+from bcnet.params.section import InputPath, Label, Section
 
 Backbone = Literal["efficientnet_lite0", "resnet50", "resnet101", "resnext101"]
 # their names in the literature; None: the method has no detector
@@ -28,7 +28,7 @@ class Variant(Section):
     method: str
     backbone: Backbone
     label: Label | None = None
-    init: Annotated[Path, AfterValidator(_below_pretrained)] | None = None  # the model that training starts from
+    init: Annotated[InputPath, AfterValidator(_below_pretrained)] | None = None  # the model that training starts from
     masks: Literal["visible", "amodal"] = "visible"  # what is learned: the visible or the whole objects
     mask_targets: Literal["bitmaps", "polygons"] = "bitmaps"  # what a target is cut from; polygons need polygons
     schedule: dict[str, Any] = Field({})

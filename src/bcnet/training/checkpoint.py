@@ -54,9 +54,18 @@ def _link(source: Path, target: Path) -> None:
 
 
 def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None:
-    """Write the state after `iteration` iterations, and delete older ones than the newest `KEPT`."""
+    """Write the state after `iteration` iterations, and delete older ones than the newest `KEPT`.
+
+    Raises:
+        InputError: the disk is full.
+    """
     with atomic_output(folder / f"{iteration:08d}.pt") as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # what the disk said, of which torch made its own error
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())
     for old in sorted(folder.glob("*.pt"))[:-KEPT]:

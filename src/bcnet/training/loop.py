@@ -31,13 +31,13 @@ from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer, rate_of, set_rate
-from bcnet.training.unfinished import begin
+from bcnet.training.unfinished import begin, of_other_settings
 from bcnet.weights.model_file import save_model
 
 LOG_EVERY = 20  # iterations
 
 
-def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
+def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False) -> Path | None:
     """Train a variant with one seed; go on from its newest checkpoint.
 
     What is random is a function of (seed, iteration), so a killed and resumed training ends with the weights of an
@@ -49,6 +49,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
         name: of the variant.
         seed: of weights, order and augmentation.
         data: the folder of all datasets.
+        anyway: where there is no checkpoint, go on from one of another number of processes, another device or other
+            versions of packages; provenance records it.
 
     Returns:
         The model file, in the process that wrote it; None: it was trained already.
@@ -100,6 +102,11 @@ def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
     if state := newest_checkpoint(checkpoints, device):
         training.load_state_dict(state)
         say(rank, f"{name}: resuming at iteration {training.iteration}")
+    elif anyway and (other := of_other_settings(checkpoints)) and (state := newest_checkpoint(other[0], device)):
+        training.load_state_dict(state)
+        before = ", ".join(f"{key} {value}" for key, value in other[1].items())
+        say(rank, f"{name}: resuming at iteration {training.iteration}, until which it had {before}")
+        training.log["resumed"].append({"until": training.iteration, **other[1]})
     training.log["threads"] = sorted({*training.log["threads"], torch.get_num_threads()})
 
     keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
@@ -116,6 +123,8 @@ def train(params: Params, name: str, seed: int, data: Path) -> Path | None:
         with atomic_output(out.training_log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in training.log["lines"]))
         on = {"device": device.type, "processes": world, "threads": training.log["threads"]}
+        if training.log["resumed"]:
+            on["resumed"] = training.log["resumed"]
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
@@ -145,8 +154,9 @@ class Training:
         on_gpu = next(model.parameters()).device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and schedule.amp)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "scaler": self.scaler}
-        # window: sums of the losses since the last line; threads: numbers of them that any part of it was done with
-        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}, "threads": []}
+        # window: sums of the losses since the last line; threads: numbers of them that any part of it was done with;
+        # resumed: parts of it that were done with other settings
+        self.log: dict[str, Any] = {"iteration": 0, "lines": [], "window": {}, "threads": [], "resumed": []}
         self.begun: tuple[int, float] | None = None  # iteration and time of this process's first one
 
     @property
@@ -161,7 +171,8 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            if state[name]:  # a CPU's scaler has no state
+                part.load_state_dict(state[name])
         self.log = state["log"]
 
     def is_to_be_kept(self) -> bool:

@@ -17,6 +17,7 @@ NAME = "about.json"
 RESULTS = "results.json"  # beside it, when all is done and the results are kept: their hashes
 COMPUTE = ("torch", "torchvision", "numpy", "pillow", "timm")  # packages whose versions determine numbers
 DETECTRON2 = ("detectron2", "sal-detectron2")  # it comes under either name
+SETTINGS = ("processes", "device", "packages", "versions")  # in which one training may differ: it is rounded otherwise
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def begin(
 ) -> Path:
     """The folder of a piece of work, with its note; the work goes on from what lies there.
 
-    Where there is nothing, but work on the same file lies in other folders, a line on stderr says what has changed.
+    Where nothing lies there, but work on the same file in other folders, a line on stderr says what has changed.
 
     Args:
         data: the folder of all datasets.
@@ -59,15 +60,55 @@ def begin(
     whole = {**key, "packages": packages(), "code": code_digest(modules)}
     name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
     folder = layout.checkpoints(data) / name
-    if tell and not folder.exists():
-        for other in sorted(layout.checkpoints(data).glob(f"*/{NAME}")):
-            note = about(other.parent)
-            if note and note.makes == str(makes):
-                changes = ", ".join(differences(note.key, whole)) or "its note"
-                print(f"{makes}: cannot resume from {other.parent}: {changes} changed", file=sys.stderr)
     note = About(str(makes), {str(path): sha256(path) for path in inputs}, whole, list(modules))
     write_json(folder / NAME, asdict(note), keep_equal=True)
+    if tell and not _has_work(folder):
+        for other, before in _others(folder):
+            changes = list(differences(before.key, whole))
+            anyway = ""
+            if _only_settings(changes) and any(other.glob("[0-9]*.pt")):
+                anyway = "; --resume-anyway goes on from it"
+            print(f"{makes}: cannot resume from {other}: {', '.join(changes)} changed{anyway}", file=sys.stderr)
     return folder
+
+
+def of_other_settings(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The folder of the same training with the newest checkpoint, if its `SETTINGS` alone were others.
+
+    Returns:
+        The folder, and what differed, as it was there; None: there is none.
+    """
+    now = about(folder)
+    usable = []
+    for other, before in _others(folder):
+        changes = list(differences(before.key, now.key if now else {}))
+        checkpoints = sorted(other.glob("[0-9]*.pt"))
+        if checkpoints and _only_settings(changes):
+            usable.append((checkpoints[-1].name, other, {key: _value(before.key, key) for key in changes}))
+    return max(usable)[1:] if usable else None
+
+
+def _others(folder: Path) -> Iterator[tuple[Path, About]]:
+    """Folders of other work on the same file, with their notes."""
+    own = about(folder)
+    for path in sorted(folder.parent.glob(f"*/{NAME}")):
+        note = about(path.parent)
+        if own and note and path.parent != folder and note.makes == own.makes:
+            yield path.parent, note
+
+
+def _has_work(folder: Path) -> bool:
+    return (folder / RESULTS).exists() or any(folder.glob("[0-9]*"))
+
+
+def _only_settings(changes: Sequence[str]) -> bool:
+    return all(change.partition(".")[0] in SETTINGS for change in changes)
+
+
+def _value(mapping: Mapping[str, Any], path: str) -> Any:
+    """What `differences` names so."""
+    first, _, rest = path.partition(".")
+    return _value(mapping[first], rest) if rest else mapping.get(first)
 
 
 def packages() -> dict[str, str]:

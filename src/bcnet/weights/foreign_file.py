@@ -3,8 +3,10 @@
 import hashlib
 import pickle
 import re
+import struct
 import warnings
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,7 +68,34 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {str(name): _tensor(path, name, value) for name, value in model.items()}
 
 
+def refuse_compressed(path: Path) -> None:
+    """See that a zip archive holds no more than its own bytes, before anything of it is read.
+
+    `torch.save` compresses nothing. A compressed archive of 4 MB may take 4 GB of memory.
+
+    Raises:
+        InputError: a member is compressed, or members share their bytes; or the archive is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return  # what torch.save wrote before version 1.6 is no archive
+            members = zipfile.ZipFile(file).infolist()
+    except FileNotFoundError:
+        return  # which is said when it is read
+    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, struct.error) as error:
+        raise InputError(f"{path}: not a file of torch.save: {error}") from error
+    if any(PurePath(member.filename).name == "constants.pkl" for member in members):
+        raise InputError(f"{path}: a TorchScript archive, a program: save its state_dict instead")
+    larger = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if larger or sum(member.file_size for member in members) > path.stat().st_size:
+        size = sum(member.file_size for member in members) / 1e6
+        which = f"{larger[0].filename} is compressed" if larger else "its members share bytes"
+        raise InputError(f"{path}: {which}, {size:.0f} MB in all: torch.save compresses nothing")
+
+
 def _load(path: Path) -> Any:
+    refuse_compressed(path)
     try:
         with readable(path), warnings.catch_warnings(action="ignore"):  # what torch has to say is said in one line
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,12 +1,12 @@
 """A table as the page shows it: what stands in a cell, and why nothing does."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import InputError
+from bcnet.report.tables.csv_file import read_csv
 from bcnet.report.tables.occlusion import COUNT_OF, IN_BINS
 from bcnet.report.tables.rows import Method
 
@@ -86,11 +86,9 @@ def read_table(path: Path, columns: Iterable[str], numbers: Iterable[str] = ()) 
     """
     if not path.exists():
         raise InputError(f"{path}: missing, `bcnet compare` makes it")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := set(columns) - set(reader.fieldnames or ()):
-            raise InputError(f"{path}: no column {min(missing)!r}: run `bcnet compare` again")
-        rows = list(reader)
+    present, rows = read_csv(path)
+    if missing := set(columns) - set(present):
+        raise InputError(f"{path}: no column {min(missing)!r}: run `bcnet compare` again")
     for place, row in enumerate(rows, 1):
         for column in numbers:
             try:

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +15,7 @@ from bcnet.params.reference import REFERENCE
 from bcnet.report.tables import intervals, occlusion, published
 from bcnet.report.tables.ablation_steps import SWITCH, steps
 from bcnet.report.tables.comparison import ABOUT, about, comparison, with_spread
+from bcnet.report.tables.csv_file import write_csv
 from bcnet.report.tables.differences import KEYS, NUMBERS, PERCENT, P, baselines, differences, with_verdicts
 from bcnet.report.tables.draws import SplitDraws, draws_of
 from bcnet.report.tables.intervals import estimates_of, interval_rows
@@ -76,7 +76,8 @@ def compare(params: Params, reports: Path, reference: Path = REFERENCE) -> list[
     )
     with ExitStack() as stack:
         for name, table in tables.items():
-            _write_csv(stack.enter_context(atomic_output(files.table(name))), table)
+            path = stack.enter_context(atomic_output(files.table(name)))
+            write_csv(path, table.rows, table.columns, table.formats)
         long = [row for name, table in tables.items() for row in _long(name, table)]
         parquet = stack.enter_context(atomic_output(files.all_tables))
         pq.write_table(pa.Table.from_pylist(long, schema=LONG), parquet)
@@ -150,13 +151,6 @@ def _tables_of_pairs(params: Params, measurements: Measurements, draws: Mapping[
         "differences": Table(with_verdicts(of_baselines), columns, NUMBERS, formats),
         "ablations": Table(with_verdicts(of_steps), [*SWITCH, *columns], NUMBERS, formats),
     }
-
-
-def _write_csv(path: Path, table: Table) -> None:
-    content = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
-    for column, form in table.formats.items():
-        content[column] = [None if value is None else format(value, form) for value in content[column]]
-    content.to_csv(path, index=False, lineterminator="\n")
 
 
 def _long(name: str, table: Table) -> list[Row]:

@@ -167,7 +167,7 @@ function csv({ heads, isText, rows }) {
   const field = (cell, text) => {
     const plain = cell.map(([part]) => part).join(" ").replaceAll("\u2212", "-");
     // A spreadsheet would run a name that begins like a formula.
-    const safe = isEmpty(plain) ? "" : text && /^[=+\-@]/.test(plain) ? `'${plain}` : plain;
+    const safe = isEmpty(plain) ? "" : text && /^'*[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
     return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   return [heads, ...rows].map((row) => line(row, isText, field).join(",") + "\r\n").join("");
