@@ -1,6 +1,8 @@
 """The verbs that make models, and those that run one."""
 
+import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 
 from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
@@ -38,11 +40,21 @@ def weights_wrong(args: Namespace) -> str | None:
 def train(args: Namespace) -> str | None:
     from bcnet import params
     from bcnet.training.loop import train
+    from bcnet.training.stopping import ToldToEndError
+    from bcnet.training.together import is_one_of_many, start
 
     run = params.load()
     run.variant(args.variant)
-    with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
-        out = train(run, args.variant, args.seed, DATA)
+    processes = run.schedule_of(args.variant).processes
+    try:
+        if processes > 1 and not is_one_of_many():
+            return start(processes, ["train", args.variant, "--seed", str(args.seed)])
+        with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
+            out = train(run, args.variant, args.seed, DATA)
+    except ToldToEndError as end:
+        with suppress(BrokenPipeError):  # who reads the log was told, too
+            sys.stderr.write(f"bcnet train: {end}\n" if str(end) else "")
+        sys.exit(end.exit_code)
     return None if out is None else f"wrote {out}"
 
 
