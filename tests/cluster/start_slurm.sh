@@ -54,7 +54,7 @@ KillWait=30
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 ReturnToService=2
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 Gres=gpu:2 $(slurmd -C | head -n 1 | cut -d ' ' -f 2-)
-PartitionName=all Nodes=ALL Default=YES MaxTime=60 DefaultTime=10
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10
 END
 ln -sf "$folder"/{slurm,gres}.conf /etc/slurm
 munged --force --key-file "$folder/munge.key" --socket "$folder/munge.socket" --pid-file "$folder/munge.pid" \

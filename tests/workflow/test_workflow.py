@@ -315,6 +315,17 @@ def test_after_dvc_snakemake_has_nothing_to_do(by_dvc: Project) -> None:
     assert "it will notice changed parameters only after `bcnet sync`" in by_dvc.said
 
 
+def test_sync_takes_what_jobs_have_made_that_outlived_snakemake(by_snakemake: Project) -> None:
+    """A killed Snakemake has written no record of them; DVC has none either."""
+    shutil.rmtree(by_snakemake.folder / ".snakemake/metadata")
+    (by_snakemake.folder / "dvc.lock").unlink()
+    assert "DVC now knows" in by_snakemake.run("bcnet", "sync")
+    assert by_snakemake.snakemake_plan() == by_snakemake.dvc_plan() == set()
+    with other_params(by_snakemake):
+        by_snakemake.change_params(evaluate__cover_bins=[0, 0.5, 1])
+        assert "evaluate@bcnet-0-val" in by_snakemake.snakemake_plan()
+
+
 def test_both_tools_write_the_same_bytes(by_snakemake: Project, by_dvc: Project) -> None:
     for stage in by_dvc.dvc_stages().values():
         for output in stage["outputs"]:
