@@ -51,7 +51,7 @@ def bcnet(*arguments: str) -> list[str]:
 
 
 def run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=600)
 
 
 def script(folder: Path, iteration: int, number: str, rank: int = 0) -> Path:

@@ -39,7 +39,6 @@ def weights_wrong(args: Namespace) -> str | None:
 
 def train(args: Namespace) -> str | None:
     from bcnet import params
-    from bcnet.training.loop import train
     from bcnet.training.stopping import ToldToEndError
     from bcnet.training.together import is_one_of_many, start
 
@@ -49,6 +48,8 @@ def train(args: Namespace) -> str | None:
     try:
         if processes > 1 and not is_one_of_many():
             return start(processes, ["train", args.variant, "--seed", str(args.seed)])
+        from bcnet.training.loop import train  # which loads all that models need
+
         with alone(lock("train", run.dataset, args.variant, str(args.seed)), f"bcnet train {args.variant}"):
             out = train(run, args.variant, args.seed, DATA)
     except ToldToEndError as end:
