@@ -8,10 +8,10 @@ PYTEST := PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 # Tests that run whole graphs, install packages, or need a browser
 PIPELINE := tests/workflow $(wildcard tests/report/page/test_browser_*.py)
 
-.PHONY: help setup demo lint units pipeline test coverage mutants hashes audit clean
+.PHONY: help setup demo lint units pipeline test test-cluster coverage mutants hashes audit clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 setup: $(SETUP) ## a venv in .venv with exact versions (DETECTRON2=source: detectron2 from GitHub)
 
@@ -39,6 +39,11 @@ pipeline: setup ## the tests of both workflow tools, of set-up and package, and 
 
 test: lint ## lint, formats, types, all tests
 	$(PYTEST)
+
+test-cluster: setup ## the pipeline as jobs of a SLURM that is installed and started here: as root on Debian
+	@$(BIN)/pip install --quiet -r requirements-cluster.txt -c constraints.txt
+	@folder=$$(mktemp -d) && tests/cluster/start_slurm.sh $$folder \
+	    && { $(BIN)/pytest tests/cluster; status=$$?; tests/cluster/stop_slurm.sh $$folder; exit $$status; }
 
 coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
 	$(PYTEST) --cov --cov-report html --cov-report term

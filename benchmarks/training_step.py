@@ -17,9 +17,10 @@ from bcnet.models.backbones import BACKBONES
 from bcnet.models.segmenter import Spec
 from bcnet.training.initial import load_backbone
 from bcnet.training.loader import TrainingPictures
-from bcnet.training.loop import join_processes, step
+from bcnet.training.loop import step
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import make_optimizer
+from bcnet.training.together import join_processes
 
 WARM_UP = 4  # iterations that are not counted
 
@@ -33,7 +34,7 @@ def measure(name: str, iterations: int, memory_format: torch.memory_format) -> N
     pictures = TrainingPictures(
         folder / "bilayer/train.json", folder / "images/train", schedule, 0, order, variant.masks
     )
-    _, _, device = join_processes()
+    device = join_processes().device
     torch.manual_seed(0)
     model = build(Spec(variant, settings.model, settings.predict, len(pictures.categories))).to(device).train()
     load_backbone(model, folder / "weights" / f"{name}.safetensors")

@@ -1,12 +1,13 @@
 """The progress line of long work."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from bcnet.threads import processors
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -51,5 +52,5 @@ def _bar(what: str, **options: Any) -> tqdm:
 
 def in_threads(function: Callable[[T], Result], items: list[T], what: str) -> list[Result]:
     """`function` of each item, in order, with progress; for work that frees Python's lock. The first error ends it."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         return list(progress(pool.map(function, items), what, len(items)))

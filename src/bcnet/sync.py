@@ -1,50 +1,65 @@
 """Snakemake and DVC agree about what is up to date.
 
 Each keeps a record of what it ran: Snakemake in `.snakemake/` and in the files' times, DVC in `dvc.lock`. Both can be
-told to accept what lies on disk, so each is told so only when the other one vouches for it.
+told to accept what lies on disk, so each is told so only when the other one vouches for it, or when the jobs do that
+made it.
 """
 
 import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from bcnet.files import InputError
 from bcnet.params import load
+from bcnet.timings import made_by_a_job
 
 
 def sync() -> None:
     """Bring the record of one tool up to date with the other's, in the working directory.
 
     Snakemake vouches for the files when it made all of them and would run nothing: then DVC takes them (`dvc commit`).
-    DVC does when `dvc status` is clean: then Snakemake takes them (`snakemake --touch`).
+    Of jobs of a cluster that outlived a killed Snakemake it has no record; it is given one where they began after
+    params.yaml was last written. DVC does when `dvc status` is clean: then Snakemake takes them (`snakemake --touch`).
 
     Raises:
         InputError: neither does; the line names what each would still run. Or a tool cannot be run here.
     """
-    load()  # wrong parameters stop both tools, here with one line
-    pending = snakemake_pending()
-    if not pending:
+    dataset = load().dataset  # wrong parameters stop both tools, here with one line
+    pending, unrecorded = snakemake_pending()
+    if not pending and unrecorded and all(made_by_a_job(dataset, rule, path) for rule, path in unrecorded):
+        _touch()
+        unrecorded = []
+    if not pending and not unrecorded:
         _run("dvc", "commit", "--force", "--no-relink")  # relinked files would be newer, in no order
         print("DVC now knows what Snakemake has run.")
         return
     stale = dvc_stale()
     if stale:
-        raise InputError(
-            f"neither tool is up to date. Snakemake has not run: {_some(pending)}. DVC has not run: {_some(stale)}"
-        )
-    _run("snakemake", "--touch", "--forceall", "--no-hooks", "--cores", "1", "--quiet", "all")
+        rules = sorted({*pending, *(rule for rule, _ in unrecorded)})
+        neither = f"neither tool is up to date. Snakemake has not run: {_some(rules)}. DVC has not run: {_some(stale)}"
+        again = f". It has files of them, but no record: `snakemake --forcerun {' '.join(rules)}` makes them again"
+        raise InputError(neither + ("" if pending else again))
+    _touch()
     print("Snakemake now knows what DVC has run.")
 
 
-def snakemake_pending() -> list[str]:
-    """The rules, sorted, that Snakemake would run, or whose outputs it has no record of having made.
+def _touch() -> None:
+    """Let Snakemake take all files as they are."""
+    _run("snakemake", "--touch", "--forceall", "--no-hooks", "--cores", "1", "--quiet", "all")
+
+
+def snakemake_pending() -> tuple[list[str], list[tuple[str, Path]]]:
+    """The rules, sorted, that Snakemake would run; of those that it would not, rule and output without a record.
 
     Without a record it goes by the files' times alone, and would not notice a changed parameter.
     """
     summary = _run("snakemake", "--detailed-summary", "--cores", "1").splitlines()
-    rows = csv.DictReader(summary, delimiter="\t", quoting=csv.QUOTE_NONE)
-    return sorted({row["rule"] for row in rows if row["plan"] != "no update" or row["shellcmd"] == "-"})
+    rows = list(csv.DictReader(summary, delimiter="\t", quoting=csv.QUOTE_NONE))
+    pending = {row["rule"] for row in rows if row["plan"] != "no update"}
+    unrecorded = [row for row in rows if row["shellcmd"] == "-" and row["rule"] not in pending]
+    return sorted(pending), [(row["rule"], Path(row["output_file"])) for row in unrecorded]
 
 
 def dvc_stale() -> list[str]:

@@ -1,8 +1,13 @@
-"""How threads wait for each other."""
+"""How many processors this process may use, and how threads wait for each other."""
 
 import os
 
 SPIN = "1000"  # turns of a loop, some microseconds; GNU's OpenMP takes 300,000 where it believes to be alone
+
+
+def processors() -> int:
+    """How many processors this process may use: on a cluster those that its job was given, not all of the node."""
+    return len(os.sched_getaffinity(0))
 
 
 def wait_asleep() -> None:

@@ -71,7 +71,8 @@ def unlock_dvc() -> None:
         return
     guard = zc.lockfile.LockFile(str(DVC_GUARD))
     try:
-        if _dvc_locks(DVC_LOCKS) != (nobody := {"write": {}, "read": {}}):
+        nobody: dict[str, Any] = {"write": {}, "read": {}}
+        if _dvc_locks(DVC_LOCKS) != nobody:
             write_json(DVC_LOCKS, nobody)
             note(f"{DVC_LOCKS}: a DVC that was killed has left its locks here: removed")
     finally:

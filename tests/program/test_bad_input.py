@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,7 +200,8 @@ def test_a_batch_is_shared_evenly(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told before anything is read, in the process of each rank."""
-    monkeypatch.setattr(loop, "join_processes", lambda: (0, 3, torch.device("cpu")))
+    together = SimpleNamespace(rank=0, world=3, device=torch.device("cpu"))
+    monkeypatch.setattr(loop, "join_processes", lambda: together)
     assert main(["train", "bcnet"]) == 2
     said = capsys.readouterr().err
     assert said == "bcnet train: params.yaml: schedule.batch: 4: expected a multiple of the 3 processes\n"

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from places import ROOT
+
+from bcnet.threads import processors
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,20 @@ def test_threads_of_the_program_sleep_while_they_wait(given: dict[str, str], cou
     if "GOMP_" not in result.stderr:
         pytest.skip("this PyTorch does not use GNU's OpenMP")
     assert set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", result.stderr)) == {count}
+
+
+def test_a_process_bound_to_one_processor_has_one() -> None:
+    """As those of a cluster's job are bound; what each verb takes by default is what the process has."""
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+        "from bcnet import threads; from bcnet.cli import parser;"
+        "print(threads.processors(), parser().parse_args(['convert', '--annotations', 'a', '--out', 'b']).jobs)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "1 1\n"
+
+
+def test_nothing_asks_for_the_processors_of_the_machine() -> None:
+    asking = [path for path in (ROOT / "src").rglob("*.py") if "cpu_count" in path.read_text()]
+    assert asking == []
+    assert processors() == len(os.sched_getaffinity(0))

@@ -18,7 +18,7 @@ from training_factory import environment, make_project, run
 from bcnet.files import InputError
 from bcnet.training import checkpoint
 from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
-from bcnet.training.peers import while_peers_live
+from bcnet.training.together import while_peers_live
 from bcnet.training.unfinished import NAME, begin, of_other_settings
 from bcnet.weights.model_file import load_model
 

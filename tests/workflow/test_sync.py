@@ -1,5 +1,6 @@
 """Each tool takes the files over only when the other one vouches for them. (test_workflow.py has both tools run.)"""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,8 +65,53 @@ def test_snakemake_does_not_vouch_for_files_it_has_no_record_of(
     monkeypatch: pytest.MonkeyPatch, ran: list[str]
 ) -> None:
     answers(monkeypatch, ran, SUMMARY.format(fetch="-", train="no update"), '{"fetch": ["changed"]}')
-    with pytest.raises(InputError, match="Snakemake has not run: fetch"):
+    line = r"Snakemake has not run: fetch\. .* `snakemake --forcerun fetch` makes them again$"
+    with pytest.raises(InputError, match=line):
         sync.sync()
+
+
+# Seconds: when params.yaml was last written, a job of the rule began and ended, its output was made. Jobs are two.
+OUTLIVED = {
+    "a job began after the parameters were written": (0, [(10, 20), (30, 40)], 35, True),
+    "the parameters were written while it ran": (15, [(10, 20)], 18, False),
+    "the parameters were written after it": (50, [(10, 20), (30, 40)], 35, False),
+    "which of two jobs made it is unclear, and one began too early": (15, [(10, 40), (30, 50)], 35, False),
+    "the file was changed after the job": (0, [(10, 20)], 25, False),
+    "no job has ended well": (0, [], 35, False),
+}
+
+
+@pytest.mark.parametrize(("written", "jobs", "made", "vouched"), OUTLIVED.values(), ids=OUTLIVED)
+@pytest.mark.parametrize("folder", [False, True])
+def test_jobs_vouch_for_what_they_made_after_the_parameters_were_written(
+    written: int,
+    jobs: list[tuple[int, int]],
+    made: int,
+    vouched: bool,
+    folder: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    ran: list[str],
+) -> None:
+    """As jobs of a cluster do that outlive the Snakemake that would have kept a record."""
+    output = Path("a.json/x.json" if folder else "a.json")
+    output.parent.mkdir(exist_ok=True)
+    output.write_text("{}")
+    times = {Path("params.yaml"): written, output: made}
+    timings = Path("benchmarks/results/demo/fetch")
+    timings.mkdir(parents=True)
+    for place, (start, end) in enumerate(jobs):
+        (timings / f"{place}.tsv").write_text(f"s\tmax_rss\n{end - start}\t100\n")
+        times[timings / f"{place}.tsv"] = end
+    for path, seconds in times.items():
+        os.utime(path, (10**9 + seconds, 10**9 + seconds))
+    answers(monkeypatch, ran, SUMMARY.format(fetch="-", train="no update"), '{"fetch": ["changed"]}')
+    if vouched:
+        sync.sync()
+        assert ran == ["snakemake --touch", "dvc commit"]
+    else:
+        with pytest.raises(InputError, match="Snakemake has not run: fetch"):
+            sync.sync()
+        assert ran == []
 
 
 def test_wrong_parameters_are_named_first(monkeypatch: pytest.MonkeyPatch, ran: list[str], tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ rule fetch:
         f"{BENCHMARKS}/fetch.tsv"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=1440,
     params:
         cmd=DATA.fetch_command,
         datasets=config["datasets"][DATASET],
@@ -30,6 +33,9 @@ rule bring:
         f"{BENCHMARKS}/bring/{{brought}}.tsv"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: mem_mb(input, 3),
+        runtime=60,
     params:
         cmd=BROUGHT_RUN.predictions_command(),
         predictions=lambda wildcards: config["predictions"][wildcards.brought],
@@ -52,13 +58,16 @@ rule convert:
     conda:
         "../envs/bcnet.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=lambda wildcards, input: mem_mb(input, 5),
+        runtime=120,
     params:
         cmd=lambda wildcards, input, output: f"bcnet convert --annotations {input[0]} --out {output[0]}",
         convert=config["convert"],
     message:
         "Finding who occludes whom in {wildcards.part}"
     shell:
-        SHELL
+        SHELL_WITH_JOBS
 
 
 rule synthesize:
@@ -75,13 +84,16 @@ rule synthesize:
     conda:
         "../envs/bcnet.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=lambda wildcards, input, threads: mem_mb(input, 5) + 500 * threads,
+        runtime=720,
     params:
         cmd="bcnet synthesize {synthetic}",
         synthetic=lambda wildcards: config["synthetic"][wildcards.synthetic],
     message:
         "Pasting objects over others: {wildcards.synthetic}"
     shell:
-        SHELL
+        SHELL_WITH_JOBS
 
 
 use rule convert as convert_synthetic with:

@@ -29,6 +29,9 @@ rule import_weights:
         f"{BENCHMARKS}/import_weights/{{imported}}.tsv"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=60,
     params:
         cmd=IMPORTED_RUN.model_command,
         imported=lambda wildcards: config["imported"][wildcards.imported],
@@ -54,7 +57,9 @@ rule train:
         "../envs/bcnet.yaml"
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=lambda wildcards: processes(wildcards.variant),
+        mem_mb=lambda wildcards, input: processes(wildcards.variant) * mem_mb(input, 3, 6000),
+        runtime=1440,
     params:
         cmd=TRAINED_RUN.model_command,
         train_on=config["train_on"],
@@ -85,6 +90,8 @@ rule predict:
     threads: workflow.cores
     resources:
         gpu=1,
+        mem_mb=lambda wildcards, input: mem_mb(input, 3, 3000),
+        runtime=1440,
     params:
         cmd=TRAINED_RUN.predictions_command(),
         variants=lambda wildcards: config["variants"][wildcards.variant],
@@ -113,6 +120,8 @@ rule predict_imported:
     threads: workflow.cores
     resources:
         gpu=1,
+        mem_mb=lambda wildcards, input: mem_mb(input, 3, 3000),
+        runtime=1440,
     params:
         cmd=IMPORTED_RUN.predictions_command(),
         imported=lambda wildcards: config["imported"][wildcards.imported],

@@ -9,8 +9,13 @@ rule evaluate:
         f"{LOGS}/evaluate/{{variant}}-{{seed}}-{{split}}.log",
     benchmark:
         f"{BENCHMARKS}/evaluate/{{variant}}-{{seed}}-{{split}}.tsv"
+    group:
+        "evaluate"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: mem_mb(input, 3),
+        runtime=60,
     params:
         cmd=lambda wildcards, input, output: (
             f"bcnet evaluate --annotations {input[0]} --predictions {input[1]} --out {output[0]}"
@@ -116,6 +121,9 @@ rule compare:
         f"{BENCHMARKS}/compare.tsv"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: mem_mb(input, 2, 3000),
+        runtime=120,
     params:
         cmd=REPORTS.COMPARE_COMMAND,
         splits=config["splits"],
@@ -160,6 +168,9 @@ rule report:
         f"{BENCHMARKS}/report.tsv"
     conda:
         "../envs/bcnet.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: mem_mb(input, 2, 3000),
+        runtime=120,
     params:
         cmd=REPORTS.REPORT_COMMAND,
         datasets=config["datasets"][DATASET],

@@ -1,6 +1,8 @@
 """The verbs that make models, and those that run one."""
 
+import sys
 from argparse import Namespace
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,13 +40,25 @@ def weights_wrong(args: Namespace) -> str | None:
 
 def train(args: Namespace) -> str | None:
     from bcnet import params
-    from bcnet.training.loop import train
-    from bcnet.training.peers import while_peers_live
+    from bcnet.training.stopping import ToldToEndError
+    from bcnet.training.together import is_one_of_many, start, while_peers_live
 
     run, command = params.load(), f"bcnet train {args.variant}"
     run.variant(args.variant)
-    with alone(lock("train", run.dataset, args.variant, str(args.seed)), command), while_peers_live(command):
-        out = train(run, args.variant, args.seed, DATA, args.resume_anyway)
+    processes = run.schedule_of(args.variant).processes
+    try:
+        if processes > 1 and not is_one_of_many():
+            anyway = ["--resume-anyway"] if args.resume_anyway else []
+            start(processes, ["train", args.variant, "--seed", str(args.seed), *anyway])
+            return None
+        from bcnet.training.loop import train  # which loads all that models need
+
+        with alone(lock("train", run.dataset, args.variant, str(args.seed)), command), while_peers_live(command):
+            out = train(run, args.variant, args.seed, DATA, args.resume_anyway)
+    except ToldToEndError as end:
+        with suppress(BrokenPipeError):  # who reads the log was told, too
+            sys.stderr.write(f"bcnet train: {end}\n" if str(end) else "")
+        sys.exit(end.exit_code)
     return None if out is None else f"wrote {out}"
 
 

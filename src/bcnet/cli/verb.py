@@ -3,7 +3,6 @@
 A verb's `run` imports the modules that do the work, so that no verb waits for what only others need.
 """
 
-import os
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bcnet.layout import DATA, DatasetFiles
+from bcnet.threads import processors
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # flags and options of argparse
 DEMO = DatasetFiles(DATA / "demo")  # of the examples
@@ -47,5 +47,5 @@ def file(flag: str, text: str, required: bool = True) -> Argument:
     return argument(flag, type=Path, required=required, help=text, metavar="FILE")
 
 
-JOBS = argument("--jobs", type=int, default=os.cpu_count(), help="number of processes (default: all cores)")
+JOBS = argument("--jobs", type=int, default=processors(), help="number of processes (default: a core each)")
 SEED = argument("--seed", type=int, default=0, help="one of the seeds in params.yaml (default 0)")

@@ -13,7 +13,8 @@ class Schedule(Section):
     """How every variant is trained (a variant's own `schedule` replaces single keys)."""
 
     iterations: int = Field(ge=1, le=10**8)
-    batch: int = Field(ge=1, le=10**5)  # pictures an iteration, over all devices
+    batch: int = Field(ge=1, le=10**5)  # pictures an iteration, over all processes
+    processes: int = Field(1, ge=1, le=10**3)  # that train together on one machine, with a GPU each if it has GPUs
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
@@ -33,6 +34,12 @@ class Schedule(Section):
     flip: Share = 0.5
     amp: bool = True  # mixed precision, on a GPU only
     checkpoint_every: int = Field(1000, ge=1)  # iterations
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> "Schedule":
+        if self.batch % self.processes:
+            raise ValueError(f"batch must be a multiple of processes ({self.processes})")
+        return self
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> "Schedule":

@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import torch
@@ -20,18 +20,21 @@ from bcnet.files import InputError, atomic_output, sha256
 from bcnet.layout import DatasetFiles
 from bcnet.methods import build
 from bcnet.models.backbones import BACKBONES
-from bcnet.models.device import pick_device
 from bcnet.models.processes import mean_over_processes
 from bcnet.models.segmenter import Segmenter, Spec
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.params.models import Predict, Schedule
+from bcnet.threads import processors
 from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_checkpoint, take_results
+from bcnet.training.code import code_digest
 from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, make_optimizer, rate_of, set_rate
-from bcnet.training.unfinished import begin, of_other_settings
+from bcnet.training.stopping import ToldToEndError, listening
+from bcnet.training.together import join_processes
+from bcnet.training.unfinished import begin, of_other_settings, packages
 from bcnet.weights.model_file import save_model
 
 LOG_EVERY = 20  # iterations
@@ -57,9 +60,14 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
 
     Raises:
         InputError: an input is missing or wrong, the batch does not divide, or the loss is no longer finite.
+        ToldToEndError: a signal told it to.
     """
     variant, schedule, files = params.variant(name), params.schedule_of(name), DatasetFiles(data / params.dataset)
-    rank, world, device = join_processes()
+    together = join_processes()
+    rank, world, device = together.rank, together.world, together.device
+    if schedule.processes not in (1, world):
+        asked = f"params.yaml: schedule.processes: {schedule.processes}"
+        raise InputError(f"{asked}: torchrun has started {world}; plain `bcnet train` starts them itself")
     if schedule.batch % world:
         raise InputError(f"params.yaml: schedule.batch: {schedule.batch}: expected a multiple of the {world} processes")
     annotations, weights, out = files.bilayer(params.train_on), files.weights(name), files.run(name, str(seed))
@@ -69,7 +77,7 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         # without what is not said, so that reading it back checks it alike; a label changes nothing, and what it starts
         # from is in the weights
         "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label", "init"}),
-        "schedule": schedule.model_dump(mode="json"),
+        "schedule": schedule.model_dump(mode="json", exclude={"processes"}),  # the key has how many there are
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
         "annotations_sha256": sha256(annotations),
@@ -80,10 +88,11 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
     starts_from = {} if variant.init is None else {"init": str(variant.init)}
     key = {**determined_by, "processes": world, "device": device.type}
     code = [__name__, METHODS[variant.method].module]
+    together.check_same({**key, "packages": packages(), "code": code_digest(code)})
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
     if take_results(checkpoints, [out.model, out.training_log]):
         say(rank, f"{name}: already trained, {out.model} is unchanged")
-        leave_processes(world)
+        together.leave()
         return None
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
@@ -110,14 +119,20 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
     training.log["threads"] = sorted({*training.log["threads"], torch.get_num_threads()})
 
     keys = BatchKeys(seed, training.iteration, schedule.iterations, schedule.batch, len(pictures), rank, world)
-    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
+    workers = min(8, processors()) if device.type == "cuda" else 0  # a CPU's cores are busy with the model
     batches = DataLoader(pictures, batch_sampler=keys, num_workers=workers, collate_fn=list)
     runner = DistributedDataParallel(model) if world > 1 else model
-    for batch in batches:
-        torch.manual_seed((seed << 40) + (training.iteration << 8) + rank)
-        training.learn(runner, batch)
-        if rank == 0 and training.is_to_be_kept():
-            save_checkpoint(checkpoints, training.iteration, training.state_dict())
+    with listening() as told:
+        for batch in batches:
+            torch.manual_seed((seed << 40) + (training.iteration << 8) + rank)
+            training.learn(runner, batch)
+            ends = together.any(told.signal is not None) and training.iteration < schedule.iterations
+            if rank == 0 and (ends or training.is_to_be_kept()):
+                save_checkpoint(checkpoints, training.iteration, training.state_dict())
+            if ends:
+                done = f"{training.iteration} of {schedule.iterations} iterations are kept"
+                line = f"{name}: told to end: {done}, the same command resumes" if rank == 0 else ""
+                raise ToldToEndError(line, told.signal or SIGTERM)
 
     if rank == 0:
         with atomic_output(out.training_log) as temporary:
@@ -134,7 +149,7 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         }
         save_model(out.model, model.state_dict(), description)
         keep_results(checkpoints, [out.model, out.training_log])
-    leave_processes(world)
+    together.leave()
     return out.model if rank == 0 else None
 
 
@@ -205,28 +220,6 @@ class Training:
         pace = (time.monotonic() - since) / (self.iteration - start)
         left = tqdm.format_interval(pace * (end - self.iteration))
         say(self.rank, f"{self.name}: {pretty(line, end)}  {pace:.3f} s/iteration  {left} left")
-
-
-def join_processes() -> tuple[int, int, torch.device]:
-    """This process's rank, their number, and its device; more than one only under torchrun."""
-    rank, world, local = (int(os.environ.get(key, "0")) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    world = max(world, 1)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local)
-    device = pick_device()
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        # a safety net that costs a tenth of the time; torch has no type information for it
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return rank, world, device
-
-
-def leave_processes(world: int) -> None:
-    """The end of what `join_processes` began."""
-    if world > 1:
-        torch.distributed.destroy_process_group()
 
 
 def step(

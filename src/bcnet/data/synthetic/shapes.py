@@ -5,7 +5,6 @@ overlap it, and most of those repeat its category and texture: there, only the f
 How many of each there are is `params.data.Shapes`.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +21,7 @@ from bcnet.layout import DatasetFiles
 from bcnet.parallel import in_processes
 from bcnet.params.data import Shapes
 from bcnet.progress import progress
+from bcnet.threads import processors
 
 PARTS = ("train", "val")
 # Ids with gaps, as COCO's own, so that code which takes ids for indices fails here and not on COCO.
@@ -289,7 +289,7 @@ def generate(settings: Shapes, folder: Path) -> None:
     files = DatasetFiles(folder)
     for part, count in (("train", settings.train), ("val", settings.val)):
         pictures = files.images(part)
-        made = in_processes(partial(_make, part, settings, pictures), range(1, count + 1), os.cpu_count() or 1)
+        made = in_processes(partial(_make, part, settings, pictures), range(1, count + 1), processors())
         per_picture = list(progress(made, f"drawing {part}", count))
         for stale in set(pictures.glob("[0-9]" * 6 + ".png")) - {pictures / _file_name(i) for i in range(1, count + 1)}:
             stale.unlink()

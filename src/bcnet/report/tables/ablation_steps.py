@@ -44,6 +44,7 @@ def steps(params: Params) -> list[Step]:
 def settings(params: Params, variant: Variant) -> dict[str, Any]:
     """All that determines how a variant is trained, by key of params.yaml."""
     schedule = params.schedule.model_dump(mode="json") | variant.schedule
+    schedule.pop("processes")  # which change the rounding, as threads do
     return variant.as_trained() | {f"schedule.{key}": value for key, value in schedule.items()}
 
 
