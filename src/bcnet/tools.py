@@ -19,6 +19,7 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")  # who reads and writes what, JSON
 DVC_GUARD = Path(".dvc/tmp/rwlock.lock")  # locked by a DVC that changes it
 DVC_RECORD = Path("dvc.lock")
+NOBODY: dict[str, dict[str, Any]] = {"write": {}, "read": {}}  # what it says when no DVC runs
 
 
 def run(tool: str, arguments: list[str]) -> None:
@@ -60,8 +61,6 @@ def unlock_dvc() -> None:
     Raises:
         InputError: a DVC runs here already.
     """
-    import zc.lockfile  # DVC's own
-
     if running := list(_dvc_here()):
         raise InputError(f"DVC runs here already (process {running[0]}): wait for it, or end it")
     if DVC_RECORD.exists() and not _is_yaml(DVC_RECORD):
@@ -69,25 +68,24 @@ def unlock_dvc() -> None:
         note(f"{DVC_RECORD}: half-written by a DVC that was killed: moved to {DVC_RECORD.with_suffix('.broken')}")
     if not DVC_LOCKS.exists():
         return
-    guard = zc.lockfile.LockFile(str(DVC_GUARD))
-    try:
-        nobody: dict[str, Any] = {"write": {}, "read": {}}
-        if _dvc_locks(DVC_LOCKS) != nobody:
-            write_json(DVC_LOCKS, nobody)
+    with DVC_GUARD.open("a") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if _dvc_locks(DVC_LOCKS) != NOBODY:
+            write_json(DVC_LOCKS, NOBODY)
             note(f"{DVC_LOCKS}: a DVC that was killed has left its locks here: removed")
-    finally:
-        guard.close()
 
 
 def _dvc_here() -> Iterator[int]:
     """Processes of DVC that run stages in this folder or below it, on this machine."""
-    import psutil
-
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        command, folder = process.info["cmdline"] or [], process.info["cwd"]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            folder = (process / "cwd").readlink()
+        except OSError:  # it has ended, or is another user's
+            continue
         is_dvc = any(Path(part).name == "dvc" for part in command[:3]) and {"repro", "exp"} & set(command)
-        if is_dvc and folder and Path(folder).is_relative_to(Path.cwd()) and process.pid != os.getpid():
-            yield process.pid
+        if is_dvc and folder.is_relative_to(Path.cwd()) and process.name != str(os.getpid()):
+            yield int(process.name)
 
 
 def _dvc_locks(path: Path) -> Any:
