@@ -49,7 +49,7 @@ JobCompLoc=$folder/jobs.txt
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
-MinJobAge=600
+MinJobAge=36000
 KillWait=30
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 ReturnToService=2

@@ -48,7 +48,7 @@ def test_jobs_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
     run(local, "snakemake", "--cores", "1")
     before = {job["JobId"] for job in jobs()}
     # the node may have one processor only
-    output = run(remote, "snakemake", "--workflow-profile", "profiles/slurm", "--max-threads", "1")
+    output = run(remote, "snakemake", "--workflow-profile", "profiles/slurm", "--cores", "1")
     assert "DVC now knows what Snakemake has run" in output
     ours, theirs = made(remote), made(local)
     assert ours.keys() == theirs.keys()
