@@ -114,7 +114,7 @@ class RunFiles:
 
     @property
     def model_command(self) -> str:
-        """Makes the model file, and for a variant the training log."""
+        """Makes the model file, and for a variant what lies beside it."""
         if self.run == IMPORTED:
             return f"bcnet import-weights --name {self.name}"
         return f"bcnet train {self.name} --seed {self.run}"
@@ -123,6 +123,21 @@ class RunFiles:
     def training_log(self) -> Path:
         """The losses of a training."""
         return self.model.with_name("training.jsonl")
+
+    @property
+    def validation(self) -> Path:
+        """The folder of what a training validated: its curve, and its best model where there is one."""
+        return self.model.with_name("validation")
+
+    @property
+    def validation_curve(self) -> Path:
+        """AP on images of val during the training; only the head of a table where it did not validate."""
+        return self.validation / "curve.csv"
+
+    @property
+    def best_model(self) -> Path:
+        """The model of the iteration with the highest AP of that curve; `model` is that of the last one."""
+        return self.validation / "best.safetensors"
 
     def predictions(self, split: str = "val") -> Path:
         """The predictions on val, test or test-dev; `provenance` lies beside them, and `speed` beside ours."""

@@ -49,6 +49,7 @@ rule train:
     output:
         TRAINED_RUN.model,
         TRAINED_RUN.training_log,
+        directory(TRAINED_RUN.validation),
     log:
         f"{LOGS}/train/{{variant}}-{{seed}}.log",
     benchmark:
@@ -75,6 +76,7 @@ rule train:
 rule predict:
     input:
         TRAINED_RUN.model,
+        TRAINED_RUN.validation,
         DATA.annotations("val"),
         DATA.image_hashes("val"),
     output:

@@ -143,7 +143,7 @@ rule report:
     input:
         METRICS,
         rules.compare.output,
-        [(run.model, run.training_log) for run in TRAINED],
+        [(run.model, run.training_log, run.validation) for run in TRAINED],
         [run.model for run in IMPORTED],
         [(run.predictions(), layout.provenance(run.predictions())) for run in RUNS],
         [layout.speed(run.predictions()) for run in TRAINED + IMPORTED],

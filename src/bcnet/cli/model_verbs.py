@@ -53,8 +53,13 @@ def train(args: Namespace) -> str | None:
             return None
         from bcnet.training.loop import train  # which loads all that models need
 
+        validate = None
+        if run.schedule_of(args.variant).validate_every is not None:
+            from bcnet.inference.validation import Validation
+
+            validate = Validation(run, args.variant, DATA)
         with alone(lock("train", run.dataset, args.variant, str(args.seed)), command), while_peers_live(command):
-            out = train(run, args.variant, args.seed, DATA, args.resume_anyway)
+            out = train(run, args.variant, args.seed, DATA, args.resume_anyway, validate)
     except ToldToEndError as end:
         with suppress(BrokenPipeError):  # who reads the log was told, too
             sys.stderr.write(f"bcnet train: {end}\n" if str(end) else "")

@@ -17,9 +17,10 @@ from bcnet.data.occlusion.converted import check_converted
 from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
-from bcnet.evaluation.matching.outcomes import KINDS, Outcomes, outcomes, with_boxes
+from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
+from bcnet.evaluation.metrics.confusion import false_detections
 from bcnet.evaluation.metrics.equal_size import cells
 from bcnet.evaluation.metrics.invisible import invisible, is_amodal
 from bcnet.evaluation.metrics.order import has_order, order
@@ -164,6 +165,7 @@ def measure(
         ),
         "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
         **errors(detections, objects, outcome),
+        "false_detections": _false_detections(content["categories"], detections, outcome),
         "intervals": intervals(drawn),
         "few": [name_of(metric) for metric, number in drawn.items() if number.sample.few],
         "categories": _of_categories(content["categories"], table, runs),
@@ -212,6 +214,16 @@ def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapp
         for row, numbers in zip(rows, category_numbers(run), strict=True):
             row[kind] = numbers
     return rows
+
+
+def _false_detections(
+    categories: list[dict[str, Any]], detections: Detections, outcome: Outcomes
+) -> list[dict[str, int]]:
+    """Of each category: its id and how many detections of it are of nothing."""
+    ids = np.array(sorted(category["id"] for category in categories), np.int64)
+    iou = np.maximum(outcome.same_iou, outcome.other_iou)
+    counts = false_detections(detections.category, detections.score, iou, outcome.object[:, 0] == CROWD, ids)
+    return [{"id": own, "count": count} for own, count in zip(ids.tolist(), counts.tolist(), strict=True)]
 
 
 def _is_federated(content: dict[str, Any]) -> bool:

@@ -104,7 +104,13 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     """
     files = DatasetFiles(data / params.dataset)
     run = files.run(name, params.run(name, seed))
-    model = load_model(run.model, None if run.run == IMPORTED else params.predict)
+    weights = run.model
+    if run.run != IMPORTED and params.predict.checkpoint == "best":
+        weights = run.best_model
+    model = load_model(weights, None if run.run == IMPORTED else params.predict)
+    best = model.provenance.get("best")
+    if best and best["annotations_sha256"] != sha256(files.annotations("val")):
+        raise InputError(f"{weights}: the best on other annotations than {files.annotations('val')}: train again")
     if run.run == IMPORTED:
         origin, label = IMPORTED, params.imported[name].label
     else:
@@ -118,7 +124,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     else:
         images = Images(files.test_list, test_dev_images(files.folder), files.images("test"), None)
     about = {"origin": origin, "name": name, "label": label, "dataset": params.dataset, **hashes}
-    return _predict(model, run.model, images, about, run.predictions(split), data)
+    return _predict(model, weights, images, about, run.predictions(split), data)
 
 
 def predict_annotated(weights: Path, annotations: Path, pictures: Path, out: Path, data: Path) -> str:
@@ -163,9 +169,8 @@ def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, A
     """Predict images; `about` is what provenance says of the model and of the images."""
     device = pick_device()
     model.module.to(device)
-    own = (
-        ("kind", "file_sha256") if about["origin"] == IMPORTED else ("init", "train_on", "seed", "schedule", "resumed")
-    )
+    trained_with = ("init", "train_on", "seed", "schedule", "resumed", "best")
+    own = ("kind", "file_sha256") if about["origin"] == IMPORTED else trained_with
     provenance = {
         **about,
         "detector": getattr(model.variant, "detector", None),

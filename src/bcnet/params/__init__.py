@@ -17,7 +17,7 @@ from bcnet.files import InputError
 from bcnet.layout import IMPORTED
 from bcnet.params.data import Convert, Dataset, Shapes, Split, Synthetic
 from bcnet.params.methods import METHODS, AnyVariant
-from bcnet.params.models import Model, Predict, Schedule
+from bcnet.params.models import Model, RunPredict, Schedule
 from bcnet.params.reference import check_published
 from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
@@ -40,7 +40,7 @@ class Params(Section):
     train_on: Name
     schedule: Schedule
     model: Model
-    predict: Predict
+    predict: RunPredict
     evaluate: Evaluate
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**20, strict=True)], ...] = Field(min_length=1)  # DVC takes the text
     variants: dict[Name, AnyVariant] = Field(min_length=1)
@@ -97,7 +97,9 @@ class Params(Section):
     def _variants_fit(self) -> "Params":
         views = (1 + self.predict.flip) * (1 + len(self.predict.extra_short_sides))
         for name, variant in self.variants.items():
-            self.schedule_of(name)
+            schedule = self.schedule_of(name)
+            if self.predict.checkpoint == "best" and schedule.validate_every is None:
+                raise ValueError(f"predict.checkpoint: best needs schedule.validate_every, which {name} has not")
             if views > 1 and not METHODS[variant.method].merges_views:
                 raise ValueError(f"variants.{name}: method: {variant.method}: sees one view only, see `predict`")
         return self

@@ -1,6 +1,6 @@
 """Parameters of training, of the sizes that models share, and of test time."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,8 @@ class Schedule(Section):
     flip: Share = 0.5
     amp: bool = True  # mixed precision, on a GPU only
     checkpoint_every: int = Field(1000, ge=1)  # iterations
+    validate_every: int | None = Field(None, ge=1)  # iterations; None: AP on val is not measured during training
+    validate_images: int = Field(200, ge=1, le=10**6)  # of val that it is measured on
 
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> "Schedule":
@@ -48,6 +50,13 @@ class Schedule(Section):
         if (self.decay == "cosine") and self.steps:
             raise ValueError("steps go with decay: steps, not with decay: cosine")
         return self
+
+    def determining(self) -> dict[str, Any]:
+        """The keys that determine a model, as JSON.
+
+        Validation changes nothing of it, and the key of a training has how many processes there are.
+        """
+        return self.model_dump(mode="json", exclude={"processes", "validate_every", "validate_images"})
 
 
 class Model(Section):
@@ -110,3 +119,9 @@ class Predict(Section):
         if twice := [side for side in sides if sides.count(side) > 1]:
             raise ValueError(f"extra_short_sides: {twice[0]} is a view twice, short_side's included")
         return self
+
+
+class RunPredict(Predict):
+    """The section `predict` of params.yaml: test time, and which model of a training is meant."""
+
+    checkpoint: Literal["last", "best"] = "last"  # best: of the highest AP on val during training

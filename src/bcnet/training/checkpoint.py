@@ -36,7 +36,8 @@ def take_results(folder: Path, results: Sequence[Path]) -> bool:
     kept = [folder / path.name for path in results]
     if not all(path.exists() for path in (folder / RESULTS, *kept)):
         return False
-    if read_json(folder / RESULTS) != {path.name: sha256(path) for path in kept}:
+    known = read_json(folder / RESULTS)
+    if any(known.get(path.name) != sha256(path) for path in kept):
         return False
     for path, result in zip(kept, results, strict=True):
         result.parent.mkdir(parents=True, exist_ok=True)

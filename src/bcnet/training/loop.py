@@ -28,6 +28,7 @@ from bcnet.params.models import Predict, Schedule
 from bcnet.threads import processors
 from bcnet.training.checkpoint import keep_results, newest_checkpoint, save_checkpoint, take_results
 from bcnet.training.code import code_digest
+from bcnet.training.curve import Validate, ValidationCurve, is_whole
 from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.loader import TrainingPictures
 from bcnet.training.sampler import BatchKeys
@@ -40,7 +41,9 @@ from bcnet.weights.model_file import save_model
 LOG_EVERY = 20  # iterations
 
 
-def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False) -> Path | None:
+def train(
+    params: Params, name: str, seed: int, data: Path, anyway: bool = False, validate: Validate | None = None
+) -> Path | None:
     """Train a variant with one seed; go on from its newest checkpoint.
 
     What is random is a function of (seed, iteration), so a killed and resumed training ends with the weights of an
@@ -54,6 +57,7 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         data: the folder of all datasets.
         anyway: where there is no checkpoint, go on from one of another number of processes, another device or other
             versions of packages; provenance records it.
+        validate: measures AP on val as often as the schedule says, in the first process; it changes no weight.
 
     Returns:
         The model file, in the process that wrote it; None: it was trained already.
@@ -77,7 +81,7 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         # without what is not said, so that reading it back checks it alike; a label changes nothing, and what it starts
         # from is in the weights
         "variant": variant.model_dump(mode="json", exclude_unset=True, exclude={"label", "init"}),
-        "schedule": schedule.model_dump(mode="json", exclude={"processes"}),  # the key has how many there are
+        "schedule": schedule.determining(),
         "model": params.model.model_dump(mode="json"),
         "seed": seed,
         "annotations_sha256": sha256(annotations),
@@ -90,7 +94,12 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
     code = [__name__, METHODS[variant.method].module]
     together.check_same({**key, "packages": packages(), "code": code_digest(code)})
     checkpoints = begin(data, out.model, [annotations, hashes, weights], key, code, tell=rank == 0)
-    if take_results(checkpoints, [out.model, out.training_log]):
+    curve = ValidationCurve(schedule, validate)
+    results = [out.model, out.training_log, out.validation_curve]
+    if validate or (checkpoints / out.best_model.name).exists():
+        results.append(out.best_model)
+    is_kept = validate is None or is_whole(checkpoints / out.validation_curve.name, schedule, validate)
+    if is_kept and take_results(checkpoints, results):
         say(rank, f"{name}: already trained, {out.model} is unchanged")
         together.leave()
         return None
@@ -110,9 +119,11 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
     training = Training(name, schedule, model, rank)
     if state := newest_checkpoint(checkpoints, device):
         training.load_state_dict(state)
+        curve.load_state_dict(state["validation"])
         say(rank, f"{name}: resuming at iteration {training.iteration}")
     elif anyway and (other := of_other_settings(checkpoints)) and (state := newest_checkpoint(other[0], device)):
         training.load_state_dict(state)
+        curve.load_state_dict(state["validation"])
         before = ", ".join(f"{key} {value}" for key, value in other[1].items())
         say(rank, f"{name}: resuming at iteration {training.iteration}, until which it had {before}")
         training.log["resumed"].append({"until": training.iteration, **other[1]})
@@ -126,9 +137,12 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         for batch in batches:
             torch.manual_seed((seed << 40) + (training.iteration << 8) + rank)
             training.learn(runner, batch)
+            if rank == 0 and curve.is_due(training.iteration):
+                say(rank, f"{name}: {curve.measure(training.iteration, model)}")
             ends = together.any(told.signal is not None) and training.iteration < schedule.iterations
             if rank == 0 and (ends or training.is_to_be_kept()):
-                save_checkpoint(checkpoints, training.iteration, training.state_dict())
+                state = {**training.state_dict(), "validation": curve.state_dict()}
+                save_checkpoint(checkpoints, training.iteration, state)
             if ends:
                 done = f"{training.iteration} of {schedule.iterations} iterations are kept"
                 line = f"{name}: told to end: {done}, the same command resumes" if rank == 0 else ""
@@ -140,15 +154,22 @@ def train(params: Params, name: str, seed: int, data: Path, anyway: bool = False
         on = {"device": device.type, "processes": world, "threads": training.log["threads"]}
         if training.log["resumed"]:
             on["resumed"] = training.log["resumed"]
+        provenance = {"name": name, "dataset": params.dataset, **starts_from, **determined_by, **on}
         description = {
             "variant": determined_by["variant"],
             "model": determined_by["model"],
             "predict": predict.model_dump(mode="json"),
             "categories": pictures.categories,
-            "provenance": {"name": name, "dataset": params.dataset, **starts_from, **determined_by, **on},
+            "provenance": provenance,
         }
         save_model(out.model, model.state_dict(), description)
-        keep_results(checkpoints, [out.model, out.training_log])
+        curve.write(out.validation_curve)
+        if curve.best_row:
+            of_best = {**description, "provenance": {**provenance, "best": curve.best_row}}
+            save_model(out.best_model, curve.best, of_best)
+        else:
+            out.best_model.unlink(missing_ok=True)  # of a training before
+        keep_results(checkpoints, [path for path in results if path.exists()])
     together.leave()
     return out.model if rank == 0 else None
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
+from bcnet.api.data import evaluate
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.evaluation.metrics.confusion import NOTHING, confusion, found_by_bin, taken_for
+from bcnet.evaluation.metrics.confusion import NOTHING, confusion, false_detections, found_by_bin, taken_for
 
 SHARES = st.sampled_from([0.0, 0.29, 0.3, 0.4999, 0.5, 0.7, 1.0])
 
@@ -56,6 +57,44 @@ def test_the_table_says_of_decoded_masks_what_each_object_is_taken_for():
         assert taken[annotation["id"]] == (None if wanted == NOTHING else wanted)
         seen.add("nothing" if wanted == NOTHING else wanted == annotation["category_id"])
     assert seen == {"nothing", True, False}
+
+
+def overlaps(truth, predictions):
+    """Of each prediction the IoU with each object of its image that is no crowd, and with crowds of its category."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    for each in predictions:
+        other = coco_mask.decode(each["segmentation"]).astype(bool)
+        objects, crowds = [0.0], [0.0]
+        for annotation in truth["annotations"]:
+            if annotation["image_id"] != each["image_id"]:
+                continue
+            rle = to_rle(annotation["segmentation"], *sizes[annotation["image_id"]])
+            mask = coco_mask.decode(rle).astype(bool)
+            if not annotation["iscrowd"]:
+                objects.append((mask & other).sum() / (mask | other).sum())
+            elif annotation["category_id"] == each["category_id"]:
+                crowds.append((mask & other).sum() / max(1, other.sum()))
+        yield max(objects), max(crowds)
+
+
+def test_the_metrics_count_the_detections_of_nothing_of_each_category():
+    seen = set()
+    for seed in range(4):
+        truth, predictions = made(seed)
+        slow = dict.fromkeys(sorted(category["id"] for category in truth["categories"]), 0)
+        for each, (iou, on_crowd) in zip(predictions, overlaps(truth, predictions), strict=True):
+            if each["score"] >= 0.3 and iou < 0.5 and on_crowd < 0.5:
+                slow[each["category_id"]] += 1
+            seen.add((each["score"] >= 0.3, iou < 0.5))
+        found = evaluate(truth, predictions).metrics["false_detections"]
+        assert {row["id"]: row["count"] for row in found} == slow
+    assert len(seen) >= 3
+
+
+def test_what_is_on_a_crowd_or_unsure_is_no_false_detection():
+    category, score = np.array([3, 3, 7, 7, 90]), np.array([0.9, 0.2, 0.3, 0.8, 0.9])
+    iou, on_crowd = np.array([0.1, 0.1, 0.49, 0.5, 0.0]), np.array([False, False, False, False, True])
+    assert false_detections(category, score, iou, on_crowd, np.array([3, 7, 90])).tolist() == [1, 1, 0]
 
 
 def test_confusions_are_counted():

@@ -68,7 +68,7 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
     origin = "demo, synthetic images: not comparable with COCO"
     looks = [figures.look(index) for index in range(4)]
     legend = [f"{look.symbol} {each.label}" for look, each in zip(looks, methods(run_parameters()), strict=True)]
-    bars = "bars: one sample standard deviation over seeds"
+    bars = "bars: 95 % intervals over images and seeds"
     assert texts(drawn["recall-occluder-val"]) == ["Recall by occluder on val", origin, bars]
     assert texts(drawn["difference-occluded-0"]) == [
         *("AP: difference to mask-rcnn on occluded", origin, "95 % intervals"),
@@ -85,7 +85,8 @@ def test_a_figure_says_what_it_shows_and_whose(drawn):
     spans = drawn["training"].findall(f"{SVG}text/{SVG}tspan")
     assert [(span.get("fill"), span.text) for span in spans] == [(look.colour, look.symbol) for look in looks[:2]]
     names = [group for group in drawn["recall-occluder-val"].iter(f"{SVG}g") if group.get("class") == "name"]
-    shown = ["".join(group.itertext()).removesuffix("…") for group in names]  # beside the lines
+    rows = [["".join(text.itertext()) for text in group.findall(f"{SVG}text")] for group in names]  # beside the lines
+    shown = [" ".join(of_name).removesuffix("…") for of_name in rows]
     assert len(shown) == 4
     assert all(line.startswith(name) for name, line in zip(shown, legend, strict=True))
 

@@ -52,16 +52,17 @@ def test_points_and_intervals_lie_where_the_numbers_say():
 @pytest.mark.parametrize("count", [1, 5, 13, 25])
 def test_no_name_lies_over_another_and_they_keep_the_order_of_the_lines(count):
     values = [(50 + k % 7, 20 + (k * 7 % 5) / 10) for k in range(count)]  # nearly equal ends
-    height = 110 + 13 * count
-    root = drawn(line_chart("a", lines(values), BINS, 600, height, 120))
+    root = drawn(line_chart("a", lines(values), BINS, 600, 200, 120))
+    height = float(root.get("viewBox").split()[3])
     names = groups(root, True)
     places = [(float(name.find("text").get("y")), values[int(name.get("data-method"))][1]) for name in names]
     places.sort()
     assert len(places) == count
     assert all(below - above >= STEP - 0.2 for (above, _), (below, _) in pairwise(places))
     assert [end for _, end in places] == sorted((end for _, end in places), reverse=True)
+    axis = max(float(text.get("y")) for text in root.findall("text") if re.fullmatch(r"\d+", text.text))
     assert places[0][0] > 0
-    assert places[-1][0] < height
+    assert places[-1][0] <= axis < height  # none is below the axis
 
 
 def test_names_are_text_and_within_the_drawing():
@@ -71,6 +72,24 @@ def test_names_are_text_and_within_the_drawing():
     text = name.find("text")
     assert "".join(text.itertext()).startswith("● <script>")
     assert float(text.get("x")) + float(text.get("textLength")) <= 400
+
+
+def test_a_long_name_is_broken_between_words_and_moves_its_neighbours():
+    named = [
+        Line(0, "FCOS with the head of Mask R-CNN", look(0), (Point(0, 40), Point(1, 20))),
+        Line(1, "BCNet", look(1), (Point(0, 41), Point(1, 20.1))),
+    ]
+    root = drawn(line_chart("a", named, BINS, 340, 300, 100))
+    rows = [["".join(text.itertext()) for text in name.findall("text")] for name in groups(root, True)]
+    assert " ".join(rows[0]) == "● FCOS with the head of Mask R-CNN"
+    assert len(rows[0]) > 1
+    places = sorted(float(text.get("y")) for name in groups(root, True) for text in name.findall("text"))
+    assert all(below - above >= STEP - 0.2 for above, below in pairwise(places))
+
+
+def test_an_axis_of_percents_ends_at_100():
+    root = drawn(line_chart("a", lines([(98, 20), (97, 99)]), BINS, 600, 400, 100))
+    assert max(float(text.text) for text in root.findall("text") if re.fullmatch(r"\d+", text.text)) <= 100
 
 
 def test_strong_lines_are_above_the_others():

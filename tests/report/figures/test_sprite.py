@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from bcnet.report.figures.sprite import COLUMNS, packed, shrunk, thumbnail
+from bcnet.report.figures.sprite import COLUMNS, SIDE, STEPS, packed, shrunk, thumbnail
 
 
 def test_a_thumbnail_has_the_whole_picture_in_its_middle_and_the_masks_edge_in_white():
@@ -25,16 +25,36 @@ def test_a_thumbnail_has_the_whole_picture_in_its_middle_and_the_masks_edge_in_w
     assert white.max(axis=0).tolist() == [23, 47]
 
 
+def sheet_of(uri: str) -> np.ndarray:
+    assert uri.startswith("data:image/webp;base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")).astype(int)
+
+
 def test_the_nth_square_lies_in_its_row_and_column():
-    squares = [np.full((8, 8, 3), 4 * k, np.uint8) for k in range(COLUMNS + 3)]
-    uri = packed(squares)
-    assert uri.startswith("data:image/jpeg;base64,")
-    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
-    assert sheet.shape == (16, 8 * COLUMNS, 3)
+    squares = [np.full((SIDE, SIDE, 3), k % 250, np.uint8) for k in range(COLUMNS + 3)]
+    sprite = packed(squares, 10**7)
+    assert sprite[1:] == (len(squares), SIDE, COLUMNS)
+    sheet = sheet_of(sprite.uri)
+    assert sheet.shape == (2 * SIDE, SIDE * COLUMNS, 3)
     for place in (0, 7, COLUMNS - 1, COLUMNS, COLUMNS + 2):
         row, column = divmod(place, COLUMNS)
-        tile = sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].astype(int)
-        assert abs(tile - 4 * place).max() <= 4
+        tile = sheet[SIDE * row : SIDE * row + SIDE, SIDE * column : SIDE * column + SIDE]
+        assert abs(tile - place % 250).max() <= 8
+    assert sheet_of(packed(squares[:3], 10**7).uri).shape == (SIDE, 3 * SIDE, 3)
+
+
+def test_with_less_room_thumbnails_are_smaller_before_any_is_left_out():
+    random = np.random.default_rng(0)
+    squares = [random.integers(0, 255, (SIDE, SIDE, 3), np.uint8) for _ in range(40)]
+    whole = packed(squares, 10**7)
+    less = packed(squares, len(whole.uri) // 3)
+    assert len(less.uri) <= len(whole.uri) // 3
+    assert (less.kept, less.side < whole.side) == (40, True)
+    few = packed(squares, len(whole.uri) // 200)
+    assert 0 < few.kept < 40
+    assert few.side == STEPS[-1][0]
+    assert len(few.uri) <= len(whole.uri) // 200
+    assert packed(squares, 10).kept == packed([], 10).kept == 0
 
 
 def test_a_picture_is_made_smaller_but_never_larger():

@@ -15,7 +15,7 @@ browser = browser_factory.browser  # fixture
 
 WORD = ("Donaudampfschifffahrtsgesellschaft" * 3)[:100]  # which breaks nowhere; labels have no more letters
 WORDS = "a method of many words whose name is a sentence, and a long one, and more."
-WIDTHS = (320, 375, 768, 1200)
+WIDTHS = (320, 375, 768, 1280)
 FONTS = {
     "as it is": "* {}",
     "narrow": "* { font-family: sans-serif !important; letter-spacing: -.1em !important; }",
@@ -48,11 +48,21 @@ FAULTS = """() => {
         const drawing = each.closest("svg") && each.ownerSVGElement && each.closest("figure > svg");
         if (drawing && each.tagName === "text") {
             const frame = boxes.get(drawing);
-            if (box.left < frame.left - 1 || box.right > frame.right + 1) say("out of its drawing", each);
+            const wide = box.left < frame.left - 1 || box.right > frame.right + 1;
+            if (wide || box.top < frame.top - 1 || box.bottom > frame.bottom + 1) say("out of its drawing", each);
         }
         if (!drawing && !scrolls.has(each) && each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1) {
             say("out of its box", each);
         }
+    }
+    for (const drawing of seen.filter((each) => each.matches("figure > svg"))) {
+        const texts = [...drawing.querySelectorAll("text")].map((each) => [each, boxes.get(each)]);
+        texts.forEach(([one, a], place) => texts.slice(place + 1).forEach(([, b]) => {
+            const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            // boxes of letters are higher than letters
+            if (wide > 1 && high > 0.35 * Math.min(a.height, b.height)) say("over another text", one);
+        }));
     }
     for (const parent of seen.filter((each) => /grid|flex/.test(getComputedStyle(each).display))) {
         const parts = [...parent.children].filter((each) => boxes.has(each)).map((each) => [each, boxes.get(each)]);

@@ -1,8 +1,11 @@
 """What people come to the page for, done in a real browser, in few steps."""
 
 import re
+import time
+from collections.abc import Iterator
 
 import browser_factory
+import pytest
 from browser_factory import shown, table
 from playwright.sync_api import Page, expect
 
@@ -11,6 +14,14 @@ context, page = browser_factory.context, browser_factory.page
 
 SCREEN = 800
 SCREENS = 6  # high at most, before anything is opened
+
+
+@pytest.fixture(autouse=True)
+def seconds(request, page) -> Iterator[None]:
+    """Prints how long a task took from the opened page on: a figure, no limit."""
+    start = time.perf_counter()
+    yield
+    print(f"{request.node.name.removeprefix('test_').replace('_', ' ')}: {time.perf_counter() - start:.2f} s")
 
 
 def in_first_screen(page: Page, selector: str) -> bool:

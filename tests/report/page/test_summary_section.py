@@ -11,7 +11,7 @@ from report_factory import SCRIPT, run_parameters
 from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
 from bcnet.report.page.sections.summary import StatedDifference, summary
-from bcnet.report.tables import compare
+from bcnet.report.tables import compare, intervals
 from bcnet.report.tables.ablation_steps import SWITCH
 from bcnet.report.tables.differences import KEYS, NUMBERS
 
@@ -30,6 +30,10 @@ def rows(folder: Path, name: str) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def is_ap_of(row: dict, other: dict) -> bool:
+    return row["metric"] == "AP" and all(row[key] == other[key] for key in ("origin", "label", "split"))
+
+
 def test_what_is_said_is_what_the_tables_say(made_run, text):
     """The numbers of the other sections' tables, found anew."""
     folder = made_run / "reports/demo/tables"
@@ -37,7 +41,9 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     whole = [row for row in rows(folder, "comparison") if row["split"] == "val"]
     best = max(whole, key=lambda row: float(row["AP"]))
     assert best["origin"] == "brought"
-    highest = f"{best['label']} (imported predictions) has the highest AP of 4 methods: {best['AP']} %."
+    sure = next(row for row in rows(folder, "intervals") if is_ap_of(row, best))
+    ends = f"{sure['low']} to {sure['high']}"
+    highest = f"{best['label']} (imported predictions) has the highest AP of 4 methods: {best['AP']} % ({ends})."
     assert f"Of all {best['objects']} objects, {highest}" in found
     assert "most occluded" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
@@ -102,7 +108,9 @@ def test_one_method_is_not_the_most_of_any(copied):
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
     found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
-    assert re.search(r"Of all 30 objects, The zoo's \(imported model\) has AP: 4\d\.\d\d %\. ", found)
+    assert re.search(
+        r"Of all 30 objects, The zoo's \(imported model\) has AP: 4\d\.\d\d % \(\d+\.\d\d to \d+\.\d\d\)\. ", found
+    )
 
 
 def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> None:
@@ -129,6 +137,11 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         each | more | {"objects": "4"} | dict(zip(keys, each_bin, strict=True)) for each in whose for each_bin in bins
     ]
     recall[4]["AR"], recall[4]["AR_std"] = "20.01", "1.50"  # B's
+    whole = {"label": "D", "split": "val", "metric": "AP", "low": "42.00", "high": "44.00"}
+    of_bin = {"label": "B", "split": "val", "metric": "AR", "measure": "box_cover", "from": "0.5", "to": "1.0"}
+    sure = [whole, of_bin | {"low": "17.00", "high": "23.00"}, of_bin | {"split": "occluded", "low": "1", "high": "2"}]
+    sure = [row | {"origin": "measured here"} for row in sure]
+    written(tmp_path, "intervals", ["origin", "label", "split", *intervals.COLUMNS], sure)
     written(tmp_path, "recall", ["origin", "label", "split", *keys, *more, "objects", "AR_std", "why"], recall)
 
     def row(label: str, difference: str, low: str, high: str, **other: str) -> dict:
@@ -158,9 +171,10 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "verdict", "why"], steps)
     found = summary(Context(params, tmp_path / "data", tmp_path))
     whole, occluded = found.findings
-    assert (whole.what, whole.best, whole.value, whole.methods) == ("all 9 objects", "D", "43.50", 4)
+    assert (whole.what, whole.best, whole.methods) == ("all 9 objects", "D", 4)
+    assert whole.value == "43.50 % (42.00 to 44.00)"
     assert occluded.what == "the 4 most occluded objects (box_cover 0.5 to 1.0)"
-    assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 ± 1.50", 5)
+    assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 % (17.00 to 23.00)", 5)
     assert [(answer.key, answer.method.label) for answer in found.answers] == list(
         zip((1, 0, 2, 3, 4), "BACDE", strict=True)  # the highest recall first, of equals in the run's order
     )
@@ -173,7 +187,7 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         "E": StatedDifference("E", "A", f"{MINUS}2.00 ({MINUS}3.00 to {MINUS}0.01)", -2.0, -1),
     }
     assert numbers["C"][0] is None
-    assert (numbers["B"][1].value, numbers["B"][1].between) == ("20.01", "± 1.50")
+    assert (numbers["B"][1].value, numbers["B"][1].between) == ("20.01", "17.00 to 23.00")
     assert numbers["D"][1].change.text == f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"
     assert {pair: [(each.short, change.side) for each, change in both] for pair, both in found.layer.items()} == {
         ("A (x)", "D (y)"): [("AP", -1), ("AR of the most occluded", 0)]

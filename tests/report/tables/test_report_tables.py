@@ -303,6 +303,15 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     bins = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
     assert [len(rows) for rows in bins.values()] == [18, 6]  # of two splits: three measures of three bins; the fourth
     assert {cell[0] for rows in bins.values() for row in rows for cell in row[1:]} == {"—"}
+    (theirs, _) = [row for row in rows_of(section(text, "boxes")) if row[0].startswith("_Theirs")]  # of two splits
+    sure = {
+        (row["metric"], row["measure"], row["from"]): row
+        for row in csv.DictReader((copied / "reports/demo/tables/intervals.csv").read_text().splitlines())
+        if (row["label"], row["split"]) == ("_Theirs", "val") and row["low"]
+    }
+    for place, key in {2: ("box_AP", "", ""), 3: ("AR", "box_cover", "0.0"), 6: ("found", "", "")}.items():
+        assert [sure[key][name] in theirs[place] for name in ("value", "low", "high")] == [True] * 3
+    assert ("AR", "", "") not in sure
     for place in ("comparison", "differences", *places):
         assert "<li>the predictions are boxes</li>" in section(text, place)
 

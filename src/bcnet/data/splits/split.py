@@ -59,7 +59,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> str:
         )
     data["info"] = {**(data.get("info") or {}), "split": {**about, "other_images": sorted(images - chosen)}}
     if rule.masks == "amodal":
-        data["annotations"] = _amodal(annotations, data)
+        data["annotations"] = with_amodal_masks(annotations, data)
     data["images"] = [image for image in data["images"] if image["id"] in chosen]
     data["annotations"] = [annotation for annotation in data["annotations"] if annotation["image_id"] in chosen]
     with atomic_output(layout.occlusion_table(out)) as temporary:
@@ -131,8 +131,16 @@ def _ids_of_text(path: Path) -> list[int]:
     return list(dict.fromkeys(int(line) for line in lines if line.strip()))
 
 
-def _amodal(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
-    """The annotations with their amodal masks, boxes and areas in place of the visible ones, checked."""
+def with_amodal_masks(path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The annotations of a file with their amodal masks, boxes and areas in place of the visible ones, checked.
+
+    Args:
+        path: what errors call the file.
+        data: its content.
+
+    Raises:
+        InputError: one has no amodal mask, or a wrong one.
+    """
     images = {image["id"]: image for image in data["images"]}
     categories = {category["id"]: category for category in data["categories"]}
     swapped = []

@@ -57,6 +57,27 @@ def confusion(object_category: np.ndarray, taken: np.ndarray, categories: np.nda
     return counts
 
 
+def false_detections(
+    category: np.ndarray, score: np.ndarray, iou: np.ndarray, on_crowd: np.ndarray, categories: np.ndarray
+) -> np.ndarray:
+    """How many detections of each category are of nothing: the matrix's row of the background.
+
+    They have a score of `MIN_SCORE` or more, overlap no object of any category with an IoU of `TAKEN_IOU`, and are on
+    no crowd.
+
+    Args:
+        category, score: (D,) of detections; scores 0 to 1.
+        iou: (D,) the highest with any object that is no crowd, 0 to 1.
+        on_crowd: (D,) bool, whether COCO's matching at .5 gives it a crowd of its category.
+        categories: (C,) ids, rising, all that `category` has.
+
+    Returns:
+        (C,) int64.
+    """
+    false = (score >= MIN_SCORE) & (iou < TAKEN_IOU) & ~on_crowd
+    return np.bincount(np.searchsorted(categories, category[false]), minlength=len(categories))
+
+
 def found_by_bin(object_category: np.ndarray, place: np.ndarray, found: np.ndarray, bins: int) -> dict[int, np.ndarray]:
     """Of each category how many objects a bin of occlusion has, and how many of them are found.
 

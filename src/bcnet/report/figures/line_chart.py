@@ -6,6 +6,7 @@ out. Lengths are in units of the drawing, which the page scales.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
@@ -14,8 +15,12 @@ from bcnet.drawing.figures import Look, cut, fitted, text_width
 
 FONT = 11  # of all text
 STEP = 1.15 * FONT  # between lines of text
-GAP, LEADER = 6, 16  # around text; from a line's end to its name
+GAP, LEADER = 6, 16  # around text; from the data's right edge to the lines' names
+ROWS = 3  # of a name that is too long for one
+NO_BREAK = "\u00a0"  # a space between a name and its symbol
+BOLD = 1.15  # bold letters are at most so much wider
 DODGE, BESIDE = 0.4, 0.06  # of the distance of two ticks: the points of one tick lie within the one, apart by the other
+LARGEST = 100.0  # of percent
 SHAPES = {  # of matplotlib's markers, around 0 0
     "o": "M-4 0A4 4 0 1 1 4 0A4 4 0 1 1-4 0Z",
     "s": "M-3.6-3.6H3.6V3.6H-3.6Z",
@@ -80,33 +85,41 @@ def line_chart(
 ) -> Markup:
     """A line chart as inline SVG, in the text colour of the page around it; equal arguments give equal bytes.
 
-    The y axis has the range of the data. Markers are drawn where x has names, and there the points of one tick lie
-    beside each other, so that their intervals are told apart.
+    The y axis has the range of the data, and ends at 100 if that does. Markers are drawn where x has names, and there
+    the points of one tick lie beside each other, so that their intervals are told apart. No text lies over another or
+    out of the drawing: long names break into lines, and the drawing is higher where names need more room.
 
     Args:
         name: unique on the page.
         lines: the first one lowest, strong ones above all others; one without points is left out.
         axes: their names.
-        width, height: of the drawing.
-        room: for the lines' names, to the right of the data.
+        width, height: of the drawing, the height at least.
+        room: for the lines' names, to the right of the data, at most.
         look: the page's style of it.
     """
     lines = [line for line in lines if line.points]
-    y_ticks = _y_ticks(lines)
-    below = (1 + max((name.count("\n") + 1 for name in axes.ticks), default=1)) * STEP + 2 * GAP
+    names = [_broken(f"{line.look.symbol}{NO_BREAK}{line.label}", room / BOLD) for line in lines]
+    room = max((BOLD * text_width(row, FONT) for rows in names for row in rows), default=0)
+    y_ticks, top_value = _y_ticks(lines)
     margin = 2 * GAP + max(text_width(_number(tick), FONT) for tick in y_ticks)
+    right = width - room - LEADER - 2 if lines else width - GAP
     x_ticks, (x0, x1) = _x_ticks(lines, axes)
-    right = width - room - LEADER if lines else width - GAP
-    frame = _Frame(margin, STEP + GAP, right, height - below, x0, x1, y_ticks[0], y_ticks[-1])
-    parts = [*_grid(frame, x_ticks, y_ticks, axes)]
+    x_names = [_broken(name, (right - margin) / (x1 - x0) - GAP) if axes.ticks else [name] for _, name in x_ticks]
+    axis = _broken(axes.x, width - 2 * GAP)
+    below = (len(axis) + max(map(len, x_names), default=1)) * STEP + 2 * GAP
+    heights = [len(rows) * STEP for rows in names]
+    top = STEP + 2 * GAP
+    height = max(height, top + sum(heights) + below)
+    frame = _Frame(margin, top, right, height - below, x0, x1, y_ticks[0], top_value)
+    parts = [*_grid(frame, [tick for tick, _ in x_ticks], x_names, y_ticks, axis, axes.y, width)]
     shift = _shifts([line.points[-1].y for line in lines]) if axes.ticks else [0.0] * len(lines)
     ends = []
     for line, by in zip(lines, shift, strict=True):
         ends.append((line.points[-1].x + by, line.points[-1].y))
-    places = _apart([frame.y(y) for _, y in ends], frame.top, frame.bottom + 0.5 * below)
+    places = _apart([frame.y(y) for _, y in ends], heights, frame.top, frame.bottom)
     drawn = [
-        (line.strong, _line(line, by, frame, bool(axes.ticks)), _label(line, end, place, frame, room))
-        for line, by, end, place in zip(lines, shift, ends, places, strict=True)
+        (line.strong, _line(line, by, frame, bool(axes.ticks)), _label(line, rows, end, place, frame))
+        for line, rows, by, end, place in zip(lines, names, shift, ends, places, strict=True)
     ]
     for strong in (False, True):
         parts += [curve + name for is_strong, curve, name in drawn if is_strong == strong]
@@ -115,13 +128,35 @@ def line_chart(
     return Markup(f'<svg aria-hidden="true" {about}>{"".join(parts)}</svg>')
 
 
-def _y_ticks(lines: Sequence[Line]) -> list[float]:
-    """Round numbers around the data, at least two."""
+def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
+    """Round numbers around the data, at least two, and where the axis ends."""
     values = [value for line in lines for point in line.points for value in (point.y, point.low, point.high)]
     known = [value for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    ticks = MaxNLocator(6, min_n_ticks=3).tick_values(max(0.0, low - 1e-9), high if high > low else low + 1)
-    return [float(tick) for tick in ticks if tick >= 0]
+    locator = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
+    wanted = locator.tick_values(max(0.0, low - 1e-9), high if high > low else low + 1)
+    ticks = [float(tick) for tick in wanted if tick >= 0]
+    if high <= LARGEST < ticks[-1]:
+        return ticks[:-1], LARGEST
+    return ticks, ticks[-1]
+
+
+def _broken(text: str, room: float) -> list[str]:
+    """The lines of a text, broken between words where it is wider than the room; at most ROWS, the last one cut."""
+    rows: list[str] = []
+    for word in (word for row in text.split("\n") for word in ("\n", *row.split(" "))):
+        if word == "\n":
+            rows.append("")
+        elif not rows[-1]:
+            rows[-1] = word
+        elif text_width(f"{rows[-1]} {word}", FONT) <= room:
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    most = max(ROWS, text.count("\n") + 1)
+    if len(rows) > most:
+        rows = [*rows[: most - 1], " ".join(rows[most - 1 :])]
+    return [cut(row, room, FONT) for row in rows]
 
 
 def _x_ticks(lines: Sequence[Line], axes: Axes) -> tuple[list[tuple[float, str]], tuple[float, float]]:
@@ -146,44 +181,51 @@ def _shifts(ends: Sequence[float]) -> list[float]:
     return [wide * places[index] for index in range(len(ends))]
 
 
-def _apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
-    """Places for names near the wanted ones, none over another, within top and bottom where there is room.
+def _apart(wanted: Sequence[float], heights: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Middles of names near the wanted ones, none over another, all within top and bottom, which have the room.
 
     Neighbours that are too near share what is wanted of them: the mean of their places stays.
     """
     order = sorted(range(len(wanted)), key=lambda index: (wanted[index], index))
-    step = min(STEP, (bottom - top) / max(1, len(wanted) - 1))
-    blocks: list[list[float]] = []  # [first place, how many]
-    for index in order:
-        blocks.append([wanted[index], 1])
-        while len(blocks) > 1 and blocks[-2][0] + step * blocks[-2][1] > blocks[-1][0]:
-            (first, count), (other, more) = blocks[-2], blocks.pop()
-            blocks[-1] = [(first * count + (other - step * count) * more) / (count + more), count + more]
-    places = [first + step * place for first, count in blocks for place in range(int(count))]
-    for index in range(len(places)):  # from the top, then from the bottom
-        places[index] = max(places[index], places[index - 1] + step if index else top)
-    for index in reversed(range(len(places))):
-        places[index] = min(places[index], places[index + 1] - step if index + 1 < len(places) else bottom)
+    below = [0.0, *accumulate(heights[index] for index in order)]  # the heights of those above each
+    blocks: list[tuple[float, int]] = []  # of neighbours that touch: the first one's upper edge, how many they are
+    for index, above in zip(order, below, strict=False):
+        edge, count = wanted[index] - heights[index] / 2 - above, 1
+        while blocks and blocks[-1][0] > edge:
+            other, more = blocks.pop()
+            edge, count = (other * more + edge * count) / (more + count), more + count
+        blocks.append((edge, count))
+    edges = [min(max(edge, top), bottom - below[-1]) for edge, count in blocks for _ in range(count)]
     result = [0.0] * len(wanted)
-    for index, place in zip(order, places, strict=True):
-        result[index] = place
+    for index, edge, above in zip(order, edges, below, strict=False):
+        result[index] = edge + above + heights[index] / 2
     return result
 
 
-def _grid(frame: _Frame, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[float], axes: Axes) -> Iterator[str]:
+def _grid(
+    frame: _Frame,
+    x_ticks: Sequence[float],
+    x_names: Sequence[Sequence[str]],
+    y_ticks: Sequence[float],
+    axis: Sequence[str],
+    y_axis: str,
+    width: float,
+) -> Iterator[str]:
+    """Lines and names of the ticks, and those of both axes, `axis` that of x."""
     for tick in y_ticks:
         y = frame.y(tick)
         yield f'<path d="M{frame.left:.1f} {y:.1f}H{frame.right:.1f}" stroke="currentColor" stroke-opacity=".15"/>'
         yield _text(_number(tick), frame.left - GAP, y + 0.35 * FONT, "end")
-    for tick, name in x_ticks:
-        for row, text in enumerate(name.split("\n")):
+    for tick, rows in zip(x_ticks, x_names, strict=True):
+        for row, text in enumerate(rows):
             yield _text(text, frame.x(tick), frame.bottom + STEP * (row + 1) + 2, "middle")
     yield f'<path d="M{frame.left:.1f} {frame.bottom:.1f}H{frame.right:.1f}" stroke="currentColor"/>'
-    name = cut(axes.x, frame.right - GAP, FONT)
-    rows = max((name.count("\n") + 1 for _, name in x_ticks), default=1)
-    centre = max((frame.left + frame.right) / 2, text_width(name, FONT) / 2 + GAP)
-    yield _text(name, centre, frame.bottom + STEP * (rows + 1) + GAP, "middle")
-    yield _text(axes.y, GAP, FONT, "start")
+    first = max(map(len, x_names), default=1) + 1
+    half = max(text_width(row, FONT) for row in axis) / 2 + GAP
+    centre = min(max((frame.left + frame.right) / 2, half), width - half)
+    for row, text in enumerate(axis):
+        yield _text(text, centre, frame.bottom + STEP * (first + row) + GAP, "middle")
+    yield _text(y_axis, GAP, FONT, "start")
 
 
 def _line(line: Line, shift: float, frame: _Frame, marked: bool) -> str:
@@ -207,20 +249,20 @@ def _line(line: Line, shift: float, frame: _Frame, marked: bool) -> str:
     return f'<g data-method="{line.key}"{faint}><title>{escape(line.label)}</title>{"".join(parts)}</g>'
 
 
-def _label(line: Line, end: tuple[float, float], place: float, frame: _Frame, room: float) -> str:
-    """The line's name, with a thin line from its end to it."""
+def _label(line: Line, rows: Sequence[str], end: tuple[float, float], place: float, frame: _Frame) -> str:
+    """The line's name, in rows around its place, with a thin line from its end to it."""
     x, y, at = frame.x(end[0]), frame.y(end[1]), frame.right + LEADER
     leader = f'<path d="M{x + 5:.1f} {y:.1f}L{at - 2:.1f} {place:.1f}" stroke="{line.look.colour}" stroke-width=".6"/>'
-    mark = f'<tspan fill="{line.look.colour}">{line.look.symbol}</tspan> '
     weight = "bold" if line.strong else "normal"
-    label = cut(
-        line.label, 0.85 * room - GAP - text_width(f"{line.look.symbol} ", FONT), FONT
-    )  # bold letters are wider
-    long = text_width(f"{line.look.symbol} {label}", FONT, weight)
-    text = (
-        f'<text x="{at:.1f}" y="{place + 0.35 * FONT:.1f}" fill="currentColor" font-weight="{weight}" {fitted(long)}>'
-    )
-    return f'<g class="name" data-method="{line.key}">{leader}{text}{mark}{escape(label)}</text></g>'
+    texts = []
+    for row, text in enumerate(rows):
+        long = min(text_width(text, FONT, weight), BOLD * text_width(text, FONT))
+        base = place + STEP * (row - (len(rows) - 1) / 2) + 0.35 * FONT
+        about = f'x="{at:.1f}" y="{base:.1f}" fill="currentColor" font-weight="{weight}" {fitted(long)}'
+        mark, _, rest = text.partition(NO_BREAK) if row == 0 else ("", "", text)
+        symbol = f'<tspan fill="{line.look.colour}">{mark}</tspan> ' if mark else ""
+        texts.append(f"<text {about}>{symbol}{escape(rest)}</text>")
+    return f'<g class="name" data-method="{line.key}">{leader}{"".join(texts)}</g>'
 
 
 def _text(text: str, x: float, y: float, anchor: str) -> str:

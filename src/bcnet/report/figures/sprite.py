@@ -3,13 +3,14 @@
 import base64
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-COLUMNS = 50
-QUALITY = 70  # of JPEG: a thumbnail shows where to look, not how a mask ends
+COLUMNS = 160  # at most
+QUALITY = 70  # of JPEG
 
 
 def thumbnail(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
@@ -35,15 +36,51 @@ def thumbnail(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
     return square
 
 
-def packed(tiles: Sequence[np.ndarray]) -> str:
-    """Squares of one size, (S, S, 3) uint8 RGB, in rows of `COLUMNS`, as a JPEG data URI; at least one."""
-    side = len(tiles[0])
-    rows = -(-len(tiles) // COLUMNS)
-    sheet = np.zeros((rows * side, COLUMNS * side, 3), np.uint8)
+# Sides of thumbnails and qualities of WebP, best first: a thumbnail shows where to look, not how a mask ends.
+STEPS = ((64, 60), (48, 60), (48, 40), (32, 60), (32, 40), (32, 20), (24, 20), (24, 10))
+SIDE, SMALL_SIDE, MANY = 64, 32, 6000  # of thumbnails as they are made: small ones where there are many
+
+
+class Sprite(NamedTuple):
+    """Thumbnails as one picture, a WebP data URI: the first `kept` of them, squares of `side`, in `columns`."""
+
+    uri: str
+    kept: int
+    side: int
+    columns: int
+
+
+def packed(tiles: Sequence[np.ndarray], room: int) -> Sprite:
+    """As good a sprite of all thumbnails as the room allows; of those that fit at the last of STEPS, where not all do.
+
+    Args:
+        tiles: squares of one size, (S, S, 3) uint8 RGB.
+        room: characters of the data URI at most.
+    """
+    for side, quality in STEPS:
+        if tiles and side <= len(tiles[0]):
+            uri = _webp_uri(_sheet(tiles, side), quality)
+            if len(uri) <= room:
+                return Sprite(uri, len(tiles), side, min(COLUMNS, len(tiles)))
+    side, quality = STEPS[-1]
+    kept = len(tiles)
+    while kept:
+        uri = _webp_uri(_sheet(tiles[:kept], side), quality)
+        if len(uri) <= room:
+            return Sprite(uri, kept, side, min(COLUMNS, kept))
+        kept = min(kept - 1, int(kept * 0.95 * room / len(uri)))
+    return Sprite("", 0, side, 1)
+
+
+def _sheet(tiles: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Squares in rows of `COLUMNS`, each made `side` large; (rows * side, columns * side, 3) uint8."""
+    columns = min(COLUMNS, len(tiles))
+    sheet = np.zeros((-(-len(tiles) // columns) * side, columns * side, 3), np.uint8)
     for place, tile in enumerate(tiles):
-        row, column = divmod(place, COLUMNS)
-        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
-    return jpeg_uri(sheet)
+        row, column = divmod(place, columns)
+        small = Image.fromarray(tile).resize((side, side), Image.Resampling.LANCZOS)
+        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = np.asarray(small)
+    return sheet
 
 
 def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -58,3 +95,9 @@ def jpeg_uri(picture: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _webp_uri(picture: np.ndarray, quality: int) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", quality=quality, method=2)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

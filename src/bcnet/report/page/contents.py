@@ -4,6 +4,7 @@ from bcnet.report.page.context import Context
 from bcnet.report.page.section import Section
 from bcnet.report.page.sections import (
     ablations,
+    boxes,
     comparison,
     confusion,
     contrasts,
@@ -56,6 +57,13 @@ SECTIONS = (
         occlusion.by_occluder,
         occlusion.charts_by_occluder,
         "Are objects harder to find behind their own kind?",
+    ),
+    Section(
+        "boxes",
+        "Boxes",
+        "boxes",
+        boxes.boxes,
+        teaser="Recall by occlusion and failures of predictions that are boxes",
     ),
     Section(
         "curves",

@@ -11,6 +11,7 @@ import pandas as pd
 from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.drawing.figures import Look, look
+from bcnet.files import read_json
 from bcnet.layout import DatasetFiles, ReportFiles
 from bcnet.params import Params
 from bcnet.report.tables.measured import is_there, read_table_of
@@ -93,6 +94,11 @@ class Context:
         if not metrics.exists() or not is_there(file, command, self.missing):
             return None
         return read_table_of(file, columns, command).to_pandas()
+
+    def boxes(self, method: Method, split: str = "val") -> bool:
+        """Whether a method's predictions were evaluated as boxes on a split; false where they were not evaluated."""
+        path = self.metrics(method, method.runs[0], split)
+        return path.exists() and read_json(path)["provenance"]["iou_type"] == "bbox"
 
     def predictions(self, method: Method) -> Path:
         """The predictions of a method's first run on val."""

@@ -24,10 +24,10 @@ def object_tables(context: Context) -> dict[Method, pd.DataFrame]:
     """
     tables = {}
     for method in context.looks:
-        if not context.predictions(method).exists():
+        if context.boxes(method) or not context.predictions(method).exists():
             continue
         table = context.objects(method, COLUMNS)
-        if table is not None and not table["failure"].isna().any():  # else the predictions are boxes
+        if table is not None:
             tables[method] = table
     if not tables or not context.val_file.exists():
         return {}

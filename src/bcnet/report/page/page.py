@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bcnet.data.splits.rules import in_words
 from bcnet.drawing.figures import cut, fitted, text_width
 from bcnet.evaluation.statistics.samples import FEW
-from bcnet.files import atomic_output
+from bcnet.files import atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.report.figures import figure_files
@@ -58,6 +58,7 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         looks=context.looks,
         source=_source(params),
         synthetic=synthetic,
+        chosen_on_val=_chosen_on_val(context),
         splits={split: in_words(rule) for split, rule in params.splits.items()},
         summary=[(SUMMARY, contents[SUMMARY])] if contents[SUMMARY] is not None else [],
         sections=shown,
@@ -109,6 +110,12 @@ def _source(params: Params) -> str:
     pasted = params.synthetic[params.train_on]
     with_real = ", plus the real images" if pasted.keep_real else ""
     return f"{line}; trained on {params.train_on}: {pasted.pictures} images with pasted objects{with_real}"
+
+
+def _chosen_on_val(context: Context) -> bool:
+    """Whether predictions of any method are those of the model with the highest AP on val, not of the last one."""
+    paths = (context.metrics(method, run, "val") for method in context.looks for run in method.runs)
+    return any("best" in read_json(path)["provenance"] for path in paths if path.exists())
 
 
 def _note_missing_metrics(context: Context) -> None:

@@ -107,6 +107,8 @@ def _tested(draws: SplitDraws, pair: Pair, metric: Metric) -> Estimate | None:
         baseline, method = pair
         between = draws.leak_of_both(method, baseline)
         return estimate(between.values, between.sample, -1.0, 1.0) if between else None
+    if metric.metric != AP["bbox"] and any(member not in draws.leak for member in pair):
+        return None  # recall of boxes is not recall of masks
     theirs, ours = (draws.numbers[member].get(metric) for member in pair)
     if not ours or not theirs:
         return None

@@ -13,7 +13,7 @@ from bcnet.evaluation.matching import detection_table
 from bcnet.evaluation.matching.outcomes import KINDS
 from bcnet.evaluation.metrics import occlusion_bins
 from bcnet.evaluation.metrics.occlusion_bins import Metric
-from bcnet.evaluation.statistics.drawn import AP, Drawn, drawn_means, drawn_numbers
+from bcnet.evaluation.statistics.drawn import Drawn, drawn_means, drawn_numbers
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.evaluation.statistics.samples import smaller
 from bcnet.evaluation.statistics.significance import draw_images
@@ -134,13 +134,11 @@ def _of_runs(drawn: Iterable[Drawn]) -> Drawn:
 
 
 def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, dict]], path: Path) -> _RunDraws:
-    """The metrics of one run in each draw; of boxes there is only `box_AP`."""
+    """The metrics of one run in each draw; of boxes box AP, and recall and what is found matched by box."""
     method, provenance = runs[path]
     detections, objects = _read(path, provenance, evaluate_command(path, method, params.dataset))
     kinds = {kind: run_of(detections, objects, kind) for kind in KINDS[provenance["iou_type"]]}
     numbers = drawn_numbers(kinds, objects, params.evaluate.bins(), params.tables.metrics, times)
-    if "segm" not in kinds:  # the others' recall is of masks
-        numbers = {metric: drawn for metric, drawn in numbers.items() if metric.metric == AP["bbox"]}
     return _RunDraws(kinds, numbers, objects["leak"].to_numpy())
 
 

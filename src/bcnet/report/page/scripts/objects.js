@@ -113,7 +113,7 @@
   }
 
   function browser() {
-    const style = element("style", { textContent: `.thumb { background-image: url(${data.sprite}); }` });
+    const style = element("style", { textContent: `.thumb { background: url(${data.sprite}) 0 0 / ${data.columns * data.tile}px auto; }` });
     if (data.sprite) document.head.append(style);
     const named = methods.map(({ label }, index) => [label, String(index)]);
     const indexed = (names) => [["any", ANY], ...names.map((name, index) => [name, String(index)])];

@@ -7,11 +7,13 @@ import pandas as pd
 
 from bcnet.evaluation.metrics.confusion import NOTHING, confusion, found_by_bin
 from bcnet.evaluation.metrics.failures import FOUND
+from bcnet.files import read_json
 from bcnet.report.page.context import Context
 from bcnet.report.page.object_tables import bin_labels, bin_places, chosen_two, object_tables
 from bcnet.report.tables.rows import Method
 
 CHOICES = ("method", "category", "taken", "bin")  # of the browser of objects
+FALSE = "nothing (false detections)"
 MOST = 12  # categories of a matrix, of more those that are confused most
 
 
@@ -67,6 +69,9 @@ def confusions(context: Context) -> Confusions | None:
     table = next(iter(tables.values()))
     ids = np.unique(np.concatenate([table["category_id"], *(_taken(own) for own in tables.values())]))
     ids = ids[ids != NOTHING]
+    false = {method: _false_detections(method, context) for method in tables}
+    ids = np.union1d(ids, [category for counts in false.values() for category, count in counts.items() if count])
+    ids = ids.astype(np.int64)
     counts = np.sum([confusion(own["category_id"].to_numpy(), _taken(own), ids) for own in tables.values()], axis=0)
     square = counts[:, :-1] * (1 - np.eye(len(ids), dtype=int))
     order = np.argsort(-(square.sum(axis=0) + square.sum(axis=1)), kind="stable")[:MOST]
@@ -77,7 +82,7 @@ def confusions(context: Context) -> Confusions | None:
     for key, (method, own) in enumerate(tables.items()):
         heavy = own[places == len(bins) - 1]
         matrices = (
-            _matrix(f"all objects, {method.label}", own, ids, shown, names, {"method": str(key)}, index),
+            _matrix(f"all objects, {method.label}", own, ids, shown, names, {"method": str(key)}, index, false[method]),
             _matrix(
                 f"the most occluded objects, {method.label}",
                 heavy,
@@ -86,6 +91,7 @@ def confusions(context: Context) -> Confusions | None:
                 names,
                 {"method": str(key), "bin": str(len(bins) - 1)},
                 index,
+                {},
             ),
         )
         methods.append((method, (*matrices, _by_bin(method, key, own, places, bins, names, index))))
@@ -106,8 +112,9 @@ def _matrix(
     names: dict[int, str],
     show: dict[str, str],
     index: dict[int, str],
+    false: dict[int, int],
 ) -> Table:
-    """A matrix of some of the categories; the last columns: another category, nothing."""
+    """A matrix of some of the categories; the last columns: another category, nothing; the last row: of nothing."""
     counts = confusion(table["category_id"].to_numpy(), _taken(table), ids)
     rows = []
     for row in shown:
@@ -119,8 +126,24 @@ def _matrix(
             cells.append(Count(others, objects, {}))
         cells.append(Count(int(counts[row, -1]), objects, {**of_row, "taken": str(NOTHING)}))
         rows.append((names[int(ids[row])], objects, tuple(cells)))
+    if false:
+        rows.append((FALSE, sum(false.values()), _false_row(false, ids, shown)))
     another = ("another",) if len(shown) < len(ids) else ()
     return Table(label, (*(names[int(ids[column])] for column in shown), *another, "nothing"), tuple(rows))
+
+
+def _false_row(false: dict[int, int], ids: np.ndarray, shown: np.ndarray) -> tuple[Count, ...]:
+    """Of all false detections, how many are of each column's category."""
+    everything = sum(false.values())
+    own = [false.get(int(ids[column]), 0) for column in shown]
+    others = [everything - sum(own)] if len(shown) < len(ids) else []
+    return (*(Count(count, everything, {}) for count in (*own, *others)), Count(0, 0, {}))
+
+
+def _false_detections(method: Method, context: Context) -> dict[int, int]:
+    """How many detections of each category are of nothing; empty where the metrics, of an older version, lack it."""
+    metrics = read_json(context.metrics(method, method.runs[0], "val"))
+    return {row["id"]: row["count"] for row in metrics.get("false_detections", ())}
 
 
 def _by_bin(

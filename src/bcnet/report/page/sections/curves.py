@@ -90,7 +90,7 @@ def _tables(method: Method, context: Context) -> tuple[pa.Table, pa.Table] | Non
     metrics = context.metrics(method, method.runs[0], "val")
     command = evaluate_command(metrics, method, context.params.dataset)
     objects = context.objects(method, ["failure"])
-    if objects is None or objects["failure"].isna().any():
+    if objects is None or context.boxes(method):
         return None
     path = layout.detection_table(metrics)
     if not is_there(path, command, context.missing):
@@ -116,7 +116,7 @@ def _chart(
         Curve(keys[method], method.label, context.looks[method], _points(x, y), method in strong)
         for method, (x, y) in by_method.items()
     ]
-    return CurveChart(name, title, line_chart(name, lines, axes, 560, max(330, 90 + 13 * len(lines)), 150))
+    return CurveChart(name, title, line_chart(name, lines, axes, 440, 320, 140))
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> tuple[Point, ...]:

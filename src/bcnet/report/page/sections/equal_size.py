@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.evaluation.statistics.summary import sentence
 from bcnet.report.page.context import Context
-from bcnet.report.page.grid import Cell, Grid, Group, TextRow, named, read_table, reasons, rows_of, splits
+from bcnet.report.page.grid import Cell, Grid, Group, TextRow, named, reasons, rows_of, splits
+from bcnet.report.page.interval_table import interval_rows
 from bcnet.report.page.sections.comparison import comparison_rows, not_learnt
-from bcnet.report.page.sections.occlusion import WHOSE
-from bcnet.report.tables.intervals import COLUMNS, PERCENT
 
 SPLIT, MEASURE = "val", "box_cover"
 SHOWN = {GAP: "AR gap", EQUAL_SIZE_GAP: "AR gap, equal size", KEPT: "AR kept, equal size"}
@@ -20,15 +19,6 @@ class EqualSize:
 
     sentences: tuple[tuple[str, str], ...]
     grid: Grid
-
-
-def interval_rows(context: Context) -> list[TextRow]:
-    """The rows of intervals.csv.
-
-    Raises:
-        InputError: the table is missing, or lacks a column.
-    """
-    return read_table(context.report_files.table("intervals"), {*WHOSE, *COLUMNS}, PERCENT)
 
 
 def equal_size(context: Context) -> EqualSize | None:

@@ -15,16 +15,16 @@ from bcnet.evaluation.metrics.failures import FOUND, NAMES
 from bcnet.progress import progress
 from bcnet.report.figures.contrasts import window
 from bcnet.report.figures.predictions import predictions_of
-from bcnet.report.figures.sprite import COLUMNS, jpeg_uri, packed, shrunk, thumbnail
+from bcnet.report.figures.sprite import MANY, SIDE, SMALL_SIDE, jpeg_uri, packed, shrunk, thumbnail
 from bcnet.report.page.context import Context
 from bcnet.report.page.object_tables import bin_labels, bin_places, chosen_two, object_tables
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method
 
-TILE = 64  # side of a thumbnail, pixels
-TILES = 4000  # at most
+TILE = 64  # side of a thumbnail on the page, pixels of CSS
+TILES = 40_000  # at most
 LONGEST = 320  # side of a picture, pixels
-SPRITE_BYTES, PICTURE_BYTES, MASK_BYTES = 2_800_000, 1_800_000, 1_300_000  # that the page has for them at most
+SPRITE_BYTES, PICTURE_BYTES, MASK_BYTES = 4_500_000, 1_800_000, 1_300_000  # that the page has for them at most
 SIZES = [name for name in AREAS if name != "all"]
 Entry = Mapping[str, Any]  # an annotation or an image of a COCO file
 
@@ -69,7 +69,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
     edges = context.params.evaluate.cover_bins
     area = rows["area"].to_numpy()
     tiles, pictures = _pictures(rows, images, context)
-    sprite, kept = _sprite(tiles.squares)
+    sprite = packed(tiles.squares, SPRITE_BYTES)
     masks = _masks(rows, order, tables, pictures, images, context)
     keys = {method: key for key, method in enumerate(context.looks)}
     content = {
@@ -96,9 +96,9 @@ def missed_objects(context: Context) -> MissedObjects | None:
             "iou": [_percent(of_method) for of_method in ious[:, order]],
         },
         "tile": TILE,
-        "columns": COLUMNS,
-        "tiles": [tile if (tile := tiles.places.get(place, -1)) < kept else -1 for place in range(len(rows))],
-        "sprite": sprite,
+        "columns": sprite.columns,
+        "tiles": [tile if (tile := tiles.places.get(place, -1)) < sprite.kept else -1 for place in range(len(rows))],
+        "sprite": sprite.uri,
         "pictures": {
             files.index(image): {"uri": picture.uri, "width": picture.width, "height": picture.height}
             for image, picture in pictures.items()
@@ -106,17 +106,6 @@ def missed_objects(context: Context) -> MissedObjects | None:
         "masks": masks,
     }
     return MissedObjects(content, len(rows), len(first), len(masks))
-
-
-def _sprite(squares: list[np.ndarray]) -> tuple[str, int]:
-    """The first thumbnails as one picture of at most `SPRITE_BYTES`, and how many they are."""
-    kept = len(squares)
-    while kept:
-        sprite = packed(squares[:kept])
-        if len(sprite) <= SPRITE_BYTES:
-            return sprite, kept
-        kept = min(kept - 1, int(kept * 0.95 * SPRITE_BYTES / len(sprite)))
-    return "", 0
 
 
 def _percent(values: np.ndarray) -> list[int]:
@@ -147,6 +136,7 @@ def _pictures(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context)
     by_image: dict[int, list[int]] = {}
     for place, image in enumerate(rows["image_id"][:TILES]):
         by_image.setdefault(image, []).append(place)
+    side = SIDE if len(rows) <= MANY else SMALL_SIDE
     tiles, pictures, room = _Tiles([], {}), {}, PICTURE_BYTES
     for image_id, places in progress(by_image.items(), "objects", len(by_image)):
         image = images[image_id]
@@ -160,7 +150,7 @@ def _pictures(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context)
             left, top, right, bottom = window(annotation["bbox"], *size)
             part = np.s_[top:bottom, left:right]
             tiles.places[place] = len(tiles.squares)
-            tiles.squares.append(thumbnail(pixels[part], decode(annotation["segmentation"], *size)[part], TILE))
+            tiles.squares.append(thumbnail(pixels[part], decode(annotation["segmentation"], *size)[part], side))
         if room > 0:
             small = shrunk(pixels, LONGEST)
             picture = _Picture(jpeg_uri(small), small.shape[1], small.shape[0], small.shape[1] / size[1])

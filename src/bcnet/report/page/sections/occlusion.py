@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bcnet.drawing.figures import Look
-from bcnet.evaluation.metrics.occlusion_bins import Metric
-from bcnet.evaluation.statistics.intervals import name_of
-from bcnet.files import read_json
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.figures.line_chart import Axes, Point, line_chart
 from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
+from bcnet.report.page.interval_table import ends_of
 from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
 from bcnet.report.tables.rows import Method
@@ -26,7 +24,7 @@ AXES = {"box_cover": "share of the object's box that others cover (box_cover)"}
 LOWER_IS_BETTER = ("leak", LEAK_OF_BOTH, "ECE")
 BY_OCCLUDER = "occluder"  # the measure whose bins are of what occludes an object: it has a section of its own
 BARS = "bars: 95 % intervals"
-BARS_OF_SEEDS = "bars: one sample standard deviation over seeds"
+BARS_OF_SEEDS = "bars: 95 % intervals over images and seeds"
 FEW = 5  # methods, none of which need stand out of the others in a chart
 Looks = Mapping[Method, Look]
 Rows = Mapping[Method, list[TextRow]]
@@ -151,7 +149,7 @@ def _bins(rows: Rows) -> list[TextRow]:
 
 
 def _recall_chart(measure: str, split: str, rows: Rows, context: Context) -> RecallChart:
-    """A line a method: AR over the bins, with its interval, or its spread over seeds."""
+    """A line a method: AR over the bins, with its interval."""
     bins = _bins(rows)
     ticks = tuple(f"{bin_name(row)}\nn = {row['objects'] or '?'}" for row in bins)
     strong = standing_out(rows, context)
@@ -161,43 +159,21 @@ def _recall_chart(measure: str, split: str, rows: Rows, context: Context) -> Rec
         for method, of_method in rows.items()
     ]
     axes = Axes(AXES.get(measure, measure), "AR (percent)", ticks)
-    tall = 110 + 13 * len(lines)
     name = f"recall {measure} {split}"
-    drawing = line_chart(name, lines, axes, 680, max(490, tall), 175)
-    narrow = line_chart(f"{name}, narrow", lines, axes, 340, max(380, tall), 100, "lines narrow")
+    drawing = line_chart(name, lines, axes, 680, 490, 200)
+    narrow = line_chart(f"{name}, narrow", lines, axes, 340, 380, 110, "lines narrow")
     return RecallChart(split, drawing, narrow, any(line.points for line in lines))
 
 
 def _points(method: Method, bins: list[TextRow], context: Context) -> tuple[Point, ...]:
     """The bins that have objects, each with the ends of AR's bar."""
-    between = recall_intervals(method, bins[0]["split"], context)
     points = []
     for place, row in enumerate(bins):
         if not row["AR"]:
             continue
-        value, spread = float(row["AR"]), row.get("AR_std")
-        ends = between.get(interval_key(row))
-        if row.get("AR_low") and row.get("AR_high"):
-            ends = float(row["AR_low"]), float(row["AR_high"])
-        elif spread:
-            ends = value - float(spread), value + float(spread)
-        points.append(Point(place, value, *(ends or (None, None))))
+        ends = ends_of(context, method, row["split"], "AR", row)
+        points.append(Point(place, float(row["AR"]), *(ends or (None, None))))
     return tuple(points)
-
-
-def recall_intervals(method: Method, split: str, context: Context) -> dict[str, tuple[float, float]]:
-    """Of a method with one run the 95 % intervals that `bcnet evaluate` wrote, percent; none of more runs."""
-    path = context.metrics(method, method.runs[0], split)
-    if len(method.runs) > 1 or not path.exists():
-        return {}
-    known = read_json(path).get("intervals") or {}
-    return {name: (100 * ends[0], 100 * ends[1]) for name, ends in known.items() if ends}
-
-
-def interval_key(row: TextRow) -> str:
-    """How `intervals` of the metrics call AR in a bin."""
-    low, high = (float(row[end]) if row[end] else None for end in ("from", "to"))
-    return name_of(Metric("AR", row["measure"], low, high, row.get("occluder") or None))
 
 
 def strong_on_val(context: Context) -> set[Method]:

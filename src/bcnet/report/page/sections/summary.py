@@ -1,14 +1,15 @@
 """The page's first section: who copes best with occlusion, by how much, and how sure that is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
+from bcnet.report.page.interval_table import ends_of
 from bcnet.report.page.sections.ablations import ablation_rows
 from bcnet.report.page.sections.differences import beyond_chance, difference_rows, signed
-from bcnet.report.page.sections.occlusion import WHOSE, RecallChart, interval_key, recall_intervals, recall_measures
+from bcnet.report.page.sections.occlusion import WHOSE, RecallChart, recall_measures
 from bcnet.report.tables.rows import Method, bcnets
 
 SPLIT = "val"
@@ -42,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Number:
-    """What a method has of a finding: its value and spread or interval, and how that differs from the baseline's."""
+    """What a method has of a finding: its value and 95 % interval, and how that differs from the baseline's."""
 
     value: str
     between: str
@@ -56,6 +57,7 @@ class Answer:
     key: int
     method: Method
     numbers: tuple[Number | None, ...]
+    boxes: bool  # its predictions have no masks
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def summary(context: Context) -> Summary | None:
             continue
         first = next(iter(rows.values()))
         key = SPLIT, metric, measure, first.get("to", "")
-        findings.append(_finding(metric, measure, list(rows.values())))
+        findings.append(_finding(metric, measure, rows, context))
         changes = {
             (row["origin"], row["label"]): _stated(row)
             for row in _of_key(differences, key)
@@ -105,7 +107,7 @@ def summary(context: Context) -> Summary | None:
     if not findings:
         return None
     answers = [
-        Answer(key, method, tuple(numbers.get(method) for numbers in by_method))
+        Answer(key, method, tuple(numbers.get(method) for numbers in by_method), context.boxes(method))
         for key, method in enumerate(context.looks)
     ]
     answers.sort(key=_most_first)
@@ -134,11 +136,13 @@ def _chart(context: Context) -> RecallChart | None:
 def _number(
     method: Method, row: TextRow, metric: str, changes: Mapping[tuple[str, str], StatedDifference], context: Context
 ) -> Number:
-    spread = row.get(f"{metric}_std")
-    key = interval_key(row) if row.get("measure") else metric
-    ends = recall_intervals(method, SPLIT, context).get(key)
-    between = f"± {spread}" if spread else f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
-    return Number(row[metric], between, changes.get((method.origin, method.label)))
+    return Number(row[metric], _between(method, row, metric, context), changes.get((method.origin, method.label)))
+
+
+def _between(method: Method, row: TextRow, metric: str, context: Context) -> str:
+    """The 95 % interval of a number, as text; empty where it has none."""
+    ends = ends_of(context, method, SPLIT, metric, row if row.get("measure") else None)
+    return f"{ends.low:.2f} to {ends.high:.2f}" if ends else ""
 
 
 def _of_key(rows: Iterable[TextRow], key: tuple[str, ...]) -> list[TextRow]:
@@ -154,19 +158,19 @@ def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method
     return {method: row for method, row in rows.items() if row[metric]}
 
 
-def _finding(metric: str, measure: str, rows: Sequence[TextRow]) -> Finding:
-    best = max(rows, key=lambda row: float(row[metric]))
+def _finding(metric: str, measure: str, rows: Mapping[Method, TextRow], context: Context) -> Finding:
+    method, best = max(rows.items(), key=lambda pair: float(pair[1][metric]))
     objects, short = f"all {best['objects']} objects", metric
     if measure:
         objects = f"the {best['objects']} most occluded objects ({measure} {best['from']} to {best['to']})"
         short = f"{metric} of the most occluded"
-    spread = best.get(f"{metric}_std")
+    between = _between(method, best, metric, context)
     return Finding(
         metric,
         objects,
         short,
         _named(best["label"], best["origin"]),
-        f"{best[metric]} ± {spread}" if spread else best[metric],
+        f"{best[metric]} % ({between})" if between else f"{best[metric]} %",
         len(rows),
     )
 

@@ -1,4 +1,4 @@
-"""The page's section about training: the losses' charts."""
+"""The page's section about training: AP on val during it, and the losses' charts."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ from bcnet.drawing.figures import DASHES, Curve, chart, thinned
 from bcnet.files import InputError, shown
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
+from bcnet.report.page.grid import read_table
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method
 
@@ -37,11 +38,23 @@ class Loss(NamedTuple):
     drawing: Markup
 
 
+class Validated(NamedTuple):
+    """AP on a part of val during the trainings: its chart, of which methods, and of how many images."""
+
+    methods: tuple[Method, ...]
+    drawing: Markup
+    images: str
+
+
 @dataclass(frozen=True)
 class Training:
-    """The losses, their sum first; longer logs than `points` lines are thinned to so many."""
+    """The losses, their sum first; longer logs than `points` lines are thinned to so many.
+
+    `validated`: None where no training measured AP on val.
+    """
 
     losses: list[Loss]
+    validated: Validated | None = None
     points: int = POINTS
 
 
@@ -49,11 +62,12 @@ def loss_charts(context: Context) -> Training:
     """The losses of the training logs that are there.
 
     Raises:
-        InputError: a log is none.
+        InputError: a log or a curve is none.
     """
     logs = list(_logs(context))
     names = dict.fromkeys([*(["loss"] if logs else []), *(str(name) for log in logs for name in log.curves)])
-    return Training([_loss(name, logs, context) for name in names if name not in ("iteration", "lr")])
+    losses = [_loss(name, logs, context) for name in names if name not in ("iteration", "lr")]
+    return Training(losses, _validated(context))
 
 
 def _logs(context: Context) -> Iterator[Log]:
@@ -63,6 +77,25 @@ def _logs(context: Context) -> Iterator[Log]:
             run = context.files.run(method.name, seed)
             if is_there(run.training_log, run.model_command, context.missing):
                 yield Log(method, DASHES[index % len(DASHES)], _curves(run.training_log))
+
+
+def _validated(context: Context) -> Validated | None:
+    """The curves of AP on val; of trainings without one there is no line."""
+    curves, having, images = [], [], set()
+    for method in context.looks:
+        for index, seed in enumerate(method.runs) if method.origin == "measured here" else ():
+            path = context.files.run(method.name, seed).validation_curve
+            rows = read_table(path, {"iteration", "AP", "images"}, ("iteration", "AP")) if path.exists() else []
+            if not rows:
+                continue
+            x, y = ([float(row[column] or "nan") for row in rows] for column in ("iteration", "AP"))
+            curves.append(Curve(x, y, context.looks[method], DASHES[index % len(DASHES)]))
+            having.append(method)
+            images |= {row["images"] for row in rows}
+    if not curves:
+        return None
+    drawing = chart("validation", curves, "iteration", "AP (percent)", SUM_SIZE)
+    return Validated(tuple(dict.fromkeys(having)), drawing, " or ".join(sorted(images)))
 
 
 def _loss(name: str, logs: Iterable[Log], context: Context) -> Loss:
@@ -79,6 +112,9 @@ def _loss(name: str, logs: Iterable[Log], context: Context) -> Loss:
 def charts(training: Training, context: Context) -> Iterator[Figure]:
     """The charts as files."""
     dashes = ("seeds differ in dashes, the first is solid",) if len(context.params.seeds) > 1 else ()
+    if training.validated:
+        title = f"AP on {training.validated.images} images of val during training"
+        yield Figure("validation", title, training.validated.drawing, training.validated.methods, dashes)
     for place, loss in enumerate(training.losses):
         name, title = (f"training-{loss.name}", loss.name) if place else ("training", "sum of the losses")
         yield Figure(name, f"Training: {title}", loss.drawing, loss.methods, dashes)

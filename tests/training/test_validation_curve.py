@@ -1,0 +1,250 @@
+"""AP on val during training: it changes no weight, survives a kill, and keeps the best model beside the last."""
+
+import copy
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from ruamel.yaml import YAML
+from training_factory import environment, make_project, run
+
+from bcnet import params
+from bcnet.cli import main
+from bcnet.inference.validation import Validation, part_of
+from bcnet.params.models import Schedule
+from bcnet.training.curve import ValidationCurve, due, is_whole
+from bcnet.weights.model_file import load_model
+
+OUT = Path("data/demo/models/bcnet/0")
+EVERY, IMAGES = 5, 2
+
+
+def set_keys(folder: Path, **keys) -> None:
+    """Keys of sections, `a__b`, in its params.yaml; None: left out."""
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    for path, value in keys.items():
+        section, key = path.split("__")
+        if value is None:
+            content[section].pop(key, None)
+        else:
+            content[section][key] = value
+    yaml.dump(content, folder / "params.yaml")
+
+
+def validated(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Model, curve and best model."""
+    return tuple((folder / OUT / name).read_bytes() for name in ("model.safetensors", *FILES))
+
+
+FILES = ("validation/curve.csv", "validation/best.safetensors")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained project that validated: twelve iterations, AP after 5, 10 and 12."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
+    set_keys(folder, schedule__validate_every=EVERY, schedule__validate_images=IMAGES)
+    assert "bcnet: iteration 5: AP " in run(folder, "train bcnet")
+    return folder
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    with (folder / OUT / FILES[0]).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_finished_training_is_repeated_only_for_another_curve_and_ends_with_the_same_bytes(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    before = validated(tmp_path)
+    for every in (None, EVERY):
+        shutil.rmtree(tmp_path / OUT)  # as both tools do
+        set_keys(tmp_path, schedule__validate_every=every)
+        assert main(["train", "bcnet"]) == 0
+        assert "already trained" in capsys.readouterr().err
+        assert validated(tmp_path) == before
+    shutil.rmtree(tmp_path / "data/checkpoints")
+    set_keys(tmp_path, schedule__validate_every=None)
+    run(tmp_path, "train bcnet")  # without
+    assert (tmp_path / OUT / "model.safetensors").read_bytes() == before[0]
+    assert curve(tmp_path) == []
+    assert not (tmp_path / OUT / FILES[1]).exists()
+    set_keys(tmp_path, schedule__validate_every=6)
+    assert "already trained" not in run(tmp_path, "train bcnet")
+    assert [row["iteration"] for row in curve(tmp_path)] == ["6", "12"]
+    assert validated(tmp_path)[0] == before[0]
+
+
+def test_a_killed_training_has_the_same_curve_and_the_same_best_model(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    before = validated(tmp_path)
+    shutil.rmtree(tmp_path / "data/checkpoints")
+    shutil.rmtree(tmp_path / OUT)
+    code = """
+import os, signal
+from bcnet import cli
+from bcnet.training import loop
+step = loop.step
+def dies(*arguments):
+    if arguments[-1] == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+loop.step = dies
+cli.main(["train", "bcnet"])
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment())
+    assert process.returncode == -signal.SIGKILL
+    assert "resuming at iteration 6" in run(tmp_path, "train bcnet")
+    assert validated(tmp_path) == before
+
+
+def test_the_curve_is_of_these_images_and_the_best_model_of_its_highest_ap(project: Path) -> None:
+    rows = curve(project)
+    assert [row["iteration"] for row in rows] == ["5", "10", "12"]
+    assert {row["images"] for row in rows} == {str(IMAGES)}
+    best, last = (load_model(project / OUT / name).provenance for name in (FILES[1], "model.safetensors"))
+    assert "best" not in last
+    highest = max(rows, key=lambda row: float(row["AP"]))
+    assert best["best"]["iteration"] == int(highest["iteration"])
+    assert 100 * best["best"]["AP"] == pytest.approx(float(highest["AP"]), abs=1e-4)
+    assert {key: value for key, value in best.items() if key != "best"} == last
+
+
+def test_ap_is_that_of_pycocotools(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that finds much: its predictions are the annotations, some moved, some of low scores."""
+    monkeypatch.chdir(project)
+    validation = Validation(params.load(), "bcnet", Path("data"))
+    from bcnet.inference import validation as module
+
+    truth = json.loads(Path("data/demo/annotations/instances_val.json").read_text())
+    chosen = sorted(image["id"] for image in truth["images"])[:2]  # 0 and 1 of three: 0 * 3 // 2, 1 * 3 // 2
+    assert [image["id"] for image in validation.content["images"]] == chosen
+    own = [each for each in truth["annotations"] if each["image_id"] in chosen]
+    entries = [
+        {"image_id": a["image_id"], "category_id": a["category_id"], "score": 0.9 - 0.01 * k, "segmentation": s}
+        for k, a in enumerate(own)
+        for s in [own[k - k % 3]["segmentation"]]
+    ]
+    reference, answers = COCO(), COCO()
+    reference.dataset = {**truth, "images": validation.content["images"], "annotations": copy.deepcopy(own)}
+    reference.createIndex()
+    answers = reference.loadRes(copy.deepcopy(entries))
+    slow = COCOeval(reference, answers, "segm")
+    slow.evaluate()
+    slow.accumulate()
+    slow.summarize()
+    found = module.ap(entries, validation.content, Path("x"))
+    assert list(found.values()) == pytest.approx(slow.stats[:3].tolist(), abs=1e-12)
+    assert 0 < found["AP"] < 1
+
+
+def test_a_model_that_is_measured_is_as_before(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modes, tensors and random numbers."""
+    monkeypatch.chdir(project)
+    validation = Validation(params.load(), "bcnet", Path("data"))
+    model = load_model(OUT / "model.safetensors").module.train()
+    model.backbone.eval()
+    modes = [module.training for module in model.modules()]
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_rng_state()
+    validation(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in tensors.items())
+
+
+def test_the_best_model_predicts_where_it_is_asked_for(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "bcnet"]) == 0
+    out = Path("data/demo/predictions/bcnet/0")
+    provenance = json.loads((out / "val.provenance.json").read_text())
+    assert provenance["predict"]["checkpoint"] == "last"
+    assert "best" not in provenance
+    set_keys(tmp_path, predict__checkpoint="best")
+    assert main(["predict", "bcnet"]) == 0
+    provenance = json.loads((out / "val.provenance.json").read_text())
+    assert provenance["predict"]["checkpoint"] == "best"
+    assert provenance["best"] == load_model(OUT / FILES[1]).provenance["best"]
+    file = Path("data/demo/annotations/instances_val.json")
+    file.write_text(file.read_text() + " ")
+    capsys.readouterr()
+    assert main(["predict", "bcnet"]) == 2
+    assert "best.safetensors: the best on other annotations than" in capsys.readouterr().err
+    set_keys(tmp_path, schedule__validate_every=None)
+    assert main(["predict", "bcnet"]) == 2
+    assert "predict.checkpoint: best needs schedule.validate_every" in capsys.readouterr().err
+
+
+SCHEDULE = {"iterations": 12, "batch": 1, "lr": 0.1, "short_side": [64], "max_side": 64}
+
+
+@pytest.mark.parametrize(("every", "iterations"), [(None, []), (5, [5, 10, 12]), (6, [6, 12]), (12, [12]), (99, [12])])
+def test_the_last_iteration_is_always_measured(every: int | None, iterations: list[int]) -> None:
+    assert due(Schedule.model_validate({**SCHEDULE, "validate_every": every})) == iterations
+
+
+class Measure:
+    """Gives these APs in turn."""
+
+    def __init__(self, *aps: float, images: int = 2) -> None:
+        self.aps, self.about = list(aps), {"images": images, "annotations_sha256": "ab"}
+
+    def __call__(self, model):
+        return dict.fromkeys(("AP", "AP50", "AP75"), self.aps.pop(0))
+
+
+class Model:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def state_dict(self):
+        return {"x": torch.tensor(self.value)}
+
+
+def test_of_equal_aps_the_first_is_the_best_and_its_tensors_are_kept(tmp_path: Path) -> None:
+    schedule = Schedule.model_validate({**SCHEDULE, "validate_every": 4})
+    validation = ValidationCurve(schedule, Measure(0.1, 0.3, 0.3))
+    for iteration in due(schedule):
+        validation.measure(iteration, Model(iteration))
+    assert validation.best_row["iteration"] == 8
+    assert validation.best["x"] == 8
+    other = ValidationCurve(schedule, Measure(images=3))
+    other.load_state_dict(validation.state_dict())
+    assert (other.rows, other.best) == ([], {})  # of other images
+    path = tmp_path / "curve.csv"
+    assert not is_whole(path, schedule, validation.validate)
+    validation.write(path)
+    assert is_whole(path, schedule, validation.validate)
+    assert not is_whole(path, schedule, other.validate)
+    validation.rows = validation.rows[1:]  # turned on later
+    validation.write(path)
+    assert is_whole(path, schedule, validation.validate)
+    assert not is_whole(path, Schedule.model_validate({**SCHEDULE, "validate_every": 5}), validation.validate)
+    path.write_bytes(path.read_bytes()[:-20] + b"\xff")
+    assert not is_whole(path, schedule, validation.validate)
+
+
+@pytest.mark.parametrize(("images", "chosen"), [(1, [1]), (2, [1, 5]), (4, [1, 2, 5, 7]), (9, [1, 2, 3, 5, 6, 7, 8])])
+def test_the_part_of_val_is_spread_over_all_ids(images: int, chosen: list[int]) -> None:
+    content = {
+        "images": [{"id": id} for id in (8, 7, 6, 5, 3, 2, 1)],
+        "annotations": [{"image_id": id} for id in (1, 7, 8)],
+    }
+    part = part_of(content, images)
+    assert [image["id"] for image in part["images"]] == chosen
+    assert [each["image_id"] for each in part["annotations"]] == [id for id in (1, 7, 8) if id in chosen]
