@@ -45,10 +45,12 @@ HEAD = (
 )
 
 
-def item(height: int, width: int, seed: int) -> dict[str, Any]:
+def item(height: int, width: int, seed: int, objects: int = 8) -> dict[str, Any]:
     """A picture with its objects, as the loader gives it: each object's occluders are all others in its box."""
     side = max(height, width)
-    settings = Shapes(source="shapes", objects=(8, 8)).model_copy(update={"size": side})  # larger than it may be
+    settings = Shapes(source="shapes", objects=(objects, objects)).model_copy(
+        update={"size": side}
+    )  # larger than it may be
     rng = np.random.default_rng(seed)
     shapes, amodal = scene(rng, settings)
     masks = torch.from_numpy(visible(amodal))[:, :height, :width]
