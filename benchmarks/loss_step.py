@@ -73,7 +73,7 @@ def main() -> None:
     targets, occluders = discs.to(device)
     outputs = {name: torch.randn(ROIS, 1, 28, 28, device=device, requires_grad=True) for name in NAMES}
 
-    ours = lambda: bilayer_losses(outputs, targets, occluders, VARIANT)  # noqa: E731
+    ours = lambda: bilayer_losses(outputs, targets, occluders, variant=VARIANT)  # noqa: E731
     theirs = lambda: losses_one_by_one(outputs, targets, occluders)  # noqa: E731
     expected = theirs()
     difference = max(abs(float(loss.detach() - expected[name].detach())) for name, loss in ours().items())

@@ -32,6 +32,7 @@ from bcnet.data.synthetic.shapes import CATEGORIES, paint, scene, visible
 from bcnet.methods import build
 from bcnet.models.detections import View
 from bcnet.models.device import pick_device
+from bcnet.models.masks.object_masks import ObjectMasks
 from bcnet.models.segmenter import Spec
 from bcnet.params.data import Shapes
 from bcnet.training.loop import step
@@ -45,19 +46,21 @@ HEAD = (
 )
 
 
-def item(height: int, width: int, seed: int) -> dict[str, Any]:
+def item(height: int, width: int, seed: int, objects: int = 8) -> dict[str, Any]:
     """A picture with its objects, as the loader gives it: each object's occluders are all others in its box."""
     side = max(height, width)
-    settings = Shapes(source="shapes", objects=(8, 8)).model_copy(update={"size": side})  # larger than it may be
+    settings = Shapes(source="shapes", objects=(objects, objects)).model_copy(
+        update={"size": side}
+    )  # larger than it may be
     rng = np.random.default_rng(seed)
     shapes, amodal = scene(rng, settings)
     masks = torch.from_numpy(visible(amodal))[:, :height, :width]
     seen = masks.flatten(1).any(1)
     labels = torch.tensor([list(CATEGORIES).index(shape.category) for shape in shapes])[seen]
     masks = masks[seen]
-    instances = Instances((height, width), gt_boxes=BitMasks(masks).get_bounding_boxes(), gt_masks=BitMasks(masks))
+    instances = Instances((height, width), gt_boxes=BitMasks(masks).get_bounding_boxes(), gt_masks=ObjectMasks(masks))
     instances.gt_classes = labels
-    instances.gt_occluder_masks = BitMasks(masks.any(0, keepdim=True) & ~masks)
+    instances.gt_occluder_masks = ObjectMasks(masks.any(0, keepdim=True) & ~masks)
     picture = torch.from_numpy(paint(rng, shapes, settings)[:height, :width].transpose(2, 0, 1).copy())
     return {"image": picture, "instances": instances, "height": height, "width": width}
 

@@ -32,7 +32,14 @@ def measure(name: str, iterations: int, memory_format: torch.memory_format) -> N
     variant, schedule = settings.variant(name), settings.schedule_of(name)
     order = BACKBONES[variant.backbone].channel_order
     pictures = TrainingPictures(
-        folder / "bilayer/train.json", folder / "images/train", schedule, 0, order, variant.masks
+        folder / "bilayer/train.json",
+        folder / "images/train",
+        schedule,
+        0,
+        order,
+        variant.masks,
+        variant.mask_targets,
+        variant.has_occluder_layer,
     )
     device = join_processes().device
     torch.manual_seed(0)

@@ -166,7 +166,7 @@ def test_losses_by_the_released_rules(occluded: list[int], rule: str) -> None:
     targets[:, 3:20, 5:25] = True
     for roi in occluded:
         occluders[roi, roi : roi + 9, :12] = True
-    losses = bilayer_losses(maps, targets, occluders, variant(occluder_rois=rule))
+    losses = bilayer_losses(maps, targets, occluders, variant=variant(occluder_rois=rule))
 
     rois = occluded + list(range(len(occluded))) if rule == "released" else list(range(5))
     edges, occluder_edges = (
@@ -188,7 +188,7 @@ def test_loss_weights_and_the_form_of_the_contour_loss() -> None:
     masks = torch.rand(2, 3, 28, 28) < 0.5
     weights = {"target_mask": 2.0, "target_contour": 3.0, "occluder_mask": 5.0, "occluder_contour": 0.0}
     plain, weighted, dice = (
-        bilayer_losses(maps, *masks, variant(**switches))
+        bilayer_losses(maps, *masks, variant=variant(**switches))
         for switches in ({}, {"loss_weights": weights}, {"contour_loss": "bce_dice"})
     )
     released = {"target_mask": 1.0, "target_contour": 1.0, "occluder_mask": 0.25, "occluder_contour": 1.0}

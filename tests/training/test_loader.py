@@ -75,6 +75,13 @@ def test_an_item_is_the_picture_with_its_objects(bilayer: Path) -> None:
     assert torch.equal(instances.gt_occluder_masks.tensor, torch.stack([blue, torch.zeros_like(blue)]))
 
 
+def test_occluders_are_left_out_for_methods_that_learn_none(bilayer: Path) -> None:
+    data = TrainingPictures(bilayer, bilayer.parent, schedule(), 0, "RGB", occluders=False)
+    fields = data[(0, 0, 0)]["instances"].get_fields()
+    assert set(fields) == {"gt_boxes", "gt_classes", "gt_masks"}
+    assert torch.equal(fields["gt_masks"].tensor, pictures(bilayer)[(0, 0, 0)]["instances"].gt_masks.tensor)
+
+
 def test_a_flip_turns_everything_round(bilayer: Path) -> None:
     plain, flipped = pictures(bilayer)[(0, 0, 0)], pictures(bilayer, flip=1.0)[(0, 0, 0)]
     assert torch.equal(flipped["image"], plain["image"].flip(-1))

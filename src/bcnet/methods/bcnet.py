@@ -23,11 +23,12 @@ def build(spec: Spec[BCNet]) -> RoISegmenter:
     variant, channels = spec.variant, spec.sizes.fpn_channels
     losses = partial(bilayer_losses, variant=variant)
     masks = 1 if variant.one_mask else spec.classes
+    learned = ["gt_masks", "gt_occluder_masks"] if variant.has_occluder_layer else ["gt_masks"]
 
     def branch(strides: Mapping[str, int]) -> RoIMaskBranch:
         head = BilayerHead(channels, variant, masks)
         scored = MaskIoUHead(channels, spec.sizes.box_channels, spec.classes) if variant.mask_iou else None
-        return RoIMaskBranch(RoIFeatures(strides), head, losses, mask_iou=scored)
+        return RoIMaskBranch(RoIFeatures(strides), head, losses, learned, scored)
 
     return with_mask_branch(spec, branch)
 
@@ -130,22 +131,23 @@ class BilayerHead(nn.Module):
 
 
 def bilayer_losses(
-    outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor, variant: BCNet
+    outputs: dict[str, Tensor], target_masks: Tensor, occluder_masks: Tensor | None = None, *, variant: BCNet
 ) -> dict[str, Tensor]:
     """The weighted loss of each map that the head has, as `loss_NAME` (released code: contours 0.5 * (BCE + BCE)).
 
     Args:
         outputs: logits by name, (N, 1, 28, 28) each: what `BilayerHead` returns, of each RoI's own category.
         target_masks: (N, 28, 28) bool, the ground truth inside each of the N foreground RoIs.
-        occluder_masks: (N, 28, 28) bool, the union of what occludes it there.
+        occluder_masks: (N, 28, 28) bool, the union of what occludes it there; None: the head has no occluder layer.
         variant: weights, form of the contour loss, and which RoIs train the occluder layer.
     """
-    every = torch.ones(len(target_masks), device=target_masks.device)
-    chosen = occluder_roi_weights(occluder_masks, variant.occluder_rois)
+    learned = {"target": (target_masks, torch.ones(len(target_masks), device=target_masks.device))}
+    if occluder_masks is not None:
+        learned["occluder"] = (occluder_masks, occluder_roi_weights(occluder_masks, variant.occluder_rois))
     losses = {}
     for name, logits in outputs.items():
         layer, kind = name.split("_")
-        masks, rois = (occluder_masks, chosen) if layer == "occluder" else (target_masks, every)
+        masks, rois = learned[layer]
         targets = contour(masks) if kind == "contour" else masks
         dice = kind == "contour" and variant.contour_loss == "bce_dice"
         loss = mask_loss(logits.squeeze(1), targets, rois, dice)

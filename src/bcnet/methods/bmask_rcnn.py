@@ -44,7 +44,7 @@ def build(spec: Spec[BMaskRCNN]) -> RoISegmenter:
     with torch.random.fork_rng(devices=[]):  # as `with_mask_branch`
         head = BoundaryPreservingHead(spec.sizes.fpn_channels, 1 if variant.one_mask else spec.classes)
         losses = partial(boundary_preserving_losses, dice=variant.boundary_loss == "bce_dice")
-        branch = RoIMaskBranch(BothRoIFeatures(STRIDES), head, losses, learned=["gt_masks"])
+        branch = RoIMaskBranch(BothRoIFeatures(STRIDES), head, losses)
     return faster_rcnn(spec, branch, train_on_pred_boxes=variant.mask_rois == "predicted")
 
 

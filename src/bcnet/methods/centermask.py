@@ -148,7 +148,6 @@ def build(spec: Spec[CenterMask]) -> RoISegmenter:
         AdaptiveRoIFeatures(edition.least, conventions=spec.conventions),
         head,
         mask_losses,
-        learned=["gt_masks"],
         mask_iou=scored,
     )
     return fcos(spec, branch, edition.fcos)

@@ -38,9 +38,7 @@ def build(spec: Spec[MaskScoringRCNN]) -> RoISegmenter:
     def branch(strides: Mapping[str, int]) -> RoIMaskBranch:
         head = MaskHead(sizes.fpn_channels, masks)
         scored = MaskIoUHead(sizes.fpn_channels, sizes.box_channels, spec.classes)
-        return RoIMaskBranch(
-            RoIFeatures(strides, conventions=spec.conventions), head, mask_losses, learned=["gt_masks"], mask_iou=scored
-        )
+        return RoIMaskBranch(RoIFeatures(strides, conventions=spec.conventions), head, mask_losses, mask_iou=scored)
 
     return with_mask_branch(spec, branch)
 

@@ -35,7 +35,6 @@ def build(spec: Spec[PANet]) -> RoISegmenter:
             RoIFeatures(STRIDES, pooler=LevelPooler(MASK_SIDE, groups, spec.conventions)),
             MaskHead(channels, masks, len(groups), variant.fully_connected),
             mask_losses,
-            learned=["gt_masks"],
         )
     return faster_rcnn(spec, mask_branch, box_branch=box_branch, edition=EDITION)
 

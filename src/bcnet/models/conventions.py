@@ -12,6 +12,8 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from torch import Tensor, nn
 
+from bcnet.models.layers.roi_align import RoIAlign
+
 
 @dataclass(frozen=True)
 class Conventions:
@@ -44,10 +46,11 @@ class Conventions:
 
     def pooler(self, side: int, strides: list[int]) -> ROIPooler:
         """What samples RoIs, `side` cells along x and y, from levels of these strides, in pixels."""
-        kind = "ROIAlignV2" if self.aligned else "ROIAlign"
-        pooler = _ToLastPixel if self.last_pixel else ROIPooler
+        kind = _ToLastPixel if self.last_pixel else ROIPooler
         scales = [1 / stride for stride in strides]
-        return pooler(output_size=side, scales=scales, sampling_ratio=self.samples, pooler_type=kind)
+        pooler = kind(output_size=side, scales=scales, sampling_ratio=self.samples, pooler_type="ROIAlignV2")
+        pooler.level_poolers = nn.ModuleList(RoIAlign(side, scale, self.samples, self.aligned) for scale in scales)
+        return pooler
 
     def anchors(self, sizes: Sequence[float], ratios: list[float], strides: list[int]) -> DefaultAnchorGenerator:
         """Of one size for each level."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 import torch
-from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from detectron2.structures import Boxes, Instances, PolygonMasks
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
@@ -16,6 +16,7 @@ from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import decode
 from bcnet.data.occlusion.layers import LAYERS, Masks
 from bcnet.files import InputError, sha256
+from bcnet.models.masks.object_masks import ObjectMasks
 from bcnet.models.model_input import picture_tensor, resized
 from bcnet.params.models import Schedule
 from bcnet.progress import progress
@@ -36,6 +37,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         masks: what target and occluder are: `visible`, without the objects that are visible nowhere, or `amodal`.
         mask_targets: how a mask head's target is cut out of an object's mask: from its `bitmaps`, or with `polygons`
             drawn anew in each RoI, as detectron2's configurations and the released code do. Occluders are bitmaps.
+        occluders: whether items have occluder masks, which only some methods learn.
 
     Raises:
         InputError: the file was not converted, has no amodal masks or no polygons where they are asked for, or no
@@ -51,10 +53,11 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         channel_order: str,
         masks: Masks = "visible",
         mask_targets: MaskTargets = "bitmaps",
+        occluders: bool = True,
     ) -> None:
         file = stream.read(annotations)  # not `coco.read`: each process of a training has one of these
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
-        self.mask_targets = mask_targets
+        self.mask_targets, self.occluders = mask_targets, occluders
         self.categories: list[dict[str, Any]] = sorted(file.head["categories"], key=lambda category: category["id"])
         classes = {category["id"]: index for index, category in enumerate(self.categories)}
         # one bytes object a picture: worker processes share it, where dicts would be copied page by page
@@ -72,7 +75,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         return len(self.records)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and occluder masks at that size.
+        """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and any occluder masks at that size.
 
         Raises:
             InputError: the picture is missing or corrupt, or not the one whose SHA-256 its image entry has.
@@ -105,7 +108,8 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         instances.gt_boxes.clip(size)
         instances.gt_classes = torch.tensor([o["class"] for o in objects])
         instances.gt_masks = of_masks([o["segmentation"] for o in objects], (height, width), size, flip)
-        instances.gt_occluder_masks = _bitmaps([o["occluder"] for o in objects], (height, width), size, flip)
+        if self.occluders:
+            instances.gt_occluder_masks = _bitmaps([o["occluder"] for o in objects], (height, width), size, flip)
         return {"image": image, "instances": instances[instances.gt_boxes.nonempty(1e-5)]}
 
 
@@ -135,7 +139,7 @@ def _object(
     return {**shape, "class": classes[annotation["category_id"]]}
 
 
-def _bitmaps(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int], flip: bool) -> BitMasks:
+def _bitmaps(segmentations: Sequence[Any], original: tuple[int, int], size: tuple[int, int], flip: bool) -> ObjectMasks:
     """COCO segmentations (None: empty) as (N, *size) bool, resized to the nearest pixel, mirrored where `flip`."""
     decoded = np.zeros((len(segmentations), *original), np.uint8)
     for mask, segmentation in zip(decoded, segmentations, strict=True):
@@ -144,7 +148,7 @@ def _bitmaps(segmentations: Sequence[Any], original: tuple[int, int], size: tupl
     masks = torch.from_numpy(decoded)
     if size != original:
         masks = F.interpolate(masks[:, None], size, mode="nearest-exact")[:, 0]
-    return BitMasks((masks.flip(-1) if flip else masks).bool())
+    return ObjectMasks((masks.flip(-1) if flip else masks).bool())
 
 
 def _polygons(

@@ -104,7 +104,8 @@ def train(
         together.leave()
         return None
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
-    pictures = TrainingPictures(annotations, images, schedule, seed, order, variant.masks, variant.mask_targets)
+    of_variant = variant.masks, variant.mask_targets, variant.has_occluder_layer
+    pictures = TrainingPictures(annotations, images, schedule, seed, order, *of_variant)
 
     torch.manual_seed(seed)
     # test-time settings of the file alone: `predict` of params.yaml replaces them without a new training

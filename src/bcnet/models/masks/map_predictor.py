@@ -19,13 +19,13 @@ class Predictor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, maps, 2H, 2W).
 
-        The kernel is as large as its stride, so each position becomes 2x2 others on its own: matrix products give the
-        same in a third of the time on a CPU, since only the finished maps are rearranged.
+        The kernel is as large as its stride, so each position becomes 2x2 others on its own: a 1x1 convolution to four
+        times the channels gives the same in a third of the time on a CPU, since only the finished maps are rearranged.
         """
         n, c, h, w = x.shape
-        positions = x.permute(0, 2, 3, 1).reshape(n * h * w, c)
-        weight = self.upsample.weight.permute(2, 3, 1, 0).reshape(4 * c, c)  # rows: 2x2, then output channels
-        wide = F.linear(positions, weight, self.upsample.get_parameter("bias").repeat(4)).relu()
-        maps = F.linear(wide.view(n * h * w, 4, c), self.predict.weight.flatten(1), self.predict.bias)
+        weight = self.upsample.weight.permute(2, 3, 1, 0).reshape(4 * c, c, 1, 1)  # rows: 2x2, then output channels
+        wide = F.conv2d(x, weight, self.upsample.get_parameter("bias").repeat(4)).relu()
+        positions = wide.permute(0, 2, 3, 1).reshape(n * h * w, 4, c)
+        maps = F.linear(positions, self.predict.weight.flatten(1), self.predict.bias)
         count = self.predict.out_channels
         return maps.view(n, h, w, 2, 2, count).permute(0, 5, 1, 3, 2, 4).reshape(n, count, 2 * h, 2 * w)

@@ -62,7 +62,7 @@ class RoIMaskBranch(nn.Module):
         roi_features: Callable[[dict[str, Tensor], list[Instances]], Any],
         head: nn.Module,
         losses: Callable[..., dict[str, Tensor]],
-        learned: Sequence[str] = ("gt_masks", "gt_occluder_masks"),
+        learned: Sequence[str] = ("gt_masks",),
         mask_iou: MaskIoUHead | None = None,
     ) -> None:
         super().__init__()
