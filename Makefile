@@ -8,7 +8,7 @@ PYTEST := PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 # Tests that run whole graphs, install packages, or need a browser
 PIPELINE := tests/workflow $(wildcard tests/report/page/test_browser_*.py)
 
-.PHONY: help setup demo lint units pipeline test test-cluster coverage mutants hashes audit clean
+.PHONY: help setup demo lint units pipeline test test-cluster test-remotes coverage mutants hashes audit clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -44,6 +44,13 @@ test-cluster: setup ## the pipeline as jobs of a SLURM that is installed and sta
 	@$(BIN)/pip install --quiet -r requirements-cluster.txt -c constraints.txt
 	@folder=$$(mktemp -d) && tests/cluster/start_slurm.sh $$folder \
 	    && { $(BIN)/pytest tests/cluster; status=$$?; tests/cluster/stop_slurm.sh $$folder; exit $$status; }
+
+test-remotes: setup ## the tests of DVC remotes, with an S3 server and an sshd on loopback
+	$(BIN)/pip install --quiet "dvc-s3" "dvc-ssh" "moto[s3]" flask flask-cors -c requirements.txt -c constraints.txt
+	@test -x /usr/sbin/sshd || { test "$$(id -u)" = 0 && apt-get install --yes openssh-server; } || \
+		echo "no sshd, its test is skipped (Debian: apt install openssh-server)"
+	@test "$$(id -u)" != 0 || mkdir -p /run/sshd
+	PYTHONUTF8=1 $(BIN)/pytest tests/workflow/test_remotes.py
 
 coverage: setup ## which lines and branches the tests run, as htmlcov/index.html
 	$(PYTEST) --cov --cov-report html --cov-report term

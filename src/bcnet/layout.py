@@ -64,6 +64,11 @@ class DatasetFiles:
         """The image folder of train, val, test, or a set of synthetic images."""
         return self.folder / "images" / part
 
+    def images_command(self, part: str) -> str:
+        """Makes the image folder of a part."""
+        commands = {**dict.fromkeys(PARTS, self.fetch_command), TEST: self.fetch_test_command}
+        return commands.get(part, f"bcnet synthesize {part}")
+
     def image_hashes(self, part: str) -> Path:
         """The table of sizes and hashes of the images that the annotations of a part name."""
         return self.folder / f"images_{part}.tsv"

@@ -6,14 +6,22 @@ made it.
 """
 
 import csv
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from bcnet.files import InputError
 from bcnet.params import load
 from bcnet.timings import made_by_a_job
+
+LOCK = Path("dvc.lock")
+KNOWN = Path(".snakemake/bcnet_sync")  # the `_state` in which both agreed
+INSIDE = "BCNET_SYNC"  # set for the tools that this module starts
 
 
 def sync() -> None:
@@ -33,6 +41,7 @@ def sync() -> None:
         unrecorded = []
     if not pending and not unrecorded:
         _run("dvc", "commit", "--force", "--no-relink")  # relinked files would be newer, in no order
+        _note_state()
         print("DVC now knows what Snakemake has run.")
         return
     stale = dvc_stale()
@@ -42,12 +51,55 @@ def sync() -> None:
         again = f". It has files of them, but no record: `snakemake --forcerun {' '.join(rules)}` makes them again"
         raise InputError(neither + ("" if pending else again))
     _touch()
+    _note_state()
     print("Snakemake now knows what DVC has run.")
+
+
+def follow_dvc(goal: Path) -> str | None:
+    """Have Snakemake take what DVC has made or pulled since Snakemake last looked, if DVC vouches for it.
+
+    The Snakefile calls this at its start, so that after `dvc repro` or `dvc pull` no job runs that DVC would not run.
+
+    Args:
+        goal: the file that the whole graph makes; without it there is nothing to take.
+
+    Returns:
+        A line on what was taken, or why nothing was; None where DVC has nothing new, or never ran.
+    """
+    if os.environ.get(INSIDE) or not (LOCK.exists() and Path(".dvc").is_dir() and goal.exists()):
+        return None
+    if KNOWN.exists() and KNOWN.read_text(encoding="utf-8") == _state():
+        return None
+    try:
+        if stale := dvc_stale():
+            if any(Path(".snakemake/metadata").glob("*")):  # Snakemake has run here itself
+                return None
+            return f"Snakemake goes by the files' times and runs more than it must. DVC has not run: {_some(stale)}"
+        _touch()
+        _note_state()
+    except InputError as error:
+        return f"Snakemake could not take what DVC has run: {error}"
+    return "Snakemake now knows what DVC has run."
 
 
 def _touch() -> None:
     """Let Snakemake take all files as they are."""
     _run("snakemake", "--touch", "--forceall", "--no-hooks", "--cores", "1", "--quiet", "all")
+
+
+def _note_state() -> None:
+    KNOWN.parent.mkdir(exist_ok=True)
+    KNOWN.write_text(_state(), encoding="utf-8")
+
+
+def _state() -> str:
+    """A hash of DVC's record and of the times of all outputs in it: `dvc pull` and `dvc checkout` change these."""
+    record = LOCK.read_bytes()
+    outputs = [
+        out["path"] for stage in YAML(typ="safe").load(record)["stages"].values() for out in stage.get("outs", ())
+    ]
+    times = {path: os.stat(path).st_mtime_ns for path in outputs if os.path.exists(path)}
+    return hashlib.sha256(record + json.dumps(times, sort_keys=True).encode()).hexdigest()
 
 
 def snakemake_pending() -> tuple[list[str], list[tuple[str, Path]]]:
@@ -70,7 +122,7 @@ def dvc_stale() -> list[str]:
 def _run(tool: str, *arguments: str) -> str:
     """Standard output of a tool of this Python's own environment."""
     command = [sys.executable, "-m", tool, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, INSIDE: "1"})
     if result.returncode:
         lines = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()
         why = next((line for line in lines if line.startswith("ERROR")), lines[-1])  # DVC's advice comes after it

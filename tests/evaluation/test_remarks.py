@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 import bcnet
 from bcnet.cli import main
+from bcnet.data.masks.segmentation import encode
 
 HEIGHT, WIDTH = 30, 40
 BOXES = [(4, 6, 10, 8), (20, 3, 5, 20), (11, 17, 18, 9), (2, 2, 30, 25)]
@@ -24,7 +27,7 @@ def mask(box: tuple[int, ...]) -> np.ndarray:
 
 def truth() -> dict[str, Any]:
     annotations = [
-        {"id": number, "image_id": 1, "category_id": 1 + number % 3, "segmentation": mask(box)}
+        {"id": number + 1, "image_id": 1, "category_id": 1 + number % 3, "segmentation": mask(box)}
         for number, box in enumerate(BOXES)
     ]
     image = {"id": 1, "width": WIDTH, "height": HEIGHT, "file_name": "a.png"}
@@ -75,6 +78,36 @@ def test_areas_that_are_not_the_masks() -> None:
     content["annotations"][2]["area"] = 170  # of 162 pixels
     line = "2 of 4 annotations have an area that isn't their mask's: APs, APm and APl go by that area"
     assert remarks(masks(), content) == [line]
+
+
+def test_an_annotation_with_id_0_counts_here_but_not_in_pycocotools() -> None:
+    """As pycocotools itself has it."""
+    content = truth()
+    content["annotations"][0]["id"] = 0
+    evaluated = bcnet.evaluate(content, masks(), draws=2).metrics
+    assert evaluated["provenance"]["remarks"] == [
+        "an annotation has id 0: pycocotools counts what finds it as wrong, so its AP is lower than here"
+    ]
+    assert evaluated["segm"]["AP"] == 1
+    assert by_pycocotools(content) < 1
+    assert by_pycocotools(truth()) == pytest.approx(1)
+
+
+def by_pycocotools(content: dict[str, Any]) -> float:
+    """AP of perfect masks."""
+
+    def whole(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        extra = {"iscrowd": 0, "area": 50, "bbox": [0, 0, 1, 1]}
+        return [{**extra, **entry, "segmentation": encode(entry["segmentation"])} for entry in entries]
+
+    reference = COCO()
+    reference.dataset = {**content, "annotations": whole(content["annotations"])}
+    reference.createIndex()
+    evaluation = COCOeval(reference, reference.loadRes(whole(masks())), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return float(evaluation.stats[0])
 
 
 def test_equal_scores() -> None:

@@ -113,7 +113,11 @@ def test_each_direct_dependency_says_why_it_is_there() -> None:
 def test_each_package_of_the_program_has_a_range_that_holds_its_pin() -> None:
     """requirements.txt has exact versions for `make setup`, pyproject.toml ranges for a user's own environment."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    extras = project["optional-dependencies"]
+    remotes = {normal(each.name): each.specifier for each in map(Requirement, extras.pop("remotes"))}
+    assert not remotes.keys() & pins("requirements.txt").keys(), "`make setup` installs it anyway"
+    assert all(pins("constraints.txt")[name] in allowed for name, allowed in remotes.items())
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     requirements = [each for line in lines if (each := Requirement(line)).name != project["name"]]
     ranges = {normal(each.name): each.specifier for each in requirements}
     assert len(ranges) == len(requirements), "a package stands in two extras"

@@ -21,6 +21,7 @@ b.json\t-\ttrain\t-\ta.json\tbcnet train "x\tok\t{train}
 def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What sync has had the tools do."""
     (tmp_path / "params.yaml").write_text((ROOT / "presets/demo.yaml").read_text())
+    (tmp_path / "dvc.lock").write_text("stages: {}")
     monkeypatch.chdir(tmp_path)
     return []
 
@@ -138,3 +139,35 @@ def test_data_behind_a_link_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (project / "dvc.yaml").write_text("stages:\n  a:\n    cmd: bcnet fetch x\n    outs: [data/x.txt]\n")
     with pytest.raises(InputError, match=r"outside of git repository .*mount the other disk at this folder instead"):
         sync._run("dvc", "commit", "--force", "--no-relink")
+
+
+def test_snakemake_looks_at_what_dvc_has_done_once(
+    monkeypatch: pytest.MonkeyPatch, ran: list[str], tmp_path: Path
+) -> None:
+    """Again after `dvc repro`, which changes dvc.lock, and after `dvc pull`, which changes the times of outputs."""
+    answers(monkeypatch, ran, "", "{}")
+    (tmp_path / ".dvc").mkdir()
+    (goal := tmp_path / "index.html").write_text("")
+    lock = tmp_path / "dvc.lock"
+    lock.write_text("stages: {report: {outs: [{path: index.html}]}}")
+    assert sync.follow_dvc(tmp_path / "missing.html") is None
+    for _ in range(2):
+        sync.follow_dvc(goal)
+    assert ran == ["snakemake --touch"]
+    os.utime(goal, (1, 1))
+    assert sync.follow_dvc(goal) == "Snakemake now knows what DVC has run."
+    lock.write_text(f"{lock.read_text()}\n")
+    sync.follow_dvc(goal)
+    assert ran == ["snakemake --touch"] * 3
+
+
+def test_what_dvc_does_not_vouch_for_is_left_and_said_where_snakemake_has_no_record(
+    monkeypatch: pytest.MonkeyPatch, ran: list[str], tmp_path: Path
+) -> None:
+    answers(monkeypatch, ran, "", '{"train": []}')
+    (tmp_path / ".dvc").mkdir()
+    said = sync.follow_dvc(tmp_path / "params.yaml")
+    assert said == "Snakemake goes by the files' times and runs more than it must. DVC has not run: train"
+    (tmp_path / ".snakemake/metadata/one").mkdir(parents=True)
+    assert sync.follow_dvc(tmp_path / "params.yaml") is None
+    assert ran == []

@@ -153,7 +153,8 @@ def measure(
             "predictions": len(predictions),
             "remarks": all_remarks(
                 sizes, predictions, detections, objects, outcome, _is_federated(content), settings.file_boxes
-            ),
+            )
+            + _of_id_0(content),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": by_occlusion(table, bins, detections, objects, outcome),
@@ -224,6 +225,13 @@ def _false_detections(
     iou = np.maximum(outcome.same_iou, outcome.other_iou)
     counts = false_detections(detections.category, detections.score, iou, outcome.object[:, 0] == CROWD, ids)
     return [{"id": own, "count": count} for own, count in zip(ids.tolist(), counts.tolist(), strict=True)]
+
+
+def _of_id_0(content: dict[str, Any]) -> list[str]:
+    """What pycocotools does otherwise: to it an annotation's id 0 says that a detection has found none."""
+    if not any(annotation["id"] == 0 for annotation in content["annotations"]):
+        return []
+    return ["an annotation has id 0: pycocotools counts what finds it as wrong, so its AP is lower than here"]
 
 
 def _is_federated(content: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.sources.coco2017 import test_dev_images
+from bcnet.data.sources.image_folders import need_images
 from bcnet.files import InputError, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.categories import ids_by_name
@@ -120,6 +121,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         if split == TEST and not files.annotations(TEST).exists():
             raise InputError(f"{files.annotations(TEST)}: no such file (`{files.fetch_test_command}` makes it)")
         hashes = {"images_sha256": sha256(files.image_hashes(split))}
+        need_images(files, split)
         images = _images(model, files.annotations(split), files.images(split))
     else:
         images = Images(files.test_list, test_dev_images(files.folder), files.images("test"), None)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from bcnet import __version__
+from bcnet.data.sources.image_folders import need_images
 from bcnet.files import InputError, atomic_output, sha256
 from bcnet.layout import DatasetFiles
 from bcnet.methods import build
@@ -103,6 +104,7 @@ def train(
         say(rank, f"{name}: already trained, {out.model} is unchanged")
         together.leave()
         return None
+    need_images(files, params.train_on)
     order, images = BACKBONES[variant.backbone].channel_order, files.images(params.train_on)
     of_variant = variant.masks, variant.mask_targets, variant.has_occluder_layer
     pictures = TrainingPictures(annotations, images, schedule, seed, order, *of_variant)

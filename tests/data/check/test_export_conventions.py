@@ -56,6 +56,11 @@ FORMS = {
     "text of pairs": lambda box: json.dumps(pairs(box)),
     "numbers as text": lambda box: [list(map(str, outline(box)))],
     "lists of x and of y": lambda box: {"all_points_x": outline(box)[::2], "all_points_y": outline(box)[1::2]},
+    "polygons of points [x, y] with a z": lambda box: [[[*point, 7] for point in pairs(box)]],
+    "RLE as Python's text of bytes": lambda box: {
+        "size": [HEIGHT, WIDTH],
+        "counts": repr(encode(mask(box))["counts"].encode()),
+    },
     "RLE in a list": lambda box: [encode(mask(box))],
     "several RLE in a list": lambda box: [
         encode(mask((box[0], box[1], 2, box[3]))),
@@ -100,7 +105,7 @@ def test_masks_of_every_form_are_read_as_they_were_meant(form: str, check: Progr
     for entry in data["annotations"]:
         entry["segmentation"] = FORMS[form](BOXES[entry["id"]])
     code, lines, _ = check(data)
-    called = form.removesuffix(" of pairs").removesuffix(" of objects")
+    called = form.removesuffix(" of pairs").removesuffix(" of objects").removesuffix(" with a z")
     assert code == 2
     assert lines[0] == f"note: all 4 segmentations are {called}, where COCO has polygons or RLE (--fix mends all)"
     for entry, before in zip(check.fixed(data)["annotations"], right()["annotations"], strict=True):

@@ -143,6 +143,10 @@ def test_predictions_of_images_that_are_left_out(read, monkeypatch):
         ("[{}", r"not valid JSON \(truncated\?\)"),
         ('[{"image_id": 1}, {"image_id"', r"not valid JSON \(truncated\?\): .*line 1 column"),
         ("[" * 100_000, r"not valid JSON \(truncated\?\): maximum recursion"),
+        ('{"annotations": []}', "; this is an object: take the list out of it"),
+        ('{"image_id": 1}\n{"image_id": 1}', "; these are JSON lines: put them into one list"),
+        ("PK\x03\x04", "; this is a zip file: unpack it"),
+        ("[][]", r"not valid JSON \(several lists in one file\? join them to one\)"),
         ("\x00garbage", "expected COCO's result format"),
         ("[garbage", "not valid JSON"),
     ],
@@ -219,11 +223,27 @@ def test_a_box_score_that_is_no_number(read, value):
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
-@pytest.mark.parametrize("value", [1.0, 3.0, 2**70, -1, None])
+@pytest.mark.parametrize("value", [1.5, 1e300, 2**70, -1, None, True])
 def test_ids_are_whole_numbers_that_the_ground_truth_has(read, key, value):
     _, predictions = made(0)
     predictions[2][key] = value
     with pytest.raises(InputError, match=f"prediction at place 2: {key}: .*expected the id of one of"):
+        read(predictions)
+
+
+@pytest.mark.parametrize("polygons", [False, True], ids=["quick", "entry by entry"])
+def test_whole_ids_with_a_point_are_taken_by_both_readings(read, polygons):
+    _, predictions = made(0)
+    if polygons:
+        predictions[0]["segmentation"] = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    pointed = [{**entry, **{key: float(entry[key]) for key in ("image_id", "category_id")}} for entry in predictions]
+    assert_same(read(pointed), read(predictions))
+
+
+def test_a_text_of_pythons_bytes_is_named(read):
+    _, predictions = made(0)
+    predictions[1]["segmentation"]["counts"] = str(predictions[1]["segmentation"]["counts"].encode())
+    with pytest.raises(InputError, match=r"prediction at place 1: RLE counts are .*, Python's text of bytes, expected"):
         read(predictions)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bcnet.data.check.conventions import conventions
+from bcnet.data.check.entries import Convention
 from bcnet.data.check.fix import fix
 from bcnet.data.check.notes import left_out, notes
 from bcnet.data.coco import annotation_file
@@ -46,8 +47,8 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
         _write_fixed(path, data, not_json_line, pictures, out, everything, drop)
         return
     whole = _conventions(data)
-    for line in whole:
-        print(f"note: {line}")
+    for convention in whole:
+        print(f"note: {convention.told()}")
     problems = not_json_line + list(annotation_file.problems(data)) + _picture_problems(data, pictures)
     odd = [*left_out(data), *notes(data, pictures, {problem.entry for problem in problems})]
     _print(problems, everything)
@@ -60,11 +61,8 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
         print(f"sizes for params.yaml that fit these images and boxes:\n{lines}")
 
 
-def _conventions(data: Any) -> list[str]:
-    """A line for each convention."""
-    if annotation_file.missing_sections(data):
-        return []
-    return [it.line + (" (--fix mends all)" if it.mend else "") for it in conventions(data)]
+def _conventions(data: Any) -> list[Convention]:
+    return [] if annotation_file.missing_sections(data) else list(conventions(data))
 
 
 def _write_fixed(
@@ -77,8 +75,10 @@ def _write_fixed(
     drop: bool,
 ) -> None:
     """Write a fixed copy, and print what was changed; arguments and error as of `check`."""
-    for line in _conventions(data):
-        print(f"note: {line}")
+    for convention in _conventions(data):
+        print(f"note: {convention.told()}")
+        if convention.stops:
+            raise InputError(f"{path}: {out} is not written: what is mended would be wrong")
     fixed = fix(data, pictures)
     if problems := list(annotation_file.problems(data)) + _picture_problems(data, pictures):
         _print(problems, everything)

@@ -5,53 +5,19 @@ at all.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from bcnet.data.check.entries import FEWEST, MOST, Convention, is_box, name_of, objects, put, share
 from bcnet.data.check.forms import as_coco
+from bcnet.data.check.outlines import brush, swapped, triples, two_points
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
-from bcnet.data.masks.segmentation import NUMBERS, segmentation_problem, to_rle
 from bcnet.files import as_in_file, shown
 
-MOST = 0.5  # what a larger share of the entries has in common is a convention
-FEWEST = 3  # boxes that tell in which form all are: one may look like anything by chance
 CLOSE = 0.5  # IoU of a box with its mask's from which its form can be told
-Mend = Callable[[], Iterator[Problem]]
-
-
-@dataclass(frozen=True)
-class Convention:
-    """A convention: a line about it, and what mends it everywhere, None where that isn't possible."""
-
-    line: str
-    mend: Mend | None = None
-
-
-@dataclass(frozen=True)
-class Object:
-    """An annotation, its name in lines, the size of its image, and its mask as COCO has it, polygons or RLE."""
-
-    name: str
-    entry: dict[str, Any]
-    height: int
-    width: int
-    form: str | None  # in which the mask is written; None for COCO's own forms
-    mask: Any  # None where there is none that can be read
-
-    def extent(self) -> np.ndarray | None:
-        """The mask's left, top, right and bottom, pixels."""
-        if isinstance(self.mask, list):
-            points = np.array([number for polygon in self.mask for number in polygon]).reshape(-1, 2)
-            return np.concatenate([points.min(0), points.max(0)])
-        if segmentation_problem(self.mask, self.height, self.width):
-            return None
-        x, y, w, h = coco_mask.toBbox(to_rle(self.mask, self.height, self.width)).tolist()
-        return np.array([x, y, x + w, y + h]) if w * h else None
 
 
 def conventions(data: Any) -> Iterator[Convention]:
@@ -60,62 +26,21 @@ def conventions(data: Any) -> Iterator[Convention]:
     Args:
         data: with all of COCO's sections; nothing in it is changed but by a `mend`.
     """
-    for look in (_lvis, _names_for_ids, _no_masks, _forms, _normalised, _boxes):
+    for look in (
+        _lvis,
+        _text_ids,
+        _names_for_ids,
+        _no_masks,
+        brush,
+        two_points,
+        swapped,
+        triples,
+        _forms,
+        _normalised,
+        _boxes,
+    ):
         if convention := look(data):
             yield convention
-
-
-def objects(data: Any) -> list[Object]:
-    """The annotations whose image has a size."""
-    images = annotation_file.with_size(annotation_file.by_id(data["images"]))
-    result = []
-    for place, entry in enumerate(data["annotations"]):
-        image = images.get(entry["image_id"]) if isinstance(entry, dict) and _is_key(entry.get("image_id")) else None
-        if image:
-            height, width = image["height"], image["width"]
-            form, mask = as_coco(entry.get("segmentation"), height, width) or (None, entry.get("segmentation"))
-            if not isinstance(mask, dict) and not (isinstance(mask, list) and mask and all(map(_is_polygon, mask))):
-                mask = None
-            result.append(Object(name_of("annotation", entry, place), entry, height, width, form, mask))
-    return result
-
-
-def name_of(what: str, entry: dict, place: int) -> str:
-    """What lines call an entry."""
-    return f"{what} {entry['id']}" if annotation_file.is_id(entry.get("id")) else f"{what} at place {place}"
-
-
-def _is_key(value: Any) -> bool:
-    return type(value) is int
-
-
-def _is_polygon(polygon: Any) -> bool:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        return False
-    return NUMBERS.issuperset(map(type, polygon)) and all(abs(number) < 1e9 for number in polygon)
-
-
-def is_box(value: Any) -> bool:
-    """Whether this is four finite numbers."""
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and NUMBERS.issuperset(map(type, value))
-        and all(abs(number) < 1e9 for number in value)
-    )
-
-
-def put(entry: dict, key: str, value: Any, name: str) -> Iterator[Problem]:
-    """Set a key, and say so if its value or type is another."""
-    old = entry.get(key)
-    if key not in entry or type(old) is not type(value) or old != value:
-        was = shown(old) if key in entry else "missing"
-        entry[key] = value
-        yield Problem(name, f"{name}: {key}: {was} -> {shown(value)}")
-
-
-def _share(count: int, total: int) -> str:
-    return f"all {total}" if count == total else f"{count} of {total}"
 
 
 def _lvis(data: Any) -> Convention | None:
@@ -130,7 +55,7 @@ def _lvis(data: Any) -> Convention | None:
             parts = image["coco_url"].split("/")[-2:]
             yield from put(image, "file_name", "/".join(parts), name_of("image", image, place))
 
-    return Convention(f"{_share(len(named), len(images))} images have no file_name but LVIS's coco_url", mend)
+    return Convention(f"{share(len(named), len(images))} images have no file_name but LVIS's coco_url", mend)
 
 
 def _names_for_ids(data: Any) -> Convention | None:
@@ -154,20 +79,51 @@ def _names_for_ids(data: Any) -> Convention | None:
     return Convention(f"{len(mends)} references are names where COCO has ids", mend)
 
 
+def _text_ids(data: Any) -> Convention | None:
+    """Images or categories whose ids are different texts, such as names of files."""
+    mends: list[tuple[str, list[dict], dict[str, int]]] = []
+    for what, section in (("image", "images"), ("category", "categories")):
+        entries = [entry for entry in data[section] if isinstance(entry, dict)]
+        texts = [text for entry in entries if isinstance(text := entry.get("id"), str)]
+        if entries and len(entries) == len(set(texts)) and not any(text.isdigit() for text in texts):
+            mends.append((what, entries, {text: number for number, text in enumerate(texts, 1)}))
+    if not mends:
+        return None
+
+    def mend() -> Iterator[Problem]:
+        for what, entries, ids in mends:
+            for place, entry in enumerate(entries):
+                yield from put(entry, "id", ids[entry["id"]], f"{what} at place {place}")
+            for place, entry in enumerate(data["annotations"]):
+                if isinstance(entry, dict) and isinstance(old := entry.get(f"{what}_id"), str) and old in ids:
+                    yield from put(entry, f"{what}_id", ids[old], name_of("annotation", entry, place))
+
+    named = " and ".join(f"{len(entries)} ids of {what}" for what, entries, _ in mends)
+    return Convention(f"{named} are texts, where COCO has numbers: predictions need the numbers of the copy", mend)
+
+
 def _no_masks(data: Any) -> Convention | None:
     """Boxes without masks, as exports for detectors have; panoptic files, whose masks are pictures."""
     entries = [entry for entry in data["annotations"] if isinstance(entry, dict)]
     panoptic = sum("segments_info" in entry for entry in entries)
     if panoptic > MOST * len(entries):
         line = "annotations have segments_info: this is COCO's panoptic format, whose masks are PNG files: convert it"
-        return Convention(f"{_share(panoptic, len(entries))} {line} to instances first (panopticapi does)")
+        return Convention(f"{share(panoptic, len(entries))} {line} to instances first (panopticapi does)")
     bare = [entry for entry in entries if entry.get("segmentation") in (None, [], [[]], {}, "")]
+    rotated = sum(_is_rotated(entry.get("bbox")) for entry in bare)
+    if rotated > MOST * len(entries):
+        line = "annotations have a rotated box (x, y, width, height, angle) and no mask"
+        return Convention(f"{share(rotated, len(entries))} {line}: export its four corners as a polygon")
     boxes = sum(is_box(entry.get("bbox")) for entry in bare)
     if boxes <= MOST * len(entries):
         return None
     what = "a box, keypoints and no mask" if all("keypoints" in entry for entry in bare) else "a box and no mask"
     why = "instance segmentation needs masks: export polygons or RLE"
-    return Convention(f"{_share(boxes, len(entries))} annotations have {what}; {why}")
+    return Convention(f"{share(boxes, len(entries))} annotations have {what}; {why}")
+
+
+def _is_rotated(box: Any) -> bool:
+    return isinstance(box, list) and len(box) == 5 and is_box(box[:4]) and is_box([box[4], 0, 0, 0])
 
 
 def _forms(data: Any) -> Convention | None:
@@ -182,7 +138,7 @@ def _forms(data: Any) -> Convention | None:
         for it in sized:
             yield from mend_form(it.entry, it.height, it.width, it.name)
 
-    return Convention(f"{_share(count, len(sized))} segmentations are {form}, where COCO has polygons or RLE", mend)
+    return Convention(f"{share(count, len(sized))} segmentations are {form}, where COCO has polygons or RLE", mend)
 
 
 def mend_form(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
@@ -200,7 +156,7 @@ def _normalised(data: Any) -> Convention | None:
     small = [it for it in drawn if _is_normalised([number for polygon in it.mask for number in polygon])]
     if not small or len(small) <= MOST * len(drawn):
         return None
-    line = f"{_share(len(small), len(drawn))} outlines have coordinates from 0 to 1, where COCO has pixels"
+    line = f"{share(len(small), len(drawn))} outlines have coordinates from 0 to 1, where COCO has pixels"
     if len(small) < len(drawn):
         return Convention(f"{line}; as others haven't, none is multiplied by its image's size")
 
@@ -252,7 +208,7 @@ def _boxes(data: Any) -> Convention | None:
         return None
     if (count := votes[form]) <= MOST * len(boxed):
         return None
-    line = f"{_share(count, len(boxed))} boxes are {form}, where COCO has {COCO_BOX}"
+    line = f"{share(count, len(boxed))} boxes are {form}, where COCO has {COCO_BOX}"
     if count < votes.total():
         return Convention(f"{line}; as {votes.total() - count} aren't, each wrong one is taken from its mask")
 

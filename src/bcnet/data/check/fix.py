@@ -9,13 +9,15 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from bcnet.data.check.conventions import FEWEST, MOST, conventions, mend_form, name_of, put
+from bcnet.data.check.conventions import conventions, mend_form
+from bcnet.data.check.entries import FEWEST, MOST, name_of, put
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import clip, polygon_extent, segmentation_problem, to_rle
 from bcnet.files import InputError, shown
 
+EXACT = 2**53  # float64 tells whole numbers below it apart
 BOX_AREA = 1.1  # an area that is the box's, and so many times the mask's, is not meant to be the mask's
 
 
@@ -89,8 +91,8 @@ def _entries(data: dict) -> Iterator[tuple[dict, str]]:
 
 
 def _whole(value: Any) -> Any:
-    """A digit string or a whole float as an integer, all else as it is."""
-    if isinstance(value, float) and value.is_integer():
+    """A digit string or a whole float, below 2^53 where floats tell all apart, as an integer, all else as it is."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)

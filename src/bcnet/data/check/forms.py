@@ -1,5 +1,6 @@
 """Masks in the forms that other programs write, as COCO writes the same mask."""
 
+import ast
 import json
 import math
 from typing import Any
@@ -53,11 +54,24 @@ def _of_object(value: dict) -> tuple[str, Any] | None:
         if isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys) and _are_numbers(xs + ys):
             return "lists of x and of y", [[number for point in zip(xs, ys, strict=True) for number in point]]
     counts = value.get("counts")
+    if isinstance(counts, str) and (text := bytes_in_text(counts)) is not None:
+        return "RLE as Python's text of bytes", {**value, "counts": text}
     if not isinstance(counts, list) or float not in map(type, counts) or not _are_numbers(counts):
         return None
     if all(abs(count) < 2**53 and count == int(count) for count in counts):
         return "run lengths with .0", {**value, "counts": [int(count) for count in counts]}
     return None
+
+
+def bytes_in_text(text: str) -> str | None:
+    """What Python's text of bytes holds, b'…', as `str` makes it of them; None if this isn't one."""
+    if not text.startswith(("b'", 'b"')):  # no run length is written with a quotation mark
+        return None
+    try:
+        content = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return content.decode() if isinstance(content, bytes) and content.isascii() else None
 
 
 def _united(masks: list[dict], height: int, width: int) -> tuple[str, Any] | None:
@@ -109,12 +123,12 @@ def _with_numbers(value: Any, depth: int = 4) -> Any:
 
 
 def _polygon_of_points(points: list) -> list | None:
-    """[x0, y0, x1, y1, …] of three points or more, pairs or objects of x and y; None if they are none."""
+    """[x0, y0, x1, y1, …] of three points or more, objects of x and y, pairs or triples; None if they are none."""
     polygon: list = []
     for point in points:
         if isinstance(point, dict) and point.keys() >= {"x", "y"}:
             point = [point["x"], point["y"]]
-        if not isinstance(point, list) or len(point) != 2 or not _are_numbers(point):
+        if not isinstance(point, list) or len(point) not in (2, 3) or not _are_numbers(point):
             return None
-        polygon += point
+        polygon += point[:2]
     return polygon if len(polygon) >= 6 else None

@@ -70,6 +70,9 @@ def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Proble
     if count := sum(has_a_hole(annotation["segmentation"]) for annotation in annotations):
         line = f"{count} annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
         yield Problem("file", f"file: {line}")
+    if count := sum(bool(annotation.get("ignore")) for annotation in annotations):
+        line = f"{count} annotations have ignore, which COCO's evaluation doesn't read: iscrowd is what it leaves out"
+        yield Problem("file", f"file: {line}")
     if any("neg_category_ids" in image for image in right["image"].values()):
         line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
         yield Problem("file", f"file: {line} as false")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bcnet.data.coco.annotation_rules import annotation_problems, fill_annotation
 from bcnet.data.coco.checked import is_checked, note_checked
 from bcnet.data.coco.foreign import foreign
-from bcnet.data.masks.segmentation import NUMBERS
+from bcnet.data.masks.segmentation import NUMBERS, are_triples
 from bcnet.files import InputError, from_json, read_json, readable, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
@@ -115,7 +115,12 @@ def problems(data: Any) -> Iterator[Problem]:
     yield from section("image", data["images"], images, image_problems)
     sized = with_size(images)
     categories: dict[int, Any] = {}
+    if data["categories"] and all(isinstance(name, str) for name in data["categories"]):
+        yield Problem("file", 'the categories are bare names, expected objects {"id": 1, "name": "…"}')
+        return
     yield from section("category", data["categories"], categories, category_problems)
+    if are_triples(entry.get("segmentation") for entry in data["annotations"] if isinstance(entry, dict)):
+        yield Problem("file", "the polygons are x, y, z triples, expected x, y pairs (`bcnet check --fix` mends it)")
     yield from section("annotation", data["annotations"], {}, lambda it: annotation_problems(it, sized, categories))
 
 

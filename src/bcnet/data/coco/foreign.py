@@ -13,6 +13,7 @@ OBJECTS: tuple[tuple[str, Set[str], str], ...] = (
     ("a Datumaro file", {"items", "categories"}, "convert it: datum convert -f coco_instances"),
     ("a FiftyOne dataset", {"samples"}, "export it as fiftyone.types.COCODetectionDataset"),
     ("GeoJSON", {"type", "features"}, "its coordinates are of a map: cut it into tiles with COCO annotations"),
+    ("a file of SA-1B, of one image", {"image", "annotations"}, "put all of them into one COCO file with categories"),
     ("a Supervisely file, of one image", {"objects", "size"}, EXPORT),
 )
 ENTRIES: tuple[tuple[str, Set[str], str], ...] = (
@@ -34,6 +35,25 @@ def foreign(data: Any) -> str | None:
     for what, known, advice in rows:
         if keys.keys() >= known:
             return f"{what}: {advice}"
+    if rows is OBJECTS and (odd := _odd_sections(keys)):
+        return odd
     if rows is OBJECTS and any(isinstance(entry, dict) and "regions" in entry for entry in keys.values()):
         return f"VIA's annotations: {EXPORT}"
     return None
+
+
+def _odd_sections(data: dict[str, Any]) -> str | None:
+    """COCO's sections, but of another kind than lists of objects."""
+    images, annotations = data.get("images"), data.get("annotations")
+    for name in ("images", "annotations", "categories"):
+        if isinstance(data.get(name), dict):
+            return f"COCO-like, but its {name} are an object: write a list, each entry with its id"
+    if _first_has("caption", annotations):
+        return "COCO's captions: take the file of instances"
+    if _first_has("annotations", images):
+        return "COCO-like, but with annotations inside images: write one list, each entry with its image_id"
+    return None
+
+
+def _first_has(key: str, entries: Any) -> bool:
+    return isinstance(entries, list) and bool(entries) and isinstance(entries[0], dict) and key in entries[0]

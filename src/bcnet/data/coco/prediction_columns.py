@@ -188,13 +188,26 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
 def _sound(path: Path, entries: list[Any], place: int, known: Known, iou_type: IouType) -> list[dict[str, Any]]:
     """The entries of images that are not left out, all of them right; arguments and error as of `checked`."""
     sound: list[dict[str, Any]] = []
-    for index, entry in enumerate(entries, place):
+    for index, entry in enumerate(map(_with_whole_ids, entries), place):
         if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in known.left_out:
             continue
         if wrong := problem(entry, known.images, known.categories, iou_type):
             raise InputError(f"{path}: prediction at place {index}: {wrong}")
         sound.append(entry)
     return sound
+
+
+def _with_whole_ids(entry: Any) -> Any:
+    """The entry with ids such as 5.0, as pandas writes them, as integers: the quick reading takes them so, too."""
+    if not isinstance(entry, dict):
+        return entry
+    ids = {key: entry.get(key) for key in ("image_id", "category_id")}
+    whole = {
+        key: int(value)
+        for key, value in ids.items()
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    }
+    return {**entry, **whole} if whole else entry
 
 
 def _texts(masks: list[Any], sizes: list[tuple[int, int]]) -> Texts:

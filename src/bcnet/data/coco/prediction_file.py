@@ -47,7 +47,9 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
         whole = path.read_bytes().removeprefix(BOM_UTF8)
         return _of_blocks(path, known, [memoryview(whole)], quick=False)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON (truncated?): {error}") from error
+        more = str(error).startswith("Extra data")
+        why = "several lists in one file? join them to one" if more else "truncated?"
+        raise InputError(f"{path}: not valid JSON ({why}): {error}") from error
 
 
 def of_entries(path: Path, entries: list[Any], truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
@@ -140,6 +142,20 @@ def _put_together(
     )
 
 
+def _instead(start: bytes) -> str:
+    """What a file that is no list seems to be, by its first bytes, for a line."""
+    if start.startswith(b"{"):
+        lines = start.split(b"\n")
+        if len(lines) > 1 and lines[0].rstrip().endswith(b"}") and b"image_id" in lines[0]:
+            return "; these are JSON lines: put them into one list, with commas between"
+        return "; this is an object: take the list out of it"
+    binary = {b"\x1f\x8b": "gzip: unpack it", b"PK": "a zip file: unpack it", b"\x80": "a pickle: write JSON"}
+    for known, what in binary.items():
+        if start.startswith(known):
+            return f"; this is {what}"
+    return ""
+
+
 def _blocks(path: Path) -> Iterator[memoryview]:
     """The predictions of a file as JSON lists of some of them each.
 
@@ -160,7 +176,7 @@ def _blocks(path: Path) -> Iterator[memoryview]:
     if text[:2] in UTF16:
         raise InputError(f"{path}: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)")
     if not text[:1000].lstrip().startswith(b"["):
-        raise InputError(f"{path}: {EXPECTED}")
+        raise InputError(f"{path}: {EXPECTED}{_instead(text[:1000].lstrip())}")
     start = 0
     with byte_progress(f"check {path.name}", size) as bar:
         while start + BLOCK < size:

@@ -1,7 +1,7 @@
 """Masks as COCO writes them: polygons, compressed and uncompressed RLE; their rules, and their pixels."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,25 @@ def polygon_extent(polygon: Any) -> tuple[float, float, float, float] | str:
     return f"a polygon is {as_in_file(polygon)}, expected finite numbers [x, y, x, y, …]"
 
 
+def are_triples(segmentations: Iterable[Any]) -> bool:
+    """Whether all polygons, three or more, are triples x, y, z of one z each, which read as pairs are other outlines.
+
+    It looks no further than the first one that is none: on a file like COCO's own at one or two.
+
+    Args:
+        segmentations: of a file, what is no list of polygons among them.
+    """
+    count = 0
+    for segmentation in segmentations:
+        for polygon in segmentation if isinstance(segmentation, list) else ():
+            if not isinstance(polygon, list) or len(polygon) < 9 or len(polygon) % 3:
+                return False
+            if not NUMBERS.issuperset(map(type, polygon)) or polygon[2::3].count(polygon[2]) < len(polygon) // 3:
+                return False
+            count += 1
+    return count >= 3
+
+
 def clip(polygon: list[float], height: int, width: int) -> list[float]:
     """The part of a polygon [x0, y0, …] inside a height x width image; empty if there is none.
 
@@ -98,6 +117,8 @@ def _rle_problem(rle: dict, height: int, width: int) -> str | None:
     wrong = None
     if lengths is None or (lengths is counts and not _are_whole(counts)):
         wrong = "expected COCO's compressed string or a list of whole numbers"
+        if isinstance(counts, str) and counts.startswith(("b'", 'b"')):
+            wrong = "Python's text of bytes, expected the string itself (counts.decode())"
     elif len(lengths) and min(lengths) < 0:
         wrong = "in which a number is negative"
     elif (total := int(sum(lengths))) != height * width:

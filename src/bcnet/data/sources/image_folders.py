@@ -5,6 +5,7 @@ from typing import Any
 
 from bcnet.data.coco.images import read_image
 from bcnet.files import InputError
+from bcnet.layout import DatasetFiles
 from bcnet.progress import in_threads
 
 
@@ -33,6 +34,18 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(target, target_is_directory=True)
+
+
+def need_images(files: DatasetFiles, part: str) -> None:
+    """See that the images of a part are on this machine. They are no stage's output, so no `dvc pull` brings them.
+
+    Raises:
+        InputError: the folder is missing; the line names the command that makes it.
+    """
+    folder = files.images(part)
+    if not folder.is_dir():
+        command = files.images_command(part)
+        raise InputError(f"{folder}: no such image folder: `{command}` makes it (DVC remotes hold no images)")
 
 
 def own_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bcnet.data.sources.image_folders import need_images
 from bcnet.data.splits.rules import in_words
 from bcnet.drawing.figures import cut, fitted, text_width
 from bcnet.evaluation.statistics.samples import FEW
@@ -42,11 +43,13 @@ def report(params: Params, data: Path, reports: Path) -> list[str]:
         What is missing, a line a file.
 
     Raises:
-        InputError: a table is missing (the line says which command makes it), or a file does not hold what its format
-            says.
+        InputError: a table is missing, or the folder of all pictures, without which the page would lack them (the line
+            says which command makes it); or a file does not hold what its format says.
     """
     name = params.dataset
     context = Context(params, data / name, reports / name)
+    if context.files.image_hashes("val").exists():  # fetched once, on another machine perhaps
+        need_images(context.files, "val")
     _note_missing_metrics(context)
     contents = {section: section.data(context) for section in (*SECTIONS, SUMMARY, MISSING)}
     shown = [(section, contents[section]) for section in (MISSING, *SECTIONS) if contents[section] is not None]

@@ -1,0 +1,180 @@
+"""A fresh clone of the project in which both workflow tools run, for tests of the graph.
+
+`bcnet` is a stub there: it writes a command's declared outputs, made from the command, its parameters and its inputs.
+"""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from copies import copy_of
+from dvc.repo import Repo
+from networkx import descendants
+from places import ROOT
+from ruamel.yaml import YAML
+from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
+from snakemake.settings.enums import Quietness
+
+GRAPH_FILES = [
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    "Snakefile",
+    "workflow",
+    "profiles",
+    "reference",
+    "pretrained",
+]
+INIT = "pretrained/coco.pth"
+STUB = """#!{python}
+import hashlib, json, os, sys
+from pathlib import Path
+
+if sys.argv[1] == "params":
+    sys.exit()
+if sys.argv[1] == "sync":
+    os.execv(sys.executable, [sys.executable, "-m", "bcnet", "sync"])
+arguments = sys.argv[1:]
+if "--jobs" in arguments:  # how many processes changes no byte, and DVC has none to give
+    place = arguments.index("--jobs")
+    assert arguments[place + 1].isdigit()
+    del arguments[place : place + 2]
+stage = json.loads(Path({graph!r}).read_text())[" ".join(["bcnet", *arguments])]
+files = [f for path in map(Path, stage["inputs"]) for f in (sorted(path.rglob("*.*")) if path.is_dir() else [path])]
+files = [f for f in files if f.name != ".snakemake_timestamp"]
+content = [arguments, stage["params"], *(hashlib.sha256(f.read_bytes()).hexdigest() for f in files)]
+for out in map(Path, stage["outputs"]):
+    out = out if out.suffix else out / "bcnet" / "val.json"  # a folder
+    out.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(json.dumps([str(out), content]).encode()).hexdigest()
+    out.write_text(json.dumps({{"made_from": digest}}) + 2**20 * " ")  # Snakemake forgives new times of small files
+"""
+
+
+class Project:
+    """A fresh clone in `folder`, with its own environment, in which both tools can be run."""
+
+    def __init__(self, folder: Path, preset: str = "demo") -> None:
+        self.folder, self.graph, self.said = folder / "clone", folder / "graph.json", ""
+        for name in GRAPH_FILES:
+            source, target = ROOT / name, self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_of(source, target)
+        (self.folder / "mine.json").write_text("[]")
+        (self.folder / INIT).write_text(2**20 * " ")
+        copy_of(ROOT / f"presets/{preset}.yaml", self.folder / "params.yaml")
+        self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
+        self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
+        subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
+        self._make_environment(folder / "venv")
+        self._tell_stub()
+
+    def _make_environment(self, venv: Path) -> None:
+        """A venv that has this one's packages and a `bcnet` of its own."""
+        (venv / "bin").mkdir(parents=True)
+        shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
+        (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
+        self.python = venv / "bin/python"
+        self.python.symlink_to(sys.executable)
+        stub = venv / "bin/bcnet"
+        stub.write_text(STUB.format(python=self.python, graph=str(self.graph)))
+        stub.chmod(0o755)
+
+    def git(self, *arguments: str) -> None:
+        """Run git, as somebody."""
+        somebody = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
+        subprocess.run(["git", *somebody, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def cloned(self, folder: Path) -> "Project":
+        """A clone of what is committed, as a colleague has it, with the same environment."""
+        other = copy.copy(self)
+        other.folder = folder
+        self.git("clone", "--quiet", str(self.folder), str(folder))
+        return other
+
+    def change_params(self, **sections: Any) -> None:
+        """Replace whole sections or single keys (`a__b__c`)."""
+        yaml = YAML()
+        params = yaml.load(self.folder / "params.yaml")
+        for path, value in sections.items():
+            *parents, key = path.split("__")
+            section = params
+            for parent in parents:
+                section = section[parent]
+            section[key] = value
+        yaml.dump(params, self.folder / "params.yaml")
+        if self.graph.exists():
+            self._tell_stub()
+
+    def _tell_stub(self) -> None:
+        stages = self.dvc_stages().values()
+        self.graph.write_text(json.dumps({stage.pop("command"): stage for stage in stages}))
+
+    def run(self, tool: str, *arguments: str, exit_code: int = 0) -> str:
+        """What `python -m tool arguments` prints; it must end with that exit code."""
+        environment = os.environ | {
+            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+        command = [str(self.python), "-m", tool, *arguments]
+        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert result.returncode == exit_code, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def dvc_stages(self) -> dict[str, dict]:
+        """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml; the check left out."""
+        with Repo(str(self.folder)) as repo:
+            return {
+                stage.name: {
+                    "command": stage.cmd[-1],
+                    "inputs": sorted(dep.def_path for dep in stage.deps if dep.def_path != "params.yaml"),
+                    "outputs": sorted(out.def_path for out in stage.outs),
+                    "params": {
+                        key: value
+                        for dep in stage.deps
+                        if dep.def_path == "params.yaml"
+                        for key, value in dep.read_params().items()
+                    },
+                }
+                for stage in repo.index.stages
+            }
+
+    def snakemake_jobs(self) -> dict[str, dict]:
+        """The same of each job, as Snakemake resolves the Snakefile."""
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=2),
+                snakefile=self.folder / "Snakefile",
+                workdir=self.folder,
+            )
+            workflow.dag().summary()
+            jobs = [job for job in workflow._workflow.dag.jobs if job.output]
+        return {
+            job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
+                "command": job.params.cmd,
+                "inputs": sorted(map(str, job.input)),
+                "outputs": sorted(map(str, job.output)),
+                "params": {key: value for key, value in job.params.items() if key != "cmd"},
+            }
+            for job in jobs
+        }
+
+    def dvc_plan(self) -> set[str]:
+        """The stages that `dvc repro` would run: those that differ from the record, and all that follows from them."""
+        stale = json.loads(self.run("dvc", "status", "--json"))
+        with Repo(str(self.folder)) as repo:
+            follows = repo.index.graph.reverse()
+            plan = {stage for stage in follows if stage.name in stale}
+            return {stage.name for stage in plan.union(*(descendants(follows, stage) for stage in plan))}
+
+    def snakemake_plan(self) -> set[str]:
+        """The jobs that `snakemake` would run, under the names of DVC's stages."""
+        rows = [line.split("\t") for line in self.run("snakemake", "--summary", "--cores", "2").splitlines()]
+        pending = {row[0] for row in rows if row[-1] == "update pending"}
+        return {name for name, stage in self.dvc_stages().items() if pending & set(stage["outputs"])}
