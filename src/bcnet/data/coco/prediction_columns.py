@@ -12,7 +12,7 @@ import numpy as np
 
 from bcnet.data.coco.annotation_file import LARGEST_ID
 from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
-from bcnet.data.masks.rle_text import are_masks
+from bcnet.data.masks.rle_text import are_masks, bytes_of
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError
 
@@ -151,7 +151,7 @@ def _joined(masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int,
     if [mask.size for mask in masks] != [sizes[i] for i in images]:
         return None
     counts = [mask.counts for mask in masks]
-    texts = np.frombuffer("".join(counts).encode(), np.uint8)
+    texts = bytes_of("".join(counts))
     ends = np.cumsum(list(map(len, counts)), dtype=np.int64)
     return (texts, ends) if len(texts) == ends.max(initial=0) else None
 
@@ -200,4 +200,4 @@ def _sound(path: Path, entries: list[Any], place: int, known: Known, iou_type: I
 def _texts(masks: list[Any], sizes: list[tuple[int, int]]) -> Texts:
     """The strings of checked masks in any form, empty for None."""
     texts = ["" if mask is None else to_rle(mask, *size)["counts"] for mask, size in zip(masks, sizes, strict=True)]
-    return np.frombuffer("".join(texts).encode(), np.uint8), np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return bytes_of("".join(texts)), np.cumsum([len(text) for text in texts], dtype=np.int64)
