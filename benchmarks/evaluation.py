@@ -93,7 +93,7 @@ def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     together = [False] * len(content["annotations"])
     tables = (
         detection_table(ids, detections, became, "segm"),
-        object_table(content["annotations"], together, detections, objects, became, "segm"),
+        object_table(content["annotations"], together, detections, objects, became),
     )
     return {kind: list(coco_numbers(run_of(*tables, kind)).values()) for kind in kinds}
 
