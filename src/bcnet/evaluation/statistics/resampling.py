@@ -132,7 +132,7 @@ def _rank_alike(a: Run, b: Run) -> bool:
     return a is b or (np.array_equal(a.image, b.image) and np.array_equal(a.category, b.category))
 
 
-def _average_precision(precisions: np.ndarray, thresholds: Iterable[float]) -> np.ndarray:
+def _average_precision(precisions: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
     """(N,) mean over categories and some of the IoU thresholds of (N, C, 10)."""
     return _mean(precisions[:, :, np.isin(IOU_THRESHOLDS, thresholds)].mean(axis=2))
 
