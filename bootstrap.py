@@ -152,6 +152,12 @@ def install_detectron2(python, kind):
     shutil.rmtree(str(site / "tools"), ignore_errors=True)  # scripts that the wheel drops among the packages
 
 
+def compile_ahead(python):
+    """Compile what evaluation needs, for this machine's processor. Where that fails, the first evaluation does it."""
+    print("Compiled code", flush=True)
+    subprocess.call([str(python), "-m", "bcnet.evaluation.warm"], cwd=str(ROOT), stderr=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detectron2", choices=("wheel", "source"), default="wheel", help="where it is taken from")
@@ -168,6 +174,7 @@ def main():
         install(python, "Packages", "--require-hashes", "-r", "requirements.lock")
         install_detectron2(python, args.detectron2)
         install(python, "bcnet", "--no-deps", "--no-build-isolation", "--editable", ".")
+        compile_ahead(python)
     except SetupError as error:
         sys.exit(f"setup: {error}")
     except KeyboardInterrupt:

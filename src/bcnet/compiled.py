@@ -8,9 +8,11 @@ folder of the user's that knows each file by its own text only; without any such
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from typing import Any, TypeVar
 import numba
 
 PACKAGE = Path(__file__).parent
+IMPORT = re.compile(r"^from (bcnet[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)  # package, names
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -34,7 +37,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
             return numba.njit(**{**options, "cache": False})(function)
         settings = vars(numba.config)
         others = settings["CACHE_DIR"]
-        settings["CACHE_DIR"] = str(folder)
+        settings["CACHE_DIR"] = str(folder / version_of(function.__module__))
         try:
             return numba.njit(**options)(function)
         finally:
@@ -45,17 +48,42 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
 @cache
 def cache_folder() -> Path | None:
-    """The folder of compiled code, named by the text of all that is compiled, so that a change of any file is in force.
+    """The folder of compiled code.
 
-    It is in the package, else in the user's cache; where neither can be written, it is a temporary one that is deleted
-    when the process ends. None: no folder can be written, and each process compiles for itself.
+    It is in the package, else in the user's cache, which takes over what the package has; where neither can be written,
+    it is a temporary one that is deleted when the process ends. None: no folder can be written, and each process
+    compiles for itself.
     """
-    sources = (path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
-    compiled = b"".join(text for text in sources if b"@njit" in text)
-    name = f"numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    own = PACKAGE / "__pycache__" / "numba"
     users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    places = [PACKAGE / "__pycache__" / name, *([users / "bcnet" / name] if users.is_absolute() else [])]
-    return next(filter(_is_writable, places), None) or _temporary()
+    places = [own, *([users / "bcnet" / "numba"] if users.is_absolute() else [])]
+    folder = next(filter(_is_writable, places), None) or _temporary()
+    if folder and folder != own and own.is_dir():
+        for version in own.iterdir():
+            if not (folder / version.name).exists():
+                with suppress(OSError):
+                    shutil.copytree(version, folder / version.name)
+    return folder
+
+
+@cache
+def version_of(module: str) -> str:
+    """A name for the text of a module and of all others with compiled functions that it takes something from.
+
+    Compiled code holds that of the functions that it calls, and the constants that it reads: a change of any of these
+    is in force, and one elsewhere leaves compiled code as it is.
+    """
+    texts: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+        if name in texts or not path.is_file() or b"@njit" not in (text := path.read_bytes()):
+            continue
+        texts[name] = text
+        for package, names in IMPORT.findall(text.decode()):
+            waiting += [package, *(f"{package}.{name}" for name in re.findall(r"\w+", names))]
+    return hashlib.sha256(b"".join(texts[name] for name in sorted(texts))).hexdigest()[:16]
 
 
 def _is_writable(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from bcnet.api.inputs import File, annotations_of, predictions_of, settings_of
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.data.occlusion.convert import convert_content
-from bcnet.evaluation.matching.arrays import objects_of
+from bcnet.evaluation.matching.arrays import objects_of, shapes_of
 from bcnet.evaluation.measure import Evaluation, measure, truth_of, without_collector
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
@@ -78,12 +78,14 @@ def evaluate(
     settings = settings_of(
         Evaluate, **{key: tuple(edges) for key, edges in bins.items()}, draws=draws, file_boxes=file_boxes
     )
-    truth = truth_of(*annotations_of(annotations), Convert())
+    path, content = annotations_of(annotations)
+    shapes = shapes_of(content)
+    truth = truth_of(path, content, Convert(), shapes)
     if isinstance(predictions, str | PathLike):
         found = prediction_file.read(Path(predictions), truth.content, truth.left_out)
     else:
         entries = predictions_of(predictions)
         found = prediction_file.of_entries(Path("predictions"), entries, truth.content, truth.left_out)
     return measure(
-        truth, objects_of(truth.content, truth.ids), found, settings, {"split": truth.split, "convert": truth.convert}
+        truth, objects_of(content, truth.ids, shapes), found, settings, {"split": truth.split, "convert": truth.convert}
     )

@@ -10,8 +10,8 @@ import pyarrow.parquet
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file
-from bcnet.evaluation.matching.arrays import objects_of
-from bcnet.evaluation.measure import measure, truth_of, without_collector
+from bcnet.evaluation.matching.arrays import objects_of, shapes_of
+from bcnet.evaluation.measure import left_out_of, measure, truth_of, without_collector
 from bcnet.evaluation.statistics.summary import summary
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Convert
@@ -41,12 +41,14 @@ def evaluate(
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
-    content, start = annotation_file.read(annotations), time.monotonic()
-    truth = truth_of(annotations, content, conversion or Convert())
-    took = time.monotonic() - start
+    content = annotation_file.read(annotations)
     with ThreadPoolExecutor(1) as beside:
-        objects = beside.submit(objects_of, truth.content, truth.ids)  # most of it compiled: beside the reading
-        predicted = prediction_file.read(predictions, truth.content, truth.left_out)
+        reading = beside.submit(prediction_file.read, predictions, content, left_out_of(content))
+        shapes, start = shapes_of(content), time.monotonic()
+        truth = truth_of(annotations, content, conversion or Convert(), shapes)
+        took = time.monotonic() - start
+        objects = objects_of(content, truth.ids, shapes)
+        predicted = reading.result()
     if truth.convert:  # said after all is read: wrong input ends in a single line
         rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
         note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took:.1f} s)")
@@ -57,7 +59,7 @@ def evaluate(
         "annotations_sha256": sha256(annotations),
         "predictions_sha256": sha256(predictions),
     }
-    evaluation = measure(truth, objects.result(), predicted, settings, provenance)
+    evaluation = measure(truth, objects, predicted, settings, provenance)
     for remark in evaluation.metrics["provenance"]["remarks"]:
         note(f"bcnet evaluate: {predictions}: {remark}")
     written = out, layout.object_table(out), layout.detection_table(out)

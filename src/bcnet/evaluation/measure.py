@@ -1,7 +1,6 @@
 """The metrics of predictions, and the tables of objects and detections that they come from."""
 
 import gc
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pyarrow as pa
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
-from bcnet.evaluation.matching.arrays import Detections, Objects, detections_of
+from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
@@ -34,7 +33,6 @@ from bcnet.evaluation.statistics.summary import summary
 from bcnet.files import InputError
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
-from bcnet.progress import progress
 
 
 @dataclass(frozen=True)
@@ -79,13 +77,14 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def truth_of(path: Path, content: dict[str, Any], settings: Convert) -> Truth:
+def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: Shapes) -> Truth:
     """The ground truth of an evaluation, converted if no annotation is.
 
     Args:
         path: its file, for errors; without `info.split`, also its name.
         content: COCO's format, checked (`annotation_file.read`); its annotations are changed where they are converted.
         settings: of that conversion.
+        shapes: the masks of its annotations.
 
     Raises:
         InputError: only some annotations have `occlusion`, or a wrong one; only some have `visible_segmentation`; or
@@ -95,14 +94,14 @@ def truth_of(path: Path, content: dict[str, Any], settings: Convert) -> Truth:
     if converted:
         check_converted(path, content["annotations"])
     else:
-        convert_content(content, settings, path)
+        convert_content(content, settings, path, shapes.in_file_order())
     split = _split_of(path, content)
     images = sorted(content["images"], key=lambda image: image["id"])
     return Truth(
         path=path,
         content=content,
         split={key: value for key, value in split.items() if key != "other_images"},
-        left_out=set(split.get("other_images", ())),
+        left_out=left_out_of(content),
         ids=np.array([image["id"] for image in images]),
         sizes=[(image["height"], image["width"]) for image in images],
         convert=None if converted or not content["annotations"] else settings.model_dump(mode="json"),
@@ -137,7 +136,7 @@ def measure(
     apart = own_boxes or not np.array_equal(predictions.box_score, predictions.score)
     as_boxes = _as_boxes(predictions, truth, objects, own_boxes) if apart else None
     detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
-    table = object_table(content["annotations"], _separated(content), detections, objects, outcome)
+    table = object_table(content["annotations"], separated(objects, sizes), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
     drawn = drawn_numbers(runs, table, settings.bins(), ("AP",), draw_images(len(truth.ids), settings.draws))
@@ -189,20 +188,6 @@ def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxe
     return detections, outcomes(detections, objects, truth.sizes, "bbox")
 
 
-def _separated(content: dict[str, Any]) -> list[bool]:
-    """Whether each annotation of a file is separated."""
-    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    by_image: defaultdict[int, list[int]] = defaultdict(list)
-    for place, annotation in enumerate(content["annotations"]):
-        by_image[annotation["image_id"]].append(place)
-    result = [False] * len(content["annotations"])
-    for image, places in progress(by_image.items(), "separated objects"):
-        of_image = separated([content["annotations"][place] for place in places], *sizes[image])
-        for place, apart in zip(places, of_image, strict=True):
-            result[place] = apart
-    return result
-
-
 def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
     """Of each category that has objects: its id and name, how many, and the numbers of masks, boxes and boundaries."""
     names = {category["id"]: category["name"] for category in categories}
@@ -232,6 +217,11 @@ def _of_id_0(content: dict[str, Any]) -> list[str]:
     if not any(annotation["id"] == 0 for annotation in content["annotations"]):
         return []
     return ["an annotation has id 0: pycocotools counts what finds it as wrong, so its AP is lower than here"]
+
+
+def left_out_of(content: dict[str, Any]) -> set[int]:
+    """The ids of the images that a split leaves out, whose predictions are no mistake."""
+    return set(_split_of(Path(), content).get("other_images", ()))
 
 
 def _is_federated(content: dict[str, Any]) -> bool:

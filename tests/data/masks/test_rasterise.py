@@ -19,7 +19,7 @@ POLYGON = st.lists(st.tuples(NUMBER, NUMBER), min_size=3, max_size=9).map(lambda
 
 def runs_of(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
     ends = np.cumsum([len(polygon) for polygon in polygons])
-    return rasterise(np.concatenate(polygons).astype(float), ends, height, width)
+    return rasterise(np.concatenate(polygons).astype(float), ends, 0, len(ends), height, width)
 
 
 def expected(polygons: list[list[float]], height: int, width: int) -> np.ndarray:

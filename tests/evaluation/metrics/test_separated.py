@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mask_factory import flooded
 
 from bcnet.data.masks.segmentation import encode
+from bcnet.evaluation.matching.arrays import objects_of
 from bcnet.evaluation.metrics.separated import FILLED, MIN_PIXELS, MIN_SHARE, REACH, UNDERLAY, WIDTH, separated
 
 SIZE = (40, 60)
@@ -23,8 +24,26 @@ def annotation(mask, iscrowd=0):
     return {"segmentation": encode(mask), "iscrowd": iscrowd}
 
 
+def of_annotations(annotations, height, width):
+    """`separated` of a file with one image beside an empty one."""
+    about = {"image_id": 7, "category_id": 1, "area": 1, "bbox": [0, 0, 1, 1]}
+    images = [{"id": image, "height": height, "width": width} for image in (3, 7)]
+    content = {"images": images, "annotations": [about | each for each in annotations]}
+    return separated(objects_of(content, np.array([3, 7])), [(height, width)] * 2)
+
+
 def of(*masks):
-    return separated([annotation(mask) for mask in masks], *masks[0].shape)
+    return of_annotations([annotation(mask) for mask in masks], *masks[0].shape)
+
+
+def test_each_image_is_looked_at_alone_and_annotations_keep_their_order():
+    about = {"category_id": 1, "area": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0}
+    masks = [(5, BAR), (3, BEHIND), (5, BEHIND), (3, box(0, 0, 9, 9))]
+    content = {
+        "images": [{"id": image, "height": SIZE[0], "width": SIZE[1]} for image in (5, 3)],
+        "annotations": [about | {"image_id": image, "segmentation": encode(mask)} for image, mask in masks],
+    }
+    assert separated(objects_of(content, np.array([3, 5])), [SIZE, SIZE]) == [False, False, True, False]
 
 
 BAR = box(25, 0, 35, 40)
@@ -76,9 +95,13 @@ def test_scraps_are_no_part():
 
 
 def test_a_crowd_neither_splits_nor_is_split():
-    assert separated([annotation(BEHIND), annotation(BAR, iscrowd=1)], *SIZE) == [False, False]
-    assert separated([annotation(BEHIND, iscrowd=1), annotation(BAR)], *SIZE) == [False, False]
-    assert separated([annotation(BAR, iscrowd=1), annotation(BEHIND), annotation(BAR)], *SIZE) == [False, True, False]
+    assert of_annotations([annotation(BEHIND), annotation(BAR, iscrowd=1)], *SIZE) == [False, False]
+    assert of_annotations([annotation(BEHIND, iscrowd=1), annotation(BAR)], *SIZE) == [False, False]
+    assert of_annotations([annotation(BAR, iscrowd=1), annotation(BEHIND), annotation(BAR)], *SIZE) == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_an_occluder_may_leave_two_pixels_free_on_either_side():
@@ -117,7 +140,7 @@ def test_a_hidden_link_that_makes_a_turn_is_not_seen():  # as the docstring says
 def test_objects_that_are_nowhere():
     nowhere = np.zeros(SIZE, bool)
     assert of(nowhere, BEHIND, BAR) == [False, True, False]
-    assert separated([], *SIZE) == []
+    assert of_annotations([], *SIZE) == []
 
 
 def slowly(masks):

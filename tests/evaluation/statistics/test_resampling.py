@@ -24,7 +24,7 @@ from bcnet.evaluation.matching.detection_table import schema
 from bcnet.evaluation.matching.object_table import MATCHED
 from bcnet.evaluation.metrics.coco_ap import NAMES
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
-from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means, run_of
+from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means, resampled_together, run_of
 
 BINS = {"box_cover": EDGES, "mask_cover": (0.0, 0.5, 1.0), "max_box_iou": (0.0, 0.2, 1.0)}
 LOW, HIGH = (Metric("AR", "box_cover", *ends) for ends in (EDGES[:2], EDGES[2:]))
@@ -160,6 +160,22 @@ def test_a_category_and_a_bin_that_a_draw_lacks():
     assert (both["AR100"], first["AR100"], second["AR100"], neither["AR100"]) == (0.5, 1, 0, None)
     assert (first[LOW], first[HIGH], second[LOW], second[HIGH]) == (1, None, None, 0)
     assert both["APl"] is both["APm"] is None
+
+
+def test_runs_that_are_drawn_together_are_each_as_alone():
+    """Masks, boxes and boundaries rank the same detections alike; other predictions do not."""
+    truth, predictions = made(2, images=9)
+    runs = {kind: run_of(*tables(truth, predictions), kind) for kind in ("segm", "bbox", "boundary")}
+    runs["fewer"] = run_of(*tables(truth, predictions[::2]))
+    times = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=60).astype(np.uint16)
+    asked = dict.fromkeys(runs, METRICS) | {"bbox": ["AP", "APs"], "boundary": ["AR10"]}
+    together = resampled_together(runs, times, asked)
+    assert {kind: list(found) for kind, found in together.items()} == {kind: list(of) for kind, of in asked.items()}
+    for kind, found in together.items():
+        alone = resampled(runs[kind], times, asked[kind])
+        for metric in asked[kind]:
+            np.testing.assert_array_equal(found[metric], alone[metric])
+    assert not np.array_equal(together["segm"]["AP"], together["bbox"]["AP"])
 
 
 def test_the_table_of_detections_has_a_row_for_every_image():

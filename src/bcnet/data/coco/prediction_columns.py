@@ -12,7 +12,7 @@ import numpy as np
 
 from bcnet.data.coco.annotation_file import LARGEST_ID
 from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
-from bcnet.data.masks.rle_text import are_masks
+from bcnet.data.masks.rle_text import are_masks, bytes_of
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError
 
@@ -80,7 +80,8 @@ def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictio
         if boxes is None:
             return None
         return Predictions("bbox", image, category, score, *_unscored(score), *none, boxes, *none, ids), count
-    box_score = np.array([entry.box_score for entry in entries], np.float64)
+    box_scores = [entry.box_score for entry in entries]
+    box_score = np.full(len(score), np.nan) if _all_none(box_scores) else np.array(box_scores, np.float64)
     masks = _plain_masks(entries, image_ids, known)
     if masks is None or np.isinf(box_score).any():
         return None
@@ -120,10 +121,17 @@ def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:
 
 def _beside(boxes: Sequence[Sequence[float] | None]) -> np.ndarray:
     """(N, 4) float64: boxes beside masks, NaN for those that have none, or one that is no box."""
+    if _all_none(boxes):
+        return np.full((len(boxes), 4), np.nan)
     columns = np.array([(np.nan,) * 4 if box is None else box for box in boxes], np.float64).reshape(-1, 4)
     wrong = ~np.isfinite(columns).all(axis=1) | (columns[:, 2:] < 0).any(axis=1)
     columns[wrong] = np.nan
     return columns
+
+
+def _all_none(values: Sequence[Any]) -> bool:
+    """Whether no prediction of a block has something, as mostly: looking at each takes long."""
+    return values.count(None) == len(values)
 
 
 def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple[Texts, Texts] | None:
@@ -135,9 +143,10 @@ def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple
     """
     sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(images)}
     shapes = _joined([entry.segmentation for entry in entries], images, sizes)
-    having = [place for place, entry in enumerate(entries) if entry.occluder is not None]
+    occluders = [entry.occluder for entry in entries]
+    having = [] if _all_none(occluders) else [place for place, mask in enumerate(occluders) if mask is not None]
     of_images = [images[place] for place in having]
-    in_front = _joined([entry.occluder for entry in entries if entry.occluder is not None], of_images, sizes)
+    in_front = _joined([mask for mask in occluders if mask is not None], of_images, sizes)
     pixels = known.pixels(np.array(of_images, np.int64))
     if shapes is None or in_front is None or not are_masks(*in_front, pixels):
         return None
@@ -151,7 +160,7 @@ def _joined(masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int,
     if [mask.size for mask in masks] != [sizes[i] for i in images]:
         return None
     counts = [mask.counts for mask in masks]
-    texts = np.frombuffer("".join(counts).encode(), np.uint8)
+    texts = bytes_of("".join(counts))
     ends = np.cumsum(list(map(len, counts)), dtype=np.int64)
     return (texts, ends) if len(texts) == ends.max(initial=0) else None
 
@@ -213,4 +222,4 @@ def _with_whole_ids(entry: Any) -> Any:
 def _texts(masks: list[Any], sizes: list[tuple[int, int]]) -> Texts:
     """The strings of checked masks in any form, empty for None."""
     texts = ["" if mask is None else to_rle(mask, *size)["counts"] for mask, size in zip(masks, sizes, strict=True)]
-    return np.frombuffer("".join(texts).encode(), np.uint8), np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return bytes_of("".join(texts)), np.cumsum([len(text) for text in texts], dtype=np.int64)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bcnet.data.masks.rle_text import are_masks
+from bcnet.data.masks.rle_text import are_masks, bytes_of
 from bcnet.data.masks.segmentation import segmentation_problem
 from bcnet.files import as_in_file
 
@@ -179,7 +179,7 @@ def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
     """Whether this is compressed RLE of that size, as the COCO API writes it: a quick yes for most of them."""
     if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
         return False
-    text = np.frombuffer(shape["counts"].encode(), np.uint8)
+    text = bytes_of(shape["counts"])
     return are_masks(text, np.array([len(text)]), np.array([math.prod(size)]))
 
 

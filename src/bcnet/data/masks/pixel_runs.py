@@ -107,7 +107,10 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @njit(cache=True)
 def area(runs: np.ndarray) -> int:
     """Number of pixels."""
-    return (runs[1::2] - runs[::2]).sum()
+    pixels = 0
+    for k in range(0, len(runs), 2):
+        pixels += runs[k + 1] - runs[k]
+    return pixels
 
 
 @njit(cache=True)
@@ -116,7 +119,7 @@ def shared_area(a: np.ndarray, b: np.ndarray) -> int:
     if not len(a) or not len(b) or a[-1] <= b[0] or b[-1] <= a[0]:
         return 0
     pixels = 0
-    i, j = 2 * (np.searchsorted(a, b[0]) // 2), 2 * (np.searchsorted(b, a[0]) // 2)
+    i, j = _first_beyond(a, b[0]), _first_beyond(b, a[0])
     while i < len(a) and j < len(b):
         pixels += max(0, min(a[i + 1], b[j + 1]) - max(a[i], b[j]))
         if a[i + 1] < b[j + 1]:
@@ -124,6 +127,32 @@ def shared_area(a: np.ndarray, b: np.ndarray) -> int:
         else:
             j += 2
     return pixels
+
+
+@njit(cache=True)
+def _first_beyond(runs: np.ndarray, pixel: int) -> int:
+    """Where the first run that ends at this pixel or beyond stands."""
+    low, high = 0, len(runs) // 2
+    while low < high:
+        middle = (low + high) // 2
+        if runs[2 * middle + 1] < pixel:
+            low = middle + 1
+        else:
+            high = middle
+    return 2 * low
+
+
+@njit(cache=True, nogil=True)
+def append(all_runs: np.ndarray, count: int, runs: np.ndarray) -> np.ndarray:
+    """Write the runs of a mask behind the first `count` numbers of an array; a longer one if they do not fit."""
+    if count + len(runs) > len(all_runs):
+        longer = np.empty(2 * (count + len(runs)), np.int64)
+        for k in range(count):
+            longer[k] = all_runs[k]
+        all_runs = longer
+    for k in range(len(runs)):
+        all_runs[count + k] = runs[k]
+    return all_runs
 
 
 @njit(cache=True, nogil=True)
@@ -146,7 +175,7 @@ def parts(runs: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
             if at != column:
                 before, first, column = first if at == column + 1 else count, count, at
             start, end = max(runs[k], at * height), min(runs[k + 1], (at + 1) * height)
-            pieces[count] = start, end
+            pieces[count, 0], pieces[count, 1] = start, end
             while before < first and pieces[before, 1] + height < start:  # too high up for all that follow, too
                 before += 1
             left = before

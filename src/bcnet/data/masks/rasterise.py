@@ -9,20 +9,18 @@ FINER = 5  # an outline is drawn on a grid that is so many times as fine
 
 
 @njit(cache=True, nogil=True)
-def rasterise(points: np.ndarray, ends: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Runs of the union of polygons.
+def rasterise(points: np.ndarray, ends: np.ndarray, first: int, last: int, height: int, width: int) -> np.ndarray:
+    """Runs of the union of the polygons from `first` to `last`, exclusive.
 
     Args:
         points: (N,) float64, x and y in turn, pixels; one polygon after the other.
-        ends: (P,) where each polygon ends in `points`.
+        ends: (P,) int64, where each polygon ends in `points`.
         height, width: of the image, pixels.
     """
     runs = np.empty(0, np.int64)
-    start = 0
-    for end in ends:
-        polygon = _of_polygon(points[start:end], height, width)
+    for k in range(first, last):
+        polygon = _of_polygon(points[ends[k - 1] if k else 0 : ends[k]], height, width)
         runs = union(runs, polygon) if len(runs) else polygon
-        start = end
     return runs
 
 
@@ -38,9 +36,9 @@ def _of_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     for k in range(1, len(corners)):
         steps += abs(corners[k, 0] - corners[k - 1, 0])
     borders, count = np.empty(steps + 1, np.int64), 0
-    last_x, last_y = corners[0]
+    last_x, last_y = corners[0, 0], corners[0, 1]
     for k in range(1, len(corners)):
-        (x0, y0), (x1, y1) = corners[k - 1], corners[k]
+        x0, y0, x1, y1 = corners[k - 1, 0], corners[k - 1, 1], corners[k, 0], corners[k, 1]
         across, down = abs(x1 - x0), abs(y1 - y0)
         flip = (across >= down and x0 > x1) or (across < down and y0 > y1)
         if flip:
@@ -59,7 +57,8 @@ def _of_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
                 borders[count] = finer // FINER * height + min(max(row, 0), height)
                 count += 1
             last_x, last_y = x, y
-    return _between(np.sort(borders[:count]), height * width)
+    _sort(borders, count)
+    return _between(borders[:count], height * width)
 
 
 @njit(cache=True, nogil=True)
@@ -68,15 +67,32 @@ def _corners(points: np.ndarray) -> np.ndarray:
     corners = np.empty((len(points) // 2 + 1, 2), np.int64)
     for k in range(len(corners)):
         place = 2 * (k % (len(corners) - 1))
-        corners[k] = int(FINER * points[place] + 0.5), int(FINER * points[place + 1] + 0.5)
+        corners[k, 0], corners[k, 1] = int(FINER * points[place] + 0.5), int(FINER * points[place + 1] + 0.5)
     return corners
+
+
+@njit(cache=True, nogil=True)
+def _sort(numbers: np.ndarray, count: int) -> None:
+    """Sort the first `count` numbers in place, as Shell does (numba's own sorting takes a second to compile)."""
+    gap = 1
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap:
+        for k in range(gap, count):
+            number, place = numbers[k], k
+            while place >= gap and numbers[place - gap] > number:
+                numbers[place] = numbers[place - gap]
+                place -= gap
+            numbers[place] = number
+        gap //= 3
 
 
 @njit(cache=True, nogil=True)
 def _between(borders: np.ndarray, size: int) -> np.ndarray:
     """Runs from every other border to the next, the last to the image's end; two at one place are none."""
     runs, count = np.empty(len(borders) + 1, np.int64), 0
-    for border in borders:
+    for k in range(len(borders)):
+        border = borders[k]
         if count and runs[count - 1] == border:
             count -= 1
         else:

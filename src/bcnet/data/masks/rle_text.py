@@ -12,6 +12,11 @@ from bcnet.compiled import njit
 LONGEST = 30  # bits of a number, more than the pixels of an image; pycocotools reads no more than 32
 
 
+def bytes_of(text: str) -> np.ndarray:
+    """A string as compiled functions take it, (bytes,) uint8, which can be written to: they are compiled once."""
+    return np.frombuffer(bytearray(text.encode()), np.uint8)
+
+
 @njit(cache=True, nogil=True)
 def read_lengths(text: np.ndarray, start: int, end: int, lengths: np.ndarray) -> int:
     """The lengths that a string from `start` to `end` holds, whatever they are.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from bcnet.data.masks.rle_text import read_lengths
+from bcnet.data.masks.rle_text import bytes_of, read_lengths
 from bcnet.files import as_in_file
 
 # pixels that a polygon or box may reach outside its image: annotation tools round, COCO itself never does
@@ -134,7 +134,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray | None:
     """Run lengths behind the string of a compressed RLE, (runs,) int64, background first; None if it is broken."""
     if isinstance(counts, str) and not counts.isascii():
         return None
-    text = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8)
+    text = bytes_of(counts) if isinstance(counts, str) else np.frombuffer(bytearray(counts), np.uint8)
     lengths = np.empty(len(text), np.int64)
     count = read_lengths(text, 0, len(text), lengths)
     return lengths[:count] if count > 0 else None

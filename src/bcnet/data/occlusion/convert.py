@@ -1,6 +1,7 @@
 """Convert: add the occluder and the measures of occlusion to every annotation of a COCO file."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -83,24 +84,29 @@ def convert(
     return _write(out, head, [texts[place] for place in places], _table(rows[places]))
 
 
-def convert_content(content: dict[str, Any], settings: Convert, path: Path) -> None:
+def convert_content(
+    content: dict[str, Any], settings: Convert, path: Path, masks: Sequence[np.ndarray] | None = None
+) -> None:
     """Add `occlusion` and the occluder to every annotation of a file in memory, as `convert` does.
 
     Args:
         content: COCO's format, checked (`annotation_file.read`); its annotations are changed.
         settings: who counts as an occluder.
         path: of the file, for errors.
+        masks: of the annotations, as runs; None: they are taken from `segmentation`.
 
     Raises:
         InputError: `settings.in_front` needs a `depth` that is wrong, or that no annotation has.
     """
     if settings.in_front and not any("depth" in annotation for annotation in content["annotations"]):
         raise InputError(f"{path}: in_front: true needs annotations with 'depth', these have none")
-    by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        by_image[annotation["image_id"]].append(annotation)
+    by_image: defaultdict[int, list[int]] = defaultdict(list)
+    for place, annotation in enumerate(content["annotations"]):
+        by_image[annotation["image_id"]].append(place)
     for image in progress(content["images"], f"convert {path}"):
-        add_occlusion(by_image[image["id"]], image, settings, path)
+        places = by_image[image["id"]]
+        of_image = [masks[place] for place in places] if masks else None
+        add_occlusion([content["annotations"][place] for place in places], image, settings, path, masks=of_image)
 
 
 def gather(annotations: Path, shards: list[Path], out: Path) -> str:
@@ -165,13 +171,19 @@ def _convert_image(
 
 
 def add_occlusion(
-    annotations: list[dict[str, Any]], image: dict[str, Any], settings: Convert, path: Path, format: str = "bilayer"
+    annotations: list[dict[str, Any]],
+    image: dict[str, Any],
+    settings: Convert,
+    path: Path,
+    format: str = "bilayer",
+    masks: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Give the annotations of an image, checked, their occluder and `occlusion`, as `convert` says.
 
     Args:
         image: its entry.
         path: their file, for errors.
+        masks: as of `occlusions`.
 
     Raises:
         InputError: `settings.in_front` asks for a `depth`, and one is wrong.
@@ -179,7 +191,7 @@ def add_occlusion(
     for annotation in annotations:
         if settings.in_front and (problem := annotation_file.depth_problem(annotation)):
             raise InputError(f"{path}: annotation {annotation['id']}: {problem}")
-    by_annotation = occlusions(annotations, image["height"], image["width"], settings)
+    by_annotation = occlusions(annotations, image["height"], image["width"], settings, masks)
     for annotation, occlusion in zip(annotations, by_annotation, strict=True):
         occluder = occlusion.occluder
         annotation[OCCLUDER_KEY[format]] = (

@@ -15,6 +15,7 @@ from skimage.measure import find_contours
 
 from bcnet.compiled import njit
 from bcnet.data.masks import pixel_runs
+from bcnet.data.masks.rle_text import bytes_of
 from bcnet.data.masks.segmentation import decode, to_rle
 from bcnet.params.data import Convert
 
@@ -35,7 +36,13 @@ class Occlusion(NamedTuple):
 NOT_OCCLUDED = Occlusion(None, 0.0, 0.0, 0.0, 0, False)
 
 
-def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, rule: Convert) -> list[Occlusion]:
+def occlusions(
+    annotations: Sequence[dict[str, Any]],
+    height: int,
+    width: int,
+    rule: Convert,
+    masks: Sequence[np.ndarray] | None = None,
+) -> list[Occlusion]:
     """The occluder of each annotation of an image and the measures of its occlusion.
 
     "Others" are the other annotations of the image that are no crowd: a crowd region occludes nothing and is itself
@@ -53,17 +60,23 @@ def occlusions(annotations: Sequence[dict[str, Any]], height: int, width: int, r
     Args:
         annotations: those of one image, checked (`coco.read`).
         height, width: size of the image, in pixels.
+        masks: of the annotations, as runs; None: they are taken from `segmentation`.
 
     Returns:
         One for each annotation, in their order.
     """
-    objects = [annotation for annotation in annotations if not annotation["iscrowd"]]
-    of_objects = iter(_of_objects(objects, height, width, rule) if len(objects) > 1 else [NOT_OCCLUDED])
+    places = [place for place, annotation in enumerate(annotations) if not annotation["iscrowd"]]
+    objects = [annotations[place] for place in places]
+    if len(objects) < 2:
+        return [NOT_OCCLUDED] * len(annotations)
+    known = [masks[place] for place in places] if masks else [_runs(each, height, width) for each in objects]
+    of_objects = iter(_of_objects(objects, known, height, width, rule))
     return [NOT_OCCLUDED if annotation["iscrowd"] else next(of_objects) for annotation in annotations]
 
 
-def _of_objects(objects: Sequence[dict[str, Any]], height: int, width: int, rule: Convert) -> list[Occlusion]:
-    masks = [pixel_runs.decode(_text(to_rle(annotation["segmentation"], height, width))) for annotation in objects]
+def _of_objects(
+    objects: Sequence[dict[str, Any]], masks: list[np.ndarray], height: int, width: int, rule: Convert
+) -> list[Occlusion]:
     all_runs, ends = np.concatenate(masks), np.cumsum([len(mask) for mask in masks])
     boxes = np.array([annotation["bbox"] for annotation in objects], dtype=float)
     corners = box_corners(boxes, height, width)
@@ -131,8 +144,8 @@ def _of_object(
     return box_cover, mask_cover, occluder, n_occluders, main
 
 
-def _text(mask: Rle) -> np.ndarray:
-    return np.frombuffer(mask["counts"].encode(), np.uint8)
+def _runs(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
+    return pixel_runs.decode(bytes_of(to_rle(annotation["segmentation"], height, width)["counts"]))
 
 
 def box_iou(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
@@ -151,17 +164,12 @@ def box_iou(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
-@njit(cache=True)
 def box_intersection(boxes: np.ndarray, inclusive: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Area that every pair of boxes shares, (N, N), and area of each, (N,), float64, pixels; arguments as `box_iou`."""
     plus, low, high = 1.0 if inclusive else 0.0, boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     area = (high[:, 0] - low[:, 0] + plus) * (high[:, 1] - low[:, 1] + plus)
-    shared = np.empty((len(boxes), len(boxes)))
-    for i in range(len(boxes)):
-        for j in range(len(boxes)):
-            width = min(high[i, 0], high[j, 0]) - max(low[i, 0], low[j, 0]) + plus
-            height = min(high[i, 1], high[j, 1]) - max(low[i, 1], low[j, 1]) + plus
-            shared[i, j] = max(width, 0.0) * max(height, 0.0)
+    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low) + plus
+    shared: np.ndarray = np.maximum(sides[..., 0], 0.0) * np.maximum(sides[..., 1], 0.0)
     return shared, area
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from bcnet.compiled import njit
 from bcnet.data.coco.prediction_format import DETECTIONS, Predictions
-from bcnet.data.masks.pixel_runs import decode
+from bcnet.data.masks.pixel_runs import append, decode
 from bcnet.data.masks.rasterise import rasterise
+from bcnet.data.masks.rle_text import bytes_of
 from bcnet.data.masks.segmentation import to_rle
 from bcnet.progress import in_threads
 
@@ -88,8 +89,23 @@ def detections_of(predictions: Predictions, images: np.ndarray, as_boxes: bool =
     )
 
 
-def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
-    """The annotations of a file (from `coco.read`), of images with these rising ids."""
+class Shapes(NamedTuple):
+    """The masks of annotations, by image and place in the file: `place`, `runs`, `run_ends` as of `Objects`."""
+
+    place: np.ndarray
+    runs: np.ndarray
+    run_ends: np.ndarray
+
+    def in_file_order(self) -> list[np.ndarray]:
+        """The runs of each annotation, in the file's order."""
+        masks = [self.runs[:0]] * len(self.place)
+        for place, start, end in zip(self.place.tolist(), starts(self.run_ends), self.run_ends, strict=True):
+            masks[place] = self.runs[start:end]
+        return masks
+
+
+def shapes_of(content: dict[str, Any]) -> Shapes:
+    """The masks of the annotations of a file (from `coco.read`)."""
     annotations = content["annotations"]
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     image = np.array([annotation["image_id"] for annotation in annotations], np.int64)
@@ -105,6 +121,18 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
     points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
     last_polygon = np.cumsum([len(of_object) for of_object in polygons], dtype=np.int64)
     runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
+    return Shapes(order, runs, run_ends)
+
+
+def objects_of(content: dict[str, Any], images: np.ndarray, shapes: Shapes | None = None) -> Objects:
+    """The annotations of a file (from `coco.read`), of images with these rising ids.
+
+    Args:
+        shapes: the masks of the file, if they are known.
+    """
+    annotations = content["annotations"]
+    order, runs, run_ends = shapes or shapes_of(content)
+    image = np.array([annotation["image_id"] for annotation in annotations], np.int64)
     occluders = [occluder["counts"] if (occluder := annotation.get("occluder")) else "" for annotation in annotations]
 
     def column(key: str, dtype: type) -> np.ndarray:
@@ -126,7 +154,7 @@ def objects_of(content: dict[str, Any], images: np.ndarray) -> Objects:
 def joined(texts: list[str], order: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Texts as bytes in one array, and where each starts and stops, in that order."""
     stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    return np.frombuffer("".join(texts).encode(), np.uint8), starts(stops)[order], stops[order]
+    return bytes_of("".join(texts)), starts(stops)[order], stops[order]
 
 
 def starts(ends: np.ndarray) -> np.ndarray:
@@ -194,23 +222,16 @@ def _runs_of(
         last_polygon: (G,) where the polygons of each object end.
         sizes: (G, 2) int64, height and width of its image, pixels.
     """
-    masks = [np.empty(0, np.int64)]
-    ends = np.empty(len(last_polygon), np.int64)
+    runs, ends = np.empty(2 * len(points) + len(texts), np.int64), np.empty(len(last_polygon), np.int64)
     first = count = 0
-    for g, last in enumerate(last_polygon):
+    for g in range(len(last_polygon)):
+        last = last_polygon[g]
         if first < last:
-            before = polygon_ends[first - 1] if first else 0
-            of_object = points[before : polygon_ends[last - 1]]
-            mask = rasterise(of_object, polygon_ends[first:last] - before, sizes[g, 0], sizes[g, 1])
+            mask = rasterise(points, polygon_ends, first, last, sizes[g, 0], sizes[g, 1])
         else:
             mask = decode(texts[start[g] : stop[g]])
-        masks.append(mask)
+        runs = append(runs, count, mask)
         count += len(mask)
         ends[g] = count
         first = last
-    runs = np.empty(count, np.int64)
-    count = 0
-    for mask in masks:
-        runs[count : count + len(mask)] = mask
-        count += len(mask)
-    return runs, ends
+    return runs[:count], ends

@@ -31,7 +31,8 @@ def match(ious: np.ndarray, crowd: np.ndarray, ignored: np.ndarray) -> np.ndarra
     Returns:
         (D, 10) int32, -1: none. Source: cocoapi, cocoeval.py, `evaluateImg`.
     """
-    given = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
+    given = np.empty((len(ious), len(_THRESHOLDS)), np.int32)
+    given[:] = -1
     taken = np.zeros((len(_THRESHOLDS), len(crowd)), np.bool_)
     near = np.empty(len(crowd), np.int64)
     for d in range(len(ious)):
@@ -45,7 +46,8 @@ def match(ious: np.ndarray, crowd: np.ndarray, ignored: np.ndarray) -> np.ndarra
         for t in range(len(_THRESHOLDS)):
             best, most = -1, _THRESHOLDS[t]
             for last in (False, True):
-                for g in near[:count]:
+                for k in range(count):
+                    g = near[k]
                     free = crowd[g] or not taken[t, g]
                     if free and ignored[g] == last and ious[d, g] >= most:
                         best, most = g, ious[d, g]
@@ -77,37 +79,90 @@ def match_at_half(ious: np.ndarray, category: np.ndarray, score: np.ndarray, obj
 
 @njit(cache=True, nogil=True)
 def match_by_area(
-    ious: np.ndarray, crowd: np.ndarray, object_area: np.ndarray, detection_area: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ious: np.ndarray,
+    crowd: np.ndarray,
+    object_area: np.ndarray,
+    detection_area: np.ndarray,
+    matched: np.ndarray,
+    ignored: np.ndarray,
+    given: np.ndarray,
+) -> None:
     """`match` for objects of each of AREAS, as bits.
 
     Args:
         ious, crowd: as of `match`.
         object_area: (G,) float64, pixels; what size an object has.
         detection_area: (D,) float64, pixels.
-
-    Returns:
-        matched, ignored: (D, 4) uint16, bit k (of value 2^k) for the IoU threshold .50 + .05 k: the detection is given
-        an object of this size; it is given another or a crowd, or nothing and has another size itself.
-        given: (D, 10) int32, of all sizes; as of `match`.
+        matched, ignored: (D, 4) uint16, zeros, the result: bit k (of value 2^k) for the IoU threshold .50 + .05 k: the
+            detection is given an object of this size; it is given another or a crowd, or nothing and has another size
+            itself.
+        given: (D, 10) int32, of -1, the result: of all sizes; as of `match`.
     """
-    matched, ignored = np.zeros((len(ious), len(_BOUNDS)), np.uint16), np.zeros((len(ious), len(_BOUNDS)), np.uint16)
-    given_of_all = np.full((len(ious), len(_THRESHOLDS)), np.int32(-1))
-    some = len(crowd) > 0 and ious.max() >= _THRESHOLDS[0]  # else, as mostly, nothing is given: no need to match
+    some = False  # mostly nothing is given: no need to match
+    for d in range(len(ious)):
+        for g in range(len(crowd)):
+            some |= ious[d, g] >= _THRESHOLDS[0]
+    passed = np.empty(len(crowd), np.bool_)
     for a in range(len(_BOUNDS)):
-        low, high = _BOUNDS[a]
-        passed = crowd | (object_area < low) | (object_area > high)
-        given = match(ious, crowd, passed) if some else given_of_all
-        if a == 0:
-            given_of_all = given
+        low, high = _BOUNDS[a, 0], _BOUNDS[a, 1]
         for d in range(len(ious)):
-            outside = detection_area[d] < low or detection_area[d] > high
-            if not some:
-                ignored[d, a] = ALL_THRESHOLDS if outside else 0
-                continue
+            if detection_area[d] < low or detection_area[d] > high:
+                ignored[d, a] = ALL_THRESHOLDS
+        if not some:
+            continue
+        for g in range(len(crowd)):
+            passed[g] = crowd[g] or object_area[g] < low or object_area[g] > high
+        found = match(ious, crowd, passed)
+        for d in range(len(ious)):
             for t in range(len(_THRESHOLDS)):
-                if given[d, t] >= 0 and not passed[given[d, t]]:
-                    matched[d, a] |= np.uint16(1 << t)
-                elif given[d, t] >= 0 or outside:
-                    ignored[d, a] |= np.uint16(1 << t)
-    return matched, ignored, given_of_all
+                if a == 0:
+                    given[d, t] = found[d, t]
+                if found[d, t] < 0:
+                    continue
+                if passed[found[d, t]]:
+                    ignored[d, a] |= 1 << t
+                else:
+                    matched[d, a] |= 1 << t
+                    ignored[d, a] &= ~(1 << t)
+
+
+@njit(cache=True, nogil=True)
+def match_categories(
+    ious: np.ndarray,
+    category: np.ndarray,
+    object_category: np.ndarray,
+    crowd: np.ndarray,
+    object_area: np.ndarray,
+    detection_area: np.ndarray,
+    matched: np.ndarray,
+    ignored: np.ndarray,
+    given: np.ndarray,
+) -> None:
+    """`match_by_area` for the detections and objects of each category of an image.
+
+    Args:
+        category: (D,) rising.
+        object_category: (G,); all else is as of `match_by_area`, with objects of all categories.
+    """
+    start = 0
+    same, size = np.empty(len(crowd), np.int64), 0
+    for d in range(1, len(category) + 1):
+        if d < len(category) and category[d] == category[start]:
+            continue
+        size = 0
+        for g in range(len(crowd)):
+            if object_category[g] == category[start]:
+                same[size] = g
+                size += 1
+        part, crowds, sizes = np.empty((d - start, size)), np.empty(size, np.bool_), np.empty(size)
+        for k in range(size):
+            crowds[k], sizes[k] = crowd[same[k]], object_area[same[k]]
+            for row in range(start, d):
+                part[row - start, k] = ious[row, same[k]]
+        own = given[start:d]
+        match_by_area(part, crowds, sizes, detection_area[start:d], matched[start:d], ignored[start:d], own)
+        for row in range(len(own)):
+            for t in range(len(_THRESHOLDS)):
+                if own[row, t] >= 0:
+                    own[row, t] = same[own[row, t]]
+        start = d

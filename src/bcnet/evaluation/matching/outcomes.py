@@ -11,16 +11,19 @@ from bcnet.compiled import njit
 from bcnet.data.coco.prediction_format import IouType
 from bcnet.data.masks.pixel_runs import decode
 from bcnet.evaluation.matching.arrays import Detections, Objects, by_image
-from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS, match_by_area
+from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS, match_categories
 from bcnet.evaluation.matching.overlap import (
     areas,
-    boundary_iou,
     boundary_widths,
+    box_areas,
     boxes_around,
     coco_box_iou,
     decode_all,
+    ends_from,
+    lower_iou,
     mask_at,
     mask_iou,
+    same_category,
 )
 from bcnet.evaluation.metrics.confusion import taken_for
 from bcnet.evaluation.metrics.failures import failures
@@ -34,8 +37,8 @@ class Outcomes(NamedTuple):
     """What became of D detections and G objects. By mask where the predictions are masks, else by box.
 
     Of detections: `area` (D,) float64; `matched`, `ignored`: (K, D, 4) uint16 for each of KINDS and AREAS, as of
-    `matching.match_by_area`; `object`: (D, 10) int32, the object that it is given at each IoU threshold, -1: none, -2:
-    a crowd; `same_iou`, `same_object`: the highest IoU with an object of its category that is no crowd, and which,
+    `coco_matching.match_by_area`; `object`: (D, 10) int32, the object that it is given at each IoU threshold, -1: none,
+    -2: a crowd; `same_iou`, `same_object`: the highest IoU with an object of its category that is no crowd, and which,
     -1: none; `other_iou`, `other_object`: with one of another category.
     Of objects: `detection`: (G, 10) int32, which it is given at each IoU threshold, -1: none; `best`, `iou`, `score`:
     the detection of its category that overlaps it most, given to it or not, their IoU and its score, -1, 0 and NaN if
@@ -117,7 +120,10 @@ def _boxes_of_images(first: int, last: int, heights: np.ndarray, detections: Det
     for image in range(first, last):
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
         runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
-        boxes[d0:d1] = boxes_around(runs, ends, heights[image])
+        around = boxes_around(runs, ends, heights[image])
+        for d in range(d1 - d0):
+            for side in range(4):
+                boxes[d0 + d, side] = around[d, side]
 
 
 @njit(cache=True, nogil=True)
@@ -136,99 +142,81 @@ def _of_images(
         height = heights[image]
         d0, d1 = detections.ends[image - 1] if image else 0, detections.ends[image]
         g0, g1 = objects.ends[image - 1] if image else 0, objects.ends[image]
-        category, crowd = detections.category[d0:d1], objects.crowd[g0:g1]
-        object_category = objects.category[g0:g1]
+        category, score = detections.category[d0:d1], detections.score[d0:d1]
+        crowd, object_category, object_area = objects.crowd[g0:g1], objects.category[g0:g1], objects.area[g0:g1]
+        matched, ignored, given = result.matched, result.ignored, result.object[d0:d1]
         runs, ends = decode_all(detections.texts, detections.start[d0:d1], detections.stop[d0:d1])
         before = objects.run_ends[g0 - 1] if g0 else 0
-        their_ends = objects.run_ends[g0:g1] - before
+        their_ends = ends_from(objects.run_ends[g0:g1], before)
         theirs = objects.runs[before : objects.run_ends[g1 - 1] if g1 else 0]
         boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
         by_box = coco_box_iou(boxes, objects.boxes[g0:g1], crowd)
+        area = of_boxes = box_areas(boxes)
+        ious = by_box
         if masks:
             their_boxes = boxes_around(theirs, their_ends, height)
-            same = category.reshape(-1, 1) == object_category.reshape(1, -1)
-            result.area[d0:d1] = areas(runs, ends)
-            ious = mask_iou(runs, ends, result.area[d0:d1], boxes, theirs, their_ends, their_boxes, crowd, same)
-            wanted = same & (ious >= IOU_THRESHOLDS[0]) & ~crowd  # the lower of the two IoUs counts
-            by_boundary = boundary_iou(runs, ends, theirs, their_ends, wanted, height, widths[image])
-            by_boundary = np.where(crowd, ious, np.minimum(ious, by_boundary))
-        else:
-            ious = by_boundary = by_box
-            result.area[d0:d1] = boxes[:, 2] * boxes[:, 3]
-        _best(d0, g0, ious, category, object_category, crowd, detections.score, result)
-        _match(d0, g0, ious, by_box, by_boundary, boxes, category, object_category, crowd, objects.area[g0:g1], result)
-        solid = np.flatnonzero(~crowd)
-        fates = failures(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
-        result.failure[g0:g1][solid] = fates
-        taken = taken_for(ious[:, solid], category, detections.score[d0:d1], object_category[solid])
-        result.taken_for[g0:g1][solid] = taken
+            same = same_category(category, object_category)
+            area = areas(runs, ends)
+            ious = mask_iou(runs, ends, area, boxes, theirs, their_ends, their_boxes, crowd, same)
+        for d in range(d1 - d0):
+            result.area[d0 + d] = area[d]
+        about = category, object_category, crowd, object_area
+        match_categories(ious, *about, area, matched[0, d0:d1], ignored[0, d0:d1], given)
         if masks:
-            _leaks(d0, g0, g1, runs, ends, theirs, their_ends, objects, result)
-
-
-@njit(cache=True, nogil=True)
-def _match(
-    d0: int,
-    g0: int,
-    ious: np.ndarray,
-    by_box: np.ndarray,
-    by_boundary: np.ndarray,
-    boxes: np.ndarray,
-    category: np.ndarray,
-    object_category: np.ndarray,
-    crowd: np.ndarray,
-    object_area: np.ndarray,
-    result: Outcomes,
-) -> None:
-    """COCO's matching of an image, category by category, by each of the overlaps (D, G)."""
-    start = 0
-    for d in range(1, len(category) + 1):
-        if d < len(category) and category[d] == category[start]:
-            continue
-        same = np.flatnonzero(object_category == category[start])
-        a, b = d0 + start, d0 + d
-        for kind in range(len(result.matched)):
-            part = (ious if kind == 0 else by_box if kind == 1 else by_boundary)[start:d][:, same]
-            area = boxes[start:d, 2] * boxes[start:d, 3] if kind == 1 else result.area[a:b]
-            matched, ignored, given = match_by_area(part, crowd[same], object_area[same], area)
-            result.matched[kind, a:b], result.ignored[kind, a:b] = matched, ignored
-            if kind == 0:
-                _pairs(a, g0, same, given, crowd, result)
-        start = d
+            lower = lower_iou(ious, same, crowd, runs, ends, theirs, their_ends, height, widths[image])
+            other = np.empty((d1 - d0, len(IOU_THRESHOLDS)), np.int32)  # what they are given by box or boundary
+            other[:] = NOTHING
+            match_categories(by_box, *about, of_boxes, matched[1, d0:d1], ignored[1, d0:d1], other)
+            other[:] = NOTHING
+            match_categories(lower, *about, area, matched[2, d0:d1], ignored[2, d0:d1], other)
+        _pairs(d0, g0, given, crowd, result.detection)
+        best = result.best[g0:g1], result.iou[g0:g1], result.score[g0:g1]
+        same_best = result.same_iou[d0:d1], result.same_object[d0:d1]
+        other_best = result.other_iou[d0:d1], result.other_object[d0:d1]
+        _best(d0, g0, ious, category, object_category, crowd, score, same_best, other_best, best)
+        fates = failures(ious, category, score, object_category)
+        taken = taken_for(ious, category, score, object_category)
+        for g in range(g1 - g0):
+            if not crowd[g]:
+                result.failure[g0 + g], result.taken_for[g0 + g] = fates[g], taken[g]
+        if masks:
+            texts, start, stop = objects.occluder_texts, objects.occluder_start[g0:g1], objects.occluder_stop[g0:g1]
+            of_image = runs, ends, theirs, their_ends
+            _leaks(d0, *of_image, texts, start, stop, result.detection[g0:g1], result.leak[g0:g1])
 
 
 @njit(cache=True, nogil=True)
 def _leaks(
     d0: int,
-    g0: int,
-    g1: int,
     runs: np.ndarray,
     ends: np.ndarray,
     theirs: np.ndarray,
     their_ends: np.ndarray,
-    objects: Objects,
-    result: Outcomes,
+    texts: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    detection: np.ndarray,
+    leaks: np.ndarray,
 ) -> None:
     """Note how much of each object's detection at IoU .5 is on its occluder."""
-    for g in range(g1 - g0):
-        d, start, stop = result.detection[g0 + g, 0] - d0, objects.occluder_start[g0 + g], objects.occluder_stop[g0 + g]
-        if d >= 0 and stop > start:
-            occluder = decode(objects.occluder_texts[start:stop])
-            target = mask_at(theirs, their_ends, g)
-            result.leak[g0 + g] = leak(mask_at(runs, ends, d), occluder, target)
+    for g in range(len(leaks)):
+        d = detection[g, 0] - d0
+        if d >= 0 and stop[g] > start[g]:
+            occluder = decode(texts[start[g] : stop[g]])
+            leaks[g] = leak(mask_at(runs, ends, d), occluder, mask_at(theirs, their_ends, g))
 
 
 @njit(cache=True, nogil=True)
-def _pairs(a: int, g0: int, same: np.ndarray, given: np.ndarray, crowd: np.ndarray, result: Outcomes) -> None:
-    """Note which detection was given which object of the same category."""
+def _pairs(d0: int, g0: int, given: np.ndarray, crowd: np.ndarray, detection: np.ndarray) -> None:
+    """Note which detection each object is given, and make places of objects in the image those of all, or CROWD."""
     for d in range(len(given)):
         for t in range(given.shape[1]):
-            if given[d, t] < 0:
+            g = given[d, t]
+            if g < 0:
                 continue
-            g = same[given[d, t]]
-            result.object[a + d, t] = np.int32(CROWD) if crowd[g] else np.int32(g0 + g)
+            given[d, t] = CROWD if crowd[g] else g0 + g
             if not crowd[g]:
-                result.detection[g0 + g, t] = a + d
+                detection[g0 + g, t] = d0 + d
 
 
 @njit(cache=True, nogil=True)
@@ -240,19 +228,28 @@ def _best(
     object_category: np.ndarray,
     crowd: np.ndarray,
     score: np.ndarray,
-    result: Outcomes,
+    same_best: tuple[np.ndarray, np.ndarray],
+    other_best: tuple[np.ndarray, np.ndarray],
+    best: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Note the highest overlaps; of equals the first."""
-    for d in range(ious.shape[0]):
-        for g in range(ious.shape[1]):
+    """Note the highest overlaps; of equals the first.
+
+    Args:
+        same_best, other_best: of each detection of the image the IoU and the object, of its and of other categories.
+        best: of each object of the image the detection, the IoU and the score.
+    """
+    same_iou, same_object = same_best
+    other_iou, other_object = other_best
+    detection, iou, best_score = best
+    for d in range(len(category)):
+        for g in range(len(crowd)):
             if crowd[g] or ious[d, g] == 0:
                 continue
             if object_category[g] != category[d]:
-                if ious[d, g] > result.other_iou[d0 + d]:
-                    result.other_iou[d0 + d], result.other_object[d0 + d] = ious[d, g], g0 + g
+                if ious[d, g] > other_iou[d]:
+                    other_iou[d], other_object[d] = ious[d, g], g0 + g
                 continue
-            if ious[d, g] > result.same_iou[d0 + d]:
-                result.same_iou[d0 + d], result.same_object[d0 + d] = ious[d, g], g0 + g
-            if ious[d, g] > result.iou[g0 + g]:
-                result.best[g0 + g] = d0 + d
-                result.iou[g0 + g], result.score[g0 + g] = ious[d, g], score[d0 + d]
+            if ious[d, g] > same_iou[d]:
+                same_iou[d], same_object[d] = ious[d, g], g0 + g
+            if ious[d, g] > iou[g]:
+                detection[g], iou[g], best_score[g] = d0 + d, ious[d, g], score[d]

@@ -32,23 +32,23 @@ def by_occlusion(
         For each measure, and "occluder", a list of bins: `from` and `to`, or `occluder` (of OCCLUDERS); `objects`,
         `AR`, `AR50`, `AR75`, `AP`, `APn`, 0 to 1, None in a bin without objects.
     """
+    run = _given(table, detections, objects, outcomes)
     return {
-        measure: _by_bin(table, place, names, detections, objects, outcomes)
+        measure: _by_bin(table, place, names, ap_by_bin(*run, place, len(names)))
         for measure, (names, place) in bins_of(table, bins).items()
     }
 
 
 def _by_bin(
-    table: pa.Table,
-    place: np.ndarray,
-    names: Sequence[Mapping[str, Any]],
-    detections: Detections,
-    objects: Objects,
-    outcomes: Outcomes,
+    table: pa.Table, place: np.ndarray, names: Sequence[Mapping[str, Any]], precision: tuple[np.ndarray, np.ndarray]
 ) -> list[Numbers]:
-    """Of each bin its name and numbers; `place`: (rows of the table,) the bin of each object."""
+    """Of each bin its name and numbers.
+
+    Args:
+        place: (rows of the table,) the bin of each object.
+        precision: AP and APn of each bin.
+    """
     matched = np.column_stack([table[name].to_numpy() for name in MATCHED])
-    precision = _ap_by_bin(table, place, len(names), detections, objects, outcomes)
     rows = []
     for index, name in enumerate(names):
         inside = matched[place == index]
@@ -63,18 +63,17 @@ def _by_bin(
     return rows
 
 
-def _ap_by_bin(
-    table: pa.Table, place: np.ndarray, bins: int, detections: Detections, objects: Objects, outcomes: Outcomes
-) -> tuple[np.ndarray, np.ndarray]:
-    """`ap_by_bin` of the run."""
+def _given(
+    table: pa.Table, detections: Detections, objects: Objects, outcomes: Outcomes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first three arguments of `ap_by_bin`."""
     categories, object_category = np.unique(table["category_id"].to_numpy(), return_inverse=True)
     solid = in_file_order(objects)
     rows = np.full(len(objects.place) + 1, -1)  # of each of `objects`, the row of the table; the last: for none
     rows[solid] = np.arange(len(solid))
     order, category = coco_order(images_of(detections.ends), detections.category, detections.score, categories)
     given = outcomes.object[order]
-    given = np.where(given >= 0, rows[given], given).astype(np.int32)
-    return ap_by_bin(category, given, object_category, place, bins)
+    return category, np.where(given >= 0, rows[given], given).astype(np.int32), object_category
 
 
 def failure_shares(table: pa.Table) -> Numbers:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
-from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, average_precision, resampled
+from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, precisions_of, resampled
 
 NAMES = (*PRECISION, *RECALL)  # in the order of COCO's summary
 
@@ -21,7 +21,7 @@ def coco_numbers(run: Run) -> dict[str, float | None]:
 
 def category_numbers(run: Run) -> list[dict[str, float | None]]:
     """AP, AP50, AP75, APs, APm and APl of each category that has objects, by rising id; 0 to 1, None: none so large."""
-    by_area = {area: average_precision(run, _once(run), area)[0] for area in AREAS}
+    by_area = {area: precisions_of([run], _once(run), area)[0][0] for area in AREAS}
     return [
         {
             name: defined(by_area[area][place, np.isin(IOU_THRESHOLDS, thresholds)].mean())

@@ -25,7 +25,8 @@ def taken_for(ious: np.ndarray, category: np.ndarray, score: np.ndarray, object_
     Returns:
         (G,) int64, a category, or `NOTHING`.
     """
-    taken = np.full(len(object_category), NOTHING, np.int64)
+    taken = np.empty(len(object_category), np.int64)
+    taken[:] = NOTHING
     best = np.zeros(len(object_category))
     for detection in range(len(category)):
         if score[detection] < MIN_SCORE:

@@ -5,14 +5,14 @@ import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import BITS
 from bcnet.evaluation.matching.detection_table import flag
-from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
+from bcnet.evaluation.statistics.average_precision import RECALLS, interpolate, least_right
 from bcnet.evaluation.statistics.resampling import Run
 
 SCORES = np.linspace(0, 1, 101)
 
 
 def precision_by_recall(run: Run, threshold: int) -> np.ndarray:
-    """Interpolated precision at `interpolation.RECALLS`, the mean over categories: its mean is COCO's AP.
+    """Interpolated precision at `average_precision.RECALLS`, the mean over categories: its mean is COCO's AP.
 
     Args:
         threshold: which of the ten IoU thresholds, 0 for .5.
@@ -22,7 +22,7 @@ def precision_by_recall(run: Run, threshold: int) -> np.ndarray:
     """
     total, counted = np.zeros(len(RECALLS)), 0
     matched, ignored = (flags["all"] & BITS[threshold] > 0 for flags in (run.matched, run.ignored))
-    read = np.empty(len(RECALLS))
+    read, least = np.empty(len(RECALLS)), np.empty(len(RECALLS), np.int64)
     for category in range(run.object_category.max(initial=-1) + 1):
         objects = int(np.sum(run.object_category == category))
         if not objects:
@@ -31,7 +31,8 @@ def precision_by_recall(run: Run, threshold: int) -> np.ndarray:
         hits = matched[own]
         places = np.flatnonzero(hits)
         right = np.arange(1, len(places) + 1)
-        interpolate(right, right / (places + 1), objects, RECALLS, read)
+        least_right(float(objects), least)
+        interpolate(right, right / (places + 1), len(right), least, read)
         total += read
         counted += 1
     return total / max(1, counted)

@@ -9,7 +9,7 @@ from bcnet.data.coco.prediction_format import DETECTIONS
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.overlap import DILATION
 from bcnet.evaluation.metrics import calibration, confusion, equal_size, failures, invisible, separated, tide
-from bcnet.evaluation.statistics.interpolation import RECALLS
+from bcnet.evaluation.statistics.average_precision import RECALLS
 
 NUMBERS = {2: "two", 10: "ten"}
 SHARES = {0.5: "half"}

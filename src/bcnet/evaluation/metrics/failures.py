@@ -37,7 +37,8 @@ def failures(ious: np.ndarray, category: np.ndarray, score: np.ndarray, object_c
         (G,) uint8. Source: Zhan, Xie and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022, and
         its released code, test_recall_occluded_separated.py.
     """
-    fate = np.full(len(object_category), MISSED, np.uint8)
+    fate = np.empty(len(object_category), np.uint8)
+    fate[:] = MISSED
     for detection in range(len(category)):
         if score[detection] < MIN_SCORE:
             continue

@@ -12,7 +12,7 @@ from bcnet.data.masks.segmentation import to_rle
 from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, coco_order, images_of, joined
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING, Outcomes
-from bcnet.evaluation.matching.overlap import areas, boxes_around, decode_all, mask_at, mask_iou
+from bcnet.evaluation.matching.overlap import areas, boxes_around, decode_all, mask_at, mask_iou, same_category
 from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
 from bcnet.files import InputError
 
@@ -117,8 +117,8 @@ def _of_images(
         our_boxes = boxes_around(ours, our_ends, heights[image])
         their_boxes = boxes_around(theirs, their_ends, heights[image])
         crowd = objects.crowd[g0:g1]
-        same = detections.category[d0:d1].reshape(-1, 1) == objects.category[g0:g1].reshape(1, -1)
-        our_areas = areas(ours, our_ends).astype(np.float64)
+        same = same_category(detections.category[d0:d1], objects.category[g0:g1])
+        our_areas = areas(ours, our_ends)
         ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
         of_object = same & (ious >= MIN_IOU)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)

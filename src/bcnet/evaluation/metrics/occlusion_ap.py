@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bcnet.compiled import njit
-from bcnet.evaluation.matching.outcomes import CROWD, NOTHING
-from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
+from bcnet.evaluation.matching.coco_matching import BITS
+from bcnet.evaluation.matching.outcomes import NOTHING
+from bcnet.evaluation.statistics.average_precision import Ranked, average_precision
 
 
 def ap_by_bin(
@@ -40,48 +40,19 @@ def ap_by_bin(
     inside = object_bin >= 0
     in_bin = np.zeros((bins, categories), np.int64)
     np.add.at(in_bin, (object_bin[inside], object_category[inside]), 1)
-    starts = np.searchsorted(category, np.arange(categories + 1))
-    return _average_precision(object_place, object_bin, starts, in_bin, total, RECALLS)
-
-
-@njit(cache=True, nogil=True)
-def _average_precision(
-    object_place: np.ndarray,
-    object_bin: np.ndarray,
-    starts: np.ndarray,
-    in_bin: np.ndarray,
-    total: np.ndarray,
-    recalls: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """AP and APn, each (bins,), of detections of category c from `starts[c]` on, with `in_bin` (bins, C) objects."""
-    bins, categories = in_bin.shape
     thresholds = object_place.shape[1]
-    sums = np.zeros((2, bins))
-    longest = 0
-    for c in range(categories):
-        longest = max(longest, starts[c + 1] - starts[c])
-    right, precision, read = np.empty(longest, np.int64), np.empty((2, longest)), np.empty(len(recalls))
+    given = np.flatnonzero((object_place != NOTHING).any(axis=1))  # few of all
+    places = object_place[given]
+    bin_of = np.append(object_bin, -1)[np.maximum(places, -1)]  # the last: of no object
+    precisions = np.full((2, bins), np.nan)
     for where in range(bins):
-        present = 0
-        for c in range(categories):
-            objects = in_bin[where, c]
-            if objects == 0:
-                continue
-            present += 1
-            for threshold in range(thresholds):
-                count = wrong = 0
-                for index in range(starts[c], starts[c + 1]):
-                    place = object_place[index, threshold]
-                    if place == NOTHING:
-                        wrong += 1
-                    elif place != CROWD and object_bin[place] == where:
-                        right[count] = count + 1
-                        scaled = (count + 1) * total[c] / objects
-                        precision[0, count] = (count + 1) / (count + 1 + wrong)
-                        precision[1, count] = scaled / (scaled + wrong)
-                        count += 1
-                for form in range(2):
-                    interpolate(right[:count], precision[form, :count], objects, recalls, read)
-                    sums[form, where] += read.sum() / len(read)
-        sums[:, where] /= present * thresholds if present else np.nan
-    return sums[0], sums[1]
+        matched, ignored = np.zeros((2, len(category)), np.uint16)
+        matched[given] = (bin_of == where) @ BITS[:thresholds]
+        ignored[given] = (places != NOTHING) @ BITS[:thresholds] & ~matched[given]
+        ranked = Ranked(category, matched, ignored, np.zeros(len(category), np.int32))
+        scale = np.divide(total, in_bin[where], out=np.ones(categories), where=in_bin[where] > 0)
+        for form, own in enumerate((None, scale)):
+            found = average_precision(ranked, np.ones((1, 1), np.uint16), in_bin[where][None], thresholds, own)
+            if in_bin[where].any():
+                precisions[form, where] = np.nanmean(found)
+    return precisions[0], precisions[1]

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from bcnet.data.masks import pixel_runs
-from bcnet.data.masks.segmentation import to_rle
+from bcnet.evaluation.matching.arrays import Objects, by_image, starts
 
 MIN_PIXELS = 20  # fewer are scraps of an outline, no part
 MIN_SHARE = 0.02  # of the object's pixels
@@ -18,8 +16,8 @@ FILLED = 0.5  # share of the gap
 UNDERLAY = 0.5  # share of the object's own pixels
 
 
-def separated(annotations: Sequence[dict[str, Any]], height: int, width: int) -> list[bool]:
-    """Whether each annotation of an image is split into parts by one other object.
+def separated(objects: Objects, sizes: Sequence[tuple[int, int]]) -> list[bool]:
+    """Whether each annotation is split into parts by one other object of its image.
 
     - A part: an 8-connected component of the mask, of `MIN_PIXELS` and `MIN_SHARE` of the mask or more.
     - The gap of two parts: the pixels p of the mask's box, none of the mask's, with
@@ -33,25 +31,32 @@ def separated(annotations: Sequence[dict[str, Any]], height: int, width: int) ->
     below a table); and it goes by annotated masks, so that of two objects with the same pixels neither is in front.
 
     Args:
-        annotations: all of an image, checked (`coco.read`).
-        height, width: of the image, pixels.
+        objects: of a file.
+        sizes: height and width of each image, pixels.
 
     Returns:
-        One for each annotation, in their order. After the idea of Separated COCO, whose own list is a file: Zhan, Xie
-        and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022.
+        One for each annotation, in the file's order. After the idea of Separated COCO, whose own list is a file: Zhan,
+        Xie and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022.
     """
-    masks = [
-        pixel_runs.decode(np.frombuffer(to_rle(annotation["segmentation"], height, width)["counts"].encode(), np.uint8))
-        for annotation in annotations
-        if not annotation["iscrowd"]
-    ]
-    split = iter([is_split(mask, masks, height) for mask in masks])
-    return [not annotation["iscrowd"] and next(split) for annotation in annotations]
+    result = np.zeros(len(objects.place), bool)
+    firsts, run_starts = starts(objects.ends), starts(objects.run_ends)
+
+    def of_images(first: int, last: int) -> None:
+        for image in range(first, last):
+            solid = [g for g in range(firsts[image], objects.ends[image]) if not objects.crowd[g]]
+            masks = [objects.runs[run_starts[g] : objects.run_ends[g]] for g in solid]
+            for g, mask in zip(solid, masks, strict=True):
+                result[objects.place[g]] = is_split(mask, masks, sizes[image][0])
+
+    by_image(of_images, len(sizes), "separated objects")
+    return result.tolist()
 
 
 def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool:
     """Whether one of `masks`, which may hold `mask` itself, splits it (`separated`); all as runs, of one image."""
     pieces, part = pixel_runs.parts(mask, height)
+    if part.max(initial=0) == 0:
+        return False
     sizes = np.bincount(part, pieces[:, 1] - pieces[:, 0])
     large = np.flatnonzero(sizes >= max(MIN_PIXELS, MIN_SHARE * sizes.sum()))
     if len(large) < 2:
@@ -66,6 +71,8 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
     ]
     if not rivals:
         return False
+    from scipy.ndimage import distance_transform_edt  # takes long to load, and hardly any file needs it
+
     box = _box(pieces.ravel(), height)
     free = ~pixel_runs.pixels(mask, box, height)
     occluders = [pixel_runs.pixels(rival, box, height) for rival in rivals]

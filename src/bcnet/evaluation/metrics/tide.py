@@ -1,11 +1,10 @@
 """TIDE: what kinds of errors there are, and how much AP each costs, from overlaps of detections and objects."""
 
-from itertools import pairwise
 from typing import TypedDict
 
 import numpy as np
 
-from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
+from bcnet.evaluation.statistics.average_precision import Ranked, average_precision
 
 FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU: from here on found; up to here nothing is there
 WRONG = ("Cls", "Loc", "Both", "Dupe", "Bkg")  # kinds of wrong detections
@@ -83,11 +82,13 @@ def tide(
     fixed = column.copy()
     fixed[best] = object_column[target[best]]
 
+    by_score = np.argsort(-score, kind="stable")
+
     def ap50(gone: np.ndarray, made_right: np.ndarray, lost: np.ndarray) -> float:
-        kept = ~(gone | ignored)
+        kept = by_score[~(gone | ignored)[by_score]]
         columns = np.where(made_right, fixed, column)[kept]
         objects = np.bincount(object_column[~(lost | crowd)], minlength=len(categories))
-        return _average_precision(columns, score[kept], (right | made_right)[kept], objects)
+        return _average_precision(columns, (right | made_right)[kept], objects)
 
     no_detection, no_object = np.zeros(len(score), bool), np.zeros(len(is_found), bool)
     base = ap50(no_detection, no_detection, no_object)
@@ -119,23 +120,16 @@ def _best(target: np.ndarray, score: np.ndarray) -> np.ndarray:
     return best
 
 
-def _average_precision(column: np.ndarray, score: np.ndarray, right: np.ndarray, objects: np.ndarray) -> float:
+def _average_precision(column: np.ndarray, right: np.ndarray, objects: np.ndarray) -> float:
     """COCO's AP at one IoU threshold, mean over the categories.
 
     Args:
-        column: (D,) which category, 0 to C - 1, or C: counts nowhere.
-        score: (D,); equal ones stay in this order.
+        column: (D,) which category, 0 to C - 1, or C: counts nowhere; by falling score.
         right: (D,) bool.
         objects: (C,) how many there are; 0: AP is 0.
     """
-    order = np.lexsort((-score, column))  # stable
-    starts = np.searchsorted(column[order], np.arange(len(objects) + 1))
-    total, read = 0.0, np.empty(len(RECALLS))
-    for number, (first, end) in zip(objects, pairwise(starts), strict=True):
-        if number == 0:
-            continue
-        detections = 1 + np.flatnonzero(right[order[first:end]])  # so many until each right one
-        hits = np.arange(1, len(detections) + 1)
-        interpolate(hits, hits / detections, number, RECALLS, read)
-        total += read.mean()
-    return float(total / len(objects))
+    order = np.argsort(column.astype(np.min_scalar_type(len(objects))), kind="stable")  # small numbers sort fast
+    of_order = column[order], right[order].astype(np.uint16)
+    ranked = Ranked(*of_order, *np.zeros((2, len(order)), np.uint16))
+    precision = average_precision(ranked, np.ones((1, 1), np.uint16), objects[None], 1)
+    return float(np.nan_to_num(precision).mean())

@@ -9,7 +9,7 @@ import pyarrow as pa
 from bcnet.evaluation.matching.coco_matching import AREAS
 from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, cells, standardised
 from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
-from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled, resampled_means
+from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled_means, resampled_together
 from bcnet.evaluation.statistics.samples import Sample, sample, smaller
 
 Key = TypeVar("Key")
@@ -45,10 +45,13 @@ def drawn_numbers(
         else.
     """
     numbers: dict[Metric, Drawn] = {}
+    wanted = {
+        kind: {name: Metric(name) for name in metrics} if kind == "segm" else {"AP": Metric(AP[kind])} for kind in runs
+    }
+    values = resampled_together(runs, times, wanted)
     for kind, run in runs.items():
-        wanted = {name: Metric(name) for name in metrics} if kind == "segm" else {"AP": Metric(AP[kind])}
-        values = resampled(run, times, wanted)
-        numbers |= {metric: Drawn(values[name], sample_of_area(run, name)) for name, metric in wanted.items()}
+        own = wanted[kind].items()
+        numbers |= {metric: Drawn(values[kind][name], sample_of_area(run, name)) for name, metric in own}
     first = next(iter(runs.values()))
     means = drawn_means(first, object_numbers(table, edges), times)
     return numbers | means | _at_equal_size(first, means, table, edges, times)

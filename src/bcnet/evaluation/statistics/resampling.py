@@ -1,17 +1,16 @@
-"""COCO's numbers of any choice of a split's images, from the tables that `evaluate` writes, compiled."""
+"""COCO's numbers of any choice of a split's images, from the tables that `evaluate` writes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from bcnet.compiled import njit
 from bcnet.evaluation.matching.arrays import coco_order, rank
-from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, BITS, IOU_THRESHOLDS
+from bcnet.evaluation.matching.coco_matching import ALL_THRESHOLDS, AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import flag, ranking
-from bcnet.evaluation.statistics.interpolation import RECALLS, interpolate
+from bcnet.evaluation.statistics.average_precision import Ranked, average_precision
 
 PRECISION = {  # metric -> area of objects, IoU thresholds
     "AP": ("all", IOU_THRESHOLDS),
@@ -95,19 +94,47 @@ def resampled(run: Run, times: np.ndarray, metrics: Iterable[str]) -> dict[str, 
         For each metric (N,) float64, 0 to 1; NaN: no object of this size. Source of the numbers: cocoapi, cocoeval.py,
         `accumulate`.
     """
+    return resampled_together({0: run}, times, {0: metrics})[0]
+
+
+def resampled_together(
+    runs: Mapping[Key, Run], times: np.ndarray, metrics: Mapping[Key, Iterable[str]]
+) -> dict[Key, dict[str, np.ndarray]]:
+    """`resampled` for each of several runs, faster where they rank the same detections alike.
+
+    Args:
+        runs: by any key, of the same images and objects.
+        metrics: of each run.
+    """
     weights = times.astype(np.float32)  # sums of whole numbers, exact below 2^24
-    numbers: dict[str, np.ndarray] = {}
-    precisions: dict[str, np.ndarray] = {}
-    for metric in metrics:
-        if metric in RECALL:
-            numbers[metric] = _average_recall(run, weights, *RECALL[metric])
-            continue
-        area, thresholds = PRECISION[metric]
-        if area not in precisions:
-            precisions[area] = average_precision(run, times, area)
-        chosen = precisions[area][:, :, np.isin(IOU_THRESHOLDS, thresholds)]
-        numbers[metric] = _mean(chosen.mean(axis=2))
-    return numbers
+    precisions: dict[tuple[Key, str], np.ndarray] = {}
+    for area in AREAS:
+        named = {metric for metric, (own, _) in PRECISION.items() if own == area}
+        of_area = [key for key in runs if not named.isdisjoint(metrics[key])]
+        while of_area:
+            first = runs[of_area[0]]
+            alike = [key for key in of_area if _rank_alike(first, runs[key])]
+            found = precisions_of([runs[key] for key in alike], times, area)
+            precisions |= {(key, area): own for key, own in zip(alike, found, strict=True)}
+            of_area = [key for key in of_area if key not in alike]
+    return {
+        key: {
+            metric: _average_recall(run, weights, *RECALL[metric])
+            if metric in RECALL
+            else _average_precision(precisions[key, PRECISION[metric][0]], PRECISION[metric][1])
+            for metric in metrics[key]
+        }
+        for key, run in runs.items()
+    }
+
+
+def _rank_alike(a: Run, b: Run) -> bool:
+    return a is b or (np.array_equal(a.image, b.image) and np.array_equal(a.category, b.category))
+
+
+def _average_precision(precisions: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
+    """(N,) mean over categories and some of the IoU thresholds of (N, C, 10)."""
+    return _mean(precisions[:, :, np.isin(IOU_THRESHOLDS, thresholds)].mean(axis=2))
 
 
 def resampled_means(run: Run, times: np.ndarray, numbers: Mapping[Key, np.ndarray]) -> dict[Key, np.ndarray]:
@@ -161,66 +188,20 @@ def _average_recall(run: Run, weights: np.ndarray, area: str, detections: int) -
     return _mean(_share(right, len(IOU_THRESHOLDS) * _objects(run, weights, area)))
 
 
-def average_precision(run: Run, times: np.ndarray, area: str) -> np.ndarray:
-    """(N, C, 10) of each category at each IoU threshold, 0 to 1, NaN without objects; arguments as of `resampled`."""
-    objects = _objects(run, times.astype(np.float32), area)
-    counted = run.ignored[area] != ALL_THRESHOLDS
-    starts = np.searchsorted(run.category[counted], np.arange(objects.shape[1] + 1))
-    flags = run.matched[area][counted], run.ignored[area][counted]
-    return _precision(times, run.image[counted], *flags, starts, objects, BITS, RECALLS)
+def precisions_of(runs: Sequence[Run], times: np.ndarray, area: str) -> list[np.ndarray]:
+    """(N, C, 10) of each category at each IoU threshold, 0 to 1, NaN without objects; for each run.
 
-
-@njit(cache=True, nogil=True)
-def _precision(
-    times: np.ndarray,
-    image: np.ndarray,
-    matched: np.ndarray,
-    ignored: np.ndarray,
-    starts: np.ndarray,
-    objects: np.ndarray,
-    bits: np.ndarray,
-    recalls: np.ndarray,
-) -> np.ndarray:
-    """Interpolated average precision of each category at each threshold; NaN without objects.
-
-    An image that is there m times gives m equal detections in a row. Precision rises along right ones, so that only
-    their last matters to an interpolation by the highest precision at this recall or more.
+    Args:
+        runs: which rank the same detections alike.
+        times: as of `resampled`.
     """
-    result = np.full((len(times), len(starts) - 1, len(bits)), np.nan)
-    longest = 0
-    for category in range(len(starts) - 1):
-        longest = max(longest, starts[category + 1] - starts[category])
-    right = np.empty((len(bits), longest), np.int64)  # so far, after each detection that is right
-    precision, read = np.empty((len(bits), longest)), np.empty(len(recalls))
-    for draw in range(len(times)):
-        for category in range(len(starts) - 1):
-            if objects[draw, category] == 0:
-                continue
-            seen = np.int64(0)
-            passed = np.zeros(len(bits), np.int64)  # ignored at this threshold
-            length = np.zeros(len(bits), np.int64)
-            for index in range(starts[category], starts[category + 1]):
-                count = np.int64(times[draw, image[index]])
-                if count == 0:
-                    continue
-                seen += count
-                if matched[index] | ignored[index] == 0:
-                    continue
-                for threshold in range(len(bits)):
-                    if ignored[index] & bits[threshold]:
-                        passed[threshold] += count
-                    elif matched[index] & bits[threshold]:
-                        last = length[threshold]
-                        right[threshold, last] = count + (right[threshold, last - 1] if last else 0)
-                        precision[threshold, last] = right[threshold, last] / (seen - passed[threshold])
-                        length[threshold] += 1
-            for threshold in range(len(bits)):
-                interpolate(
-                    right[threshold, : length[threshold]],
-                    precision[threshold, : length[threshold]],
-                    objects[draw, category],
-                    recalls,
-                    read,
-                )
-                result[draw, category, threshold] = read.sum() / len(read)
-    return result
+    objects = _objects(runs[0], times.astype(np.float32), area)
+    counted = np.any([run.ignored[area] != ALL_THRESHOLDS for run in runs], axis=0)
+    size = len(IOU_THRESHOLDS)
+    matched, ignored = np.zeros((2, np.count_nonzero(counted)), np.int64)
+    for place, run in enumerate(runs):
+        matched |= run.matched[area][counted].astype(np.int64) << size * place
+        ignored |= run.ignored[area][counted].astype(np.int64) << size * place
+    ranked = Ranked(runs[0].category[counted], matched, ignored, runs[0].image[counted])
+    found = average_precision(ranked, times, objects, size * len(runs))
+    return np.split(found, len(runs), axis=2)

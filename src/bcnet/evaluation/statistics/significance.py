@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, t
+from scipy.special import ndtri, stdtr, stdtrit
 
 from bcnet.evaluation.statistics.samples import Sample
 
@@ -86,11 +86,11 @@ def estimate(by_seed: np.ndarray, sample: Sample, least: float, most: float) -> 
     if spread == 0:
         low, high, p = _without_spread(value, sample.images, least, most)
     else:
-        student = float(t.isf(TAIL, freedom))
-        ends = np.abs(np.quantile(values, [TAIL, 1 - TAIL]) - values.mean()) * student / norm.isf(TAIL)
+        student = float(stdtrit(freedom, 1 - TAIL))
+        ends = np.abs(np.quantile(values, [TAIL, 1 - TAIL]) - values.mean()) * student / ndtri(1 - TAIL)
         below, above = np.maximum(ends, spread)  # of draws that are mostly alike, an end may lie at their mean
         low, high = value - below, value + above
-        p = float(2 * t.sf(student * abs(value) / (below if value > 0 else above), freedom))
+        p = float(2 * stdtr(freedom, -student * abs(value) / (below if value > 0 else above)))
     return Estimate(
         value=value,
         low=float(max(least, low)),
@@ -119,6 +119,8 @@ def corrected(p: Sequence[float]) -> list[float]:
     Of the differences whose corrected p is at most .05, at most one in twenty is expected to be nothing. Source:
     Benjamini and Hochberg, Controlling the False Discovery Rate, 1995.
     """
+    from scipy.stats import false_discovery_control  # takes half a second to load, and `evaluate` never needs it
+
     return [float(each) for each in false_discovery_control(p)] if p else []
 
 
@@ -135,7 +137,7 @@ def _with_seeds(split: np.ndarray, drawn: np.ndarray, sample: Sample) -> tuple[n
     of_images = values.var()
     if variance > 0:
         own = sample.widening * np.var(drawn - split[:, None], axis=0, ddof=1).mean() / seeds
-        normal = norm.ppf((np.arange(draws) + 0.5) / draws)  # quantiles: of drawn numbers the tails would be luck
+        normal = ndtri((np.arange(draws) + 0.5) / draws)  # quantiles: of drawn numbers the tails would be luck
         random = np.random.default_rng([SEED, 1])  # other numbers than the images'
         values = values + np.sqrt(max(0.0, variance - own)) * random.permutation(normal)
     total = values.var()

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bcnet import layout
 from bcnet.evaluation.matching.detection_table import flag
 from bcnet.evaluation.metrics.curves import SCORES, by_score, precision_by_recall
-from bcnet.evaluation.statistics.interpolation import RECALLS
+from bcnet.evaluation.statistics.average_precision import RECALLS
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.figures.line_chart import Axes, Point, line_chart
