@@ -64,9 +64,9 @@ def test_objects_have_thumbnails_and_masks_as_far_as_the_budget_goes(run, monkey
     less, _ = made(run)
     assert sum(len(path) for paths in less.content["masks"].values() for path in paths) <= whole // 2
     assert sum(tile >= 0 for tile in less.content["tiles"]) == 5
-    monkeypatch.setattr(objects, "SPRITE_BYTES", 1000)  # not even these fit
+    monkeypatch.setattr(objects, "SPRITE_BYTES", 150)  # not even these fit
     least, _ = made(run)
-    assert len(least.content["sprite"]) <= 1000
+    assert len(least.content["sprite"]) <= 150
     assert sum(tile >= 0 for tile in least.content["tiles"]) < 5
     assert len(less.content["pictures"]) == 1
     assert less.count == found.count

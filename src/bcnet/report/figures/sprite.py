@@ -41,6 +41,9 @@ STEPS = ((64, 60), (48, 60), (48, 40), (32, 60), (32, 40), (32, 20), (24, 20), (
 SIDE, SMALL_SIDE, MANY = 64, 32, 6000  # of thumbnails as they are made: small ones where there are many
 
 
+SAMPLE, SURELY = 400, 1.25  # thumbnails that tell how large a sheet will be; so much larger, and it is not made
+
+
 class Sprite(NamedTuple):
     """Thumbnails as one picture, a WebP data URI: the first `kept` of them, squares of `side`, in `columns`."""
 
@@ -57,8 +60,11 @@ def packed(tiles: Sequence[np.ndarray], room: int) -> Sprite:
         tiles: squares of one size, (S, S, 3) uint8 RGB.
         room: characters of the data URI at most.
     """
+    some = tiles[:: max(1, len(tiles) // SAMPLE)]
     for side, quality in STEPS:
         if tiles and side <= len(tiles[0]):
+            if len(_webp_uri(_sheet(some, side), quality)) * len(tiles) > SURELY * room * len(some):
+                continue  # a whole sheet takes seconds
             uri = _webp_uri(_sheet(tiles, side), quality)
             if len(uri) <= room:
                 return Sprite(uri, len(tiles), side, min(COLUMNS, len(tiles)))
