@@ -25,8 +25,8 @@ of COCO's size with 7 objects, random weights, R50, as many RoIs as the preset a
 machine its numbers are others; those of one page were taken in one run.
 """
 NOTHING = """
-**It has not been run yet**, for want of a GPU: there are no numbers. The command itself is tested on
-a CPU (`tests/models/test_gpu_benchmark.py`).
+**It has not been run yet**, for want of a GPU: there are no numbers. The command itself is tested
+on a CPU (`tests/models/test_gpu_benchmark.py`).
 """
 
 
