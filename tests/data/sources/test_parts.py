@@ -12,7 +12,9 @@ from PIL import Image
 from bcnet.cli import main
 from bcnet.data.masks.segmentation import encode
 from bcnet.data.sources.fetch import fetch, fetch_test
+from bcnet.data.sources.image_folders import need_images
 from bcnet.files import InputError
+from bcnet.layout import DatasetFiles
 from bcnet.params.data import Files, Part
 
 
@@ -94,3 +96,20 @@ def test_the_test_part_has_the_categories_of_train(dataset: Files, tmp_path: Pat
     with pytest.raises(InputError, match=r"val\.json: category 1 is 'plate', which has id 2 in .*train\.json"):
         fetch_test(with_test, "mine", tmp_path / "data/mine")
     assert not (tmp_path / "data/mine/annotations/instances_test.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "command"),
+    [
+        ("train", "bcnet fetch d"),
+        ("val", "bcnet fetch d"),
+        ("test", "bcnet fetch d --test"),
+        ("few", "bcnet synthesize few"),
+    ],
+)
+def test_images_that_are_not_here_are_named_with_what_makes_them(part: str, command: str, tmp_path: Path) -> None:
+    files = DatasetFiles(tmp_path / "d")
+    with pytest.raises(InputError, match=rf"images/{part}: no such image folder: `{command}` makes it"):
+        need_images(files, part)
+    files.images(part).mkdir(parents=True)
+    need_images(files, part)

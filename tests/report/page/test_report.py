@@ -68,6 +68,16 @@ def test_same_inputs_give_the_same_bytes(copied, text):
     assert (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8") == text
 
 
+def test_a_page_with_images_is_not_written_over_by_one_without(copied, text):
+    """As in a clone that has pulled results: the table of images is there, the images are in no remote."""
+    data = copied / "data/demo"
+    (data / "images_val.tsv").write_text("file\tbytes\tsha256\n")
+    shutil.rmtree(data / "images")
+    with pytest.raises(InputError, match=r"images/val: no such image folder: `bcnet fetch demo` makes it"):
+        report(run_parameters(), copied / "data", copied / "reports")
+    assert (copied / "reports/demo/index.html").read_text(encoding="utf-8") == text
+
+
 def test_every_loss_has_a_chart(page):
     labels = [value for name, value in page.attributes if name == "aria-label"]
     charts = [label for label in labels if label.startswith("Line chart") and "iteration" in label]
