@@ -61,8 +61,9 @@ def cache_folder() -> Path | None:
     if folder and folder != own and own.is_dir():
         for version in own.iterdir():
             if not (folder / version.name).exists():
-                with suppress(OSError):
-                    shutil.copytree(version, folder / version.name)
+                with suppress(OSError), tempfile.TemporaryDirectory(dir=folder) as whole:  # others may be at it, too
+                    shutil.copytree(version, Path(whole) / version.name)
+                    os.rename(Path(whole) / version.name, folder / version.name)
     return folder
 
 

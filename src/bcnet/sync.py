@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 
 from bcnet.files import InputError
 from bcnet.params import load
@@ -68,9 +68,9 @@ def follow_dvc(goal: Path) -> str | None:
     """
     if os.environ.get(INSIDE) or not (LOCK.exists() and Path(".dvc").is_dir() and goal.exists()):
         return None
-    if KNOWN.exists() and KNOWN.read_text(encoding="utf-8") == _state():
-        return None
     try:
+        if KNOWN.exists() and KNOWN.read_text(encoding="utf-8") == _state():
+            return None
         if stale := dvc_stale():
             if any(Path(".snakemake/metadata").glob("*")):  # Snakemake has run here itself
                 return None
@@ -93,11 +93,17 @@ def _note_state() -> None:
 
 
 def _state() -> str:
-    """A hash of DVC's record and of the times of all outputs in it: `dvc pull` and `dvc checkout` change these."""
+    """A hash of DVC's record and of the times of all outputs in it: `dvc pull` and `dvc checkout` change these.
+
+    Raises:
+        InputError: DVC was killed while it wrote its record.
+    """
     record = LOCK.read_bytes()
-    outputs = [
-        out["path"] for stage in YAML(typ="safe").load(record)["stages"].values() for out in stage.get("outs", ())
-    ]
+    try:
+        stages = YAML(typ="safe").load(record)["stages"].values()
+        outputs = [out["path"] for stage in stages for out in stage.get("outs", ())]
+    except (YAMLError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{LOCK}: is no record of DVC's: `bcnet run dvc` goes on from what is there") from error
     times = {path: os.stat(path).st_mtime_ns for path in outputs if os.path.exists(path)}
     return hashlib.sha256(record + json.dumps(times, sort_keys=True).encode()).hexdigest()
 

@@ -17,10 +17,12 @@ def made_by_a_job(dataset: str, rule: str, output: Path) -> bool:
         rule: of the job.
         output: a file, or a folder of files.
     """
+    if not output.exists():
+        return False
     files = [path for path in output.rglob("*") if path.name != ".snakemake_timestamp"] if output.is_dir() else [output]
     written = PARAMS.stat().st_mtime
     jobs = list(_jobs(TIMINGS / dataset, rule))
-    if not output.exists():
+    if not files:
         return False
     for made in (path.stat().st_mtime for path in files):
         began = [start for start, end in jobs if start <= made <= end]  # several, if jobs ran side by side

@@ -70,6 +70,32 @@ def test_all_that_a_stage_says_is_shown_and_kept(folder: Path) -> None:
     assert not list(folder.glob("logs/demo/*.log"))
 
 
+def test_the_log_outlives_a_signal_to_end_and_is_one_for_all_processes(folder: Path) -> None:
+    """Of a training in several processes, which a batch system's signal to the whole group tells to end."""
+    several = f"""
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: None)
+from bcnet import cli
+from bcnet.cli.verb import Verb
+def says(args):
+    worker = [sys.executable, "-c", {SAYS!r}, "sync"]
+    subprocess.run(worker, env={{**os.environ, "WORLD_SIZE": "2"}}, check=True)
+    os.killpg(0, signal.SIGTERM)
+    print("the last word", flush=True)
+cli.VERBS["sync"] = Verb(says, "", "")
+sys.exit(cli.main(["sync"]))
+"""
+    environment = {**os.environ, "DVC_STAGE": "train@bcnet-0"}
+    command = [sys.executable, "-c", several]
+    ended = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert ended.returncode == 0
+    assert "the last word" in ended.stdout.splitlines()
+    assert ended.stdout.count("child\n") == 1
+    assert (folder / "logs/demo/train/bcnet-0.log").read_text() == ended.stdout
+
+
 def test_a_stage_that_fails_says_so_in_its_log(folder: Path) -> None:
     environment = {**os.environ, "DVC_STAGE": "train@bcnt-0"}
     command = [sys.executable, "-m", "bcnet", "train", "bcnt"]

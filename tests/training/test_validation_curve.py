@@ -184,7 +184,7 @@ def test_the_best_model_predicts_where_it_is_asked_for(
     file.write_text(file.read_text() + " ")
     capsys.readouterr()
     assert main(["predict", "bcnet"]) == 2
-    assert "best.safetensors: the best on other annotations than" in capsys.readouterr().err
+    assert "best.safetensors: was chosen by its AP on other annotations than" in capsys.readouterr().err
     set_keys(tmp_path, schedule__validate_every=None)
     assert main(["predict", "bcnet"]) == 2
     assert "predict.checkpoint: best needs schedule.validate_every" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_what_it_copies_is_all_that_set_up_reads(sections: dict[str, list[str]],
     assert {target for _, target in copied} == {"/opt/bcnet/"}
     names = [source for source, _ in copied]
     set_up = (ROOT / "bootstrap.py").read_text()
-    assert {*re.findall(r"[\w-]+\.txt", set_up), "bootstrap.py", "pyproject.toml"} <= set(names)
+    assert {*re.findall(r"[\w-]+\.(?:txt|lock)", set_up), "bootstrap.py", "pyproject.toml"} <= set(names)
     assert "cd /opt/bcnet" in sections["post"]
     assert any(line.endswith("python bootstrap.py --here") for line in sections["post"])
     assert not re.search(r"pip install|==", DEFINITION.read_text())

@@ -10,6 +10,7 @@ from places import ROOT
 
 from bcnet import sync
 from bcnet.files import InputError
+from bcnet.timings import made_by_a_job
 
 SUMMARY = """output_file\tdate\trule\tlog-file(s)\tinput-file(s)\tshellcmd\tstatus\tplan
 a.json\t-\tfetch\t-\t-\t{fetch}\tok\tno update
@@ -106,6 +107,10 @@ def test_jobs_vouch_for_what_they_made_after_the_parameters_were_written(
     for path, seconds in times.items():
         os.utime(path, (10**9 + seconds, 10**9 + seconds))
     answers(monkeypatch, ran, SUMMARY.format(fetch="-", train="no update"), '{"fetch": ["changed"]}')
+    if folder:
+        assert not made_by_a_job("demo", "fetch", Path("empty"))
+        Path("empty").mkdir()
+        assert not made_by_a_job("demo", "fetch", Path("empty"))
     if vouched:
         sync.sync()
         assert ran == ["snakemake --touch", "dvc commit"]
@@ -170,4 +175,19 @@ def test_what_dvc_does_not_vouch_for_is_left_and_said_where_snakemake_has_no_rec
     assert said == "Snakemake goes by the files' times and runs more than it must. DVC has not run: train"
     (tmp_path / ".snakemake/metadata/one").mkdir(parents=True)
     assert sync.follow_dvc(tmp_path / "params.yaml") is None
+    assert ran == []
+
+
+@pytest.mark.parametrize("record", ["", "schema: '2.0'", "stages: {report", "stages: [1]"])
+def test_a_record_that_a_kill_left_half_written_is_said(
+    record: str, monkeypatch: pytest.MonkeyPatch, ran: list[str], tmp_path: Path
+) -> None:
+    answers(monkeypatch, ran, "", "{}")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".snakemake").mkdir()
+    (tmp_path / ".snakemake/bcnet_sync").write_text("")
+    (tmp_path / "dvc.lock").write_text(record)
+    said = sync.follow_dvc(tmp_path / "params.yaml")
+    assert said is not None
+    assert said.startswith("Snakemake could not take what DVC has run: dvc.lock: is no record of DVC's")
     assert ran == []

@@ -11,6 +11,8 @@ from pathlib import Path
 from bcnet.files import InputError
 from bcnet.layout import LOGS
 
+# The log outlives a signal to end, so that a training can say that it keeps a checkpoint.
+TEE = "trap '' HUP INT TERM USR1; exec tee \"$0\""
 STAGE = re.compile(r"((\.\./)*dvc\.yaml:)?(?P<name>[A-Za-z0-9_@-]*)")  # as DVC calls one made of legal names
 
 
@@ -19,9 +21,10 @@ def logged(verb: str) -> Iterator[None]:
     """Copy all that a verb says, also through C and its own processes, into its stage's log; without DVC do nothing.
 
     Args:
-        verb: its name; `params` is no stage, but what each of them begins with.
+        verb: its name; `params` is no stage, but what each of them begins with. What several processes that train
+            together say is in the log of the one that has started them.
     """
-    path = None if verb == "params" else log_of(os.environ.get("DVC_STAGE", ""))
+    path = None if verb == "params" or "WORLD_SIZE" in os.environ else log_of(os.environ.get("DVC_STAGE", ""))
     if path is None:
         yield
         return
@@ -29,7 +32,7 @@ def logged(verb: str) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(stream) for stream in (1, 2)]
-    with subprocess.Popen(["tee", "-i", str(path)], stdin=subprocess.PIPE) as tee:
+    with subprocess.Popen(["sh", "-c", TEE, str(path)], stdin=subprocess.PIPE) as tee:
         assert tee.stdin is not None
         for stream in (1, 2):
             os.dup2(tee.stdin.fileno(), stream)

@@ -101,7 +101,7 @@ def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: Sha
         path=path,
         content=content,
         split={key: value for key, value in split.items() if key != "other_images"},
-        left_out=left_out_of(content),
+        left_out=set(split.get("other_images", ())),
         ids=np.array([image["id"] for image in images]),
         sizes=[(image["height"], image["width"]) for image in images],
         convert=None if converted or not content["annotations"] else settings.model_dump(mode="json"),

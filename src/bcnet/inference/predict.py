@@ -111,7 +111,8 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     model = load_model(weights, None if run.run == IMPORTED else params.predict)
     best = model.provenance.get("best")
     if best and best["annotations_sha256"] != sha256(files.annotations("val")):
-        raise InputError(f"{weights}: the best on other annotations than {files.annotations('val')}: train again")
+        chosen = f"{weights}: was chosen by its AP on other annotations than {files.annotations('val')}"
+        raise InputError(f"{chosen}: `snakemake --forcerun train` chooses anew, `predict.checkpoint: last` needs none")
     if run.run == IMPORTED:
         origin, label = IMPORTED, params.imported[name].label
     else:

@@ -82,6 +82,8 @@ def test_the_steps_of_the_ablations():
         (BCNET, {**BCNET, "class_agnostic": False}, "class_agnostic"),
         (BCNET, {**BCNET, "schedule": {"lr": 0.005}}, "schedule.lr"),
         (BCNET, {**BCNET, "schedule": {"lr": 0.005, "batch": 2}}, None),
+        (BCNET, {**BCNET, "schedule": {"lr": 0.005, "processes": 2, "validate_every": 100}}, "schedule.lr"),
+        (BCNET, {**BCNET, "schedule": {"validate_every": 100}}, None),  # which changes no weight
         (BCNET, {**BCNET, "backbone": "resnet50"}, "backbone"),
         (BCNET, {**BCNET, "masks": "amodal"}, "masks"),
     ],

@@ -345,6 +345,7 @@ def test_a_file_of_numbers_for_dvc_of_each_method_and_split(reports):
         ("train_on", "pasted", "provenance.train_on: 'pasted': expected 'train' as in "),
         ("schedule", {"iterations": 20}, "provenance.schedule: .*20.*: expected .*600.* as in "),
         ("origin", "brought", "provenance.origin: 'brought': expected 'measured here'"),
+        ("best", {"iteration": 40}, "is of the best model of its training, .*/0/val.json of the last"),
     ],
 )
 def test_seeds_that_do_not_fit_together_are_refused(reports, key, value, problem):

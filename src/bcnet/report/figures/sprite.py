@@ -10,7 +10,12 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 COLUMNS = 160  # at most
-QUALITY = 70  # of JPEG
+SIDE, SMALL_SIDE, MANY = 64, 32, 6000  # pixels of thumbnails as they are made: small ones where there are many
+# Sides of thumbnails and qualities of WebP, best first: a thumbnail shows where to look, not how a mask ends.
+STEPS = ((64, 60), (48, 60), (48, 40), (32, 60), (32, 40), (32, 20), (24, 20), (24, 10))
+SAMPLE = 400  # thumbnails by which the size of a whole sheet is told
+DOUBT = 1.25  # a sheet is not made if the sample says that it is larger than the room by this factor
+JPEG_QUALITY = 70
 
 
 def thumbnail(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
@@ -36,14 +41,6 @@ def thumbnail(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
     return square
 
 
-# Sides of thumbnails and qualities of WebP, best first: a thumbnail shows where to look, not how a mask ends.
-STEPS = ((64, 60), (48, 60), (48, 40), (32, 60), (32, 40), (32, 20), (24, 20), (24, 10))
-SIDE, SMALL_SIDE, MANY = 64, 32, 6000  # of thumbnails as they are made: small ones where there are many
-
-
-SAMPLE, SURELY = 400, 1.25  # thumbnails that tell how large a sheet will be; so much larger, and it is not made
-
-
 class Sprite(NamedTuple):
     """Thumbnails as one picture, a WebP data URI: the first `kept` of them, squares of `side`, in `columns`."""
 
@@ -63,7 +60,7 @@ def packed(tiles: Sequence[np.ndarray], room: int) -> Sprite:
     some = tiles[:: max(1, len(tiles) // SAMPLE)]
     for side, quality in STEPS:
         if tiles and side <= len(tiles[0]):
-            if len(_webp_uri(_sheet(some, side), quality)) * len(tiles) > SURELY * room * len(some):
+            if len(_webp_uri(_sheet(some, side), quality)) * len(tiles) > DOUBT * room * len(some):
                 continue  # a whole sheet takes seconds
             uri = _webp_uri(_sheet(tiles, side), quality)
             if len(uri) <= room:
@@ -99,7 +96,7 @@ def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
 def jpeg_uri(picture: np.ndarray) -> str:
     """A picture, (H, W, 3) uint8 RGB, as a JPEG data URI."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 

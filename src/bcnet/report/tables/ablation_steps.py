@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from bcnet.params import Params
+from bcnet.params.models import Schedule
 from bcnet.params.variants import Variant
 from bcnet.report.tables.rows import Method, methods
 
@@ -43,8 +44,7 @@ def steps(params: Params) -> list[Step]:
 
 def settings(params: Params, variant: Variant) -> dict[str, Any]:
     """All that determines how a variant is trained, by key of params.yaml."""
-    schedule = params.schedule.model_dump(mode="json") | variant.schedule
-    schedule.pop("processes")  # which change the rounding, as threads do
+    schedule = Schedule.model_validate({**params.schedule.model_dump(), **variant.schedule}).determining()
     return variant.as_trained() | {f"schedule.{key}": value for key, value in schedule.items()}
 
 

@@ -130,6 +130,9 @@ def _check_alike(paths: Sequence[Path], runs: Sequence[dict[str, Any]]) -> None:
             own, first = run["provenance"].get(key), runs[0]["provenance"].get(key)
             if own != first:
                 raise InputError(f"{path}: provenance.{key}: {own!r}: expected {first!r} as in {paths[0]}")
+        own, first = ("the best" if run["provenance"].get("best") else "the last" for run in (run, runs[0]))
+        if own != first:
+            raise InputError(f"{path}: is of {own} model of its training, {paths[0]} of {first}: expected the same")
 
 
 def mean(shares: Sequence[float | None]) -> float | None:
