@@ -360,6 +360,7 @@ def test_views_are_refused(tmp_path: Path) -> None:
     content = YAML().load(places.ROOT / "presets/shapes.yaml")
     content["predict"]["flip"] = True
     content["variants"] = {"own": content["variants"]["solov2"]}
+    del content["tables"]["compare_to"]
     YAML().dump(content, tmp_path / "params.yaml")
     with pytest.raises(InputError, match=r"variants\.own: method: solov2: sees one view only, see `predict`"):
         params.load(tmp_path / "params.yaml")

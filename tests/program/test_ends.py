@@ -52,7 +52,7 @@ def test_a_verb_or_flag_that_does_not_exist(line: str, said: str, capsys: pytest
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("short_side: [160]", "shortside: [160]", "params", "checkpoint_every, did you mean 'short_side'?"),
+        ("short_side: [160]", "shortside: [160]", "params", "validate_images, did you mean 'short_side'?"),
         ("method: bcnet", "method: bnet", "params", ", did you mean 'bcnet'?"),
         ("", "", "train bcnt", "no 'bcnt', there are: mask-rcnn, bcnet, did you mean 'bcnet'?"),
         ("", "", "fetch demos", "no 'demos', there are: demo, did you mean 'demo'?"),

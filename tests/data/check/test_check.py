@@ -120,7 +120,7 @@ def test_long_lists_stay_readable(check: Checker) -> None:
         ("{", "not valid JSON"),
         ("[" * 9999, "not valid JSON"),
         ("[]", "3 problems in 3 entries"),
-        ('{"images": {}}', "3 problems in 3 entries"),
+        ('{"images": {}}', "1 problem in 1 entry"),
     ],
 )
 def test_what_is_no_annotation_file_ends_in_one_line(text: str, line: str, check: Checker) -> None:
@@ -357,7 +357,7 @@ def test_an_equal_image_goes_but_two_different_ones_with_one_id_cannot_be_fixed(
     data["images"][1] = data["images"][1] | {"file_name": "b.png"}
     code, lines, error = check(data, "--fix", str(check.folder / "out.json"))
     assert (code, lines) == (2, ["image 3: this id occurs twice"])
-    assert error == "bcnet check: file.json: 1 problems in 1 entries cannot be fixed, out.json is not written\n"
+    assert error == "bcnet check: file.json: 1 problem in 1 entry cannot be fixed, out.json is not written\n"
     assert not (check.folder / "out.json").exists()
 
 

@@ -61,6 +61,7 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
         "order",
         "tide",
         "calibration",
+        "false_detections",
         "intervals",
         "few",
         "categories",

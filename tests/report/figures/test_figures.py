@@ -170,3 +170,24 @@ def test_dots_lie_where_their_methods_are():
     (left, top), (right, bottom) = places.values()
     assert left < right
     assert top < bottom
+
+
+def test_names_on_a_picture_lie_on_no_other_name():
+    """On the shape, else a line above or below; a name without room is left out, and one of a tiny shape."""
+
+    def shape(label: str, x: float, y: float, radius: float = 20) -> pictures.Shape:
+        return pictures.Shape(label, "#fff", figures.Outline("", x, y, radius), matched=True)
+
+    font = 10
+    shapes = [shape("disc", 50, 50), *[shape("ring", 52, 51) for _ in range(4)], shape("tiny", 150, 50, radius=4)]
+    found = pictures.labels([*shapes, shape("far", 150, 50), shape("edge", 2, 4)], (100, 200), font)
+    assert [label.text for label in found] == ["disc", "ring", "far", "edge"]
+    disc, ring, far, edge = found
+    assert (disc.x, disc.y, far.x, far.y) == (50, 50, 150, 50)
+    assert ring.y > disc.y
+    assert edge.x == edge.width / 2
+    assert edge.y >= font
+    for place, one in enumerate(found):
+        for other in found[place + 1 :]:
+            apart = abs(one.x - other.x) >= (one.width + other.width) / 2
+            assert apart or abs(one.y - other.y) >= pictures.LINE * font

@@ -96,7 +96,8 @@ def _write_fixed(
 
 
 def _number(problems: list[Problem]) -> str:
-    return f"{len(problems)} problems in {len({problem.entry for problem in problems})} entries"
+    entries = len({problem.entry for problem in problems})
+    return f"{len(problems)} problem{'s' * (len(problems) > 1)} in {entries} {'entries' if entries > 1 else 'entry'}"
 
 
 def _print(problems: list[Problem], everything: bool, prefix: str = "") -> None:

@@ -133,11 +133,13 @@ def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
     values = [value for line in lines for point in line.points for value in (point.y, point.low, point.high)]
     known = [value for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    locator = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
-    wanted = locator.tick_values(max(0.0, low - 1e-9), high if high > low else low + 1)
+    percents = high <= LARGEST
+    if low == high:  # a range needs two ends
+        low, high = (low - 1, high) if percents and high + 1 > LARGEST else (low, low + 1)
+    wanted = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3).tick_values(max(0.0, low - 1e-9), high)
     ticks = [float(tick) for tick in wanted if tick >= 0]
-    if high <= LARGEST < ticks[-1]:
-        return ticks[:-1], LARGEST
+    if percents and ticks[-1] > LARGEST:
+        return [tick for tick in ticks if tick <= LARGEST], LARGEST
     return ticks, ticks[-1]
 
 

@@ -1,18 +1,19 @@
 """The report's pictures: which are shown, and ground truth and predictions drawn on them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks.segmentation import decode, to_rle
-from bcnet.drawing.figures import COLOURS, Outline, outline
+from bcnet.drawing.figures import COLOURS, Outline, cut, outline, text_width
 from bcnet.report.figures.predictions import Annotations
 
 MIN_SCORE = 0.5  # of a prediction that is drawn
 MIN_OBJECTS = 3
+LINE = 1.2  # of a line of text, in sizes of its letters
 RULE = (
     "the {n} images of val with the highest mean max_box_iou of their objects (the highest IoU of an object's box with "
     f"another object's box). Images with at least {MIN_OBJECTS} objects come first, and crowd regions do not count"
@@ -35,6 +36,43 @@ class Panel:
 
     shapes: tuple[Shape, ...]
     caption: str
+
+
+class Label(NamedTuple):
+    """A shape's name on a drawing: where its middle is, and its width, in pixels of the picture."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+
+
+def labels(shapes: Iterable[Shape], size: tuple[float, float], font: float) -> list[Label]:
+    """The names of shapes, each on its shape or a line above or below; left out where it would lie on another one.
+
+    Args:
+        shapes: those of a panel; shapes smaller than a letter get none.
+        size: (height, width) of the picture.
+        font: its size in pixels.
+    """
+    height, width = size
+    placed: list[Label] = []
+    for shape in shapes:
+        if shape.outline.radius <= 0.5 * font:
+            continue
+        text = cut(shape.label, width - font, font)
+        long = text_width(text, font)
+        x = min(max(shape.outline.x, long / 2), width - long / 2)
+        for line in (0, -1, 1):
+            label = Label(text, x, shape.outline.y + line * LINE * font, long)
+            free = all(
+                abs(label.x - other.x) >= (long + other.width) / 2 or abs(label.y - other.y) >= LINE * font
+                for other in placed
+            )
+            if free and font <= label.y <= height - font:
+                placed.append(label)
+                break
+    return placed
 
 
 def most_occluded(images: Annotations, annotations: Annotations, n: int) -> list[tuple[dict[str, Any], float]]:

@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from bcnet.data.sources.image_folders import need_images
 from bcnet.data.splits.rules import in_words
-from bcnet.drawing.figures import cut, fitted, text_width
+from bcnet.drawing.figures import fitted
 from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import atomic_output, read_json
 from bcnet.params import Params
 from bcnet.params.data import Coco, Shapes
 from bcnet.report.figures import figure_files
+from bcnet.report.figures.pictures import labels
 from bcnet.report.page.contents import MISSING, SECTIONS, SUMMARY
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import origin_words
@@ -88,7 +89,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["origin_words"] = origin_words
-    environment.globals.update(cut=cut, fitted=fitted, text_width=text_width, few=FEW)
+    environment.globals.update(fitted=fitted, labels=labels, few=FEW)
     return environment
 
 
