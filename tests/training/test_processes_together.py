@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +87,26 @@ def test_the_first_process_decides_and_the_others_wait_as_long_as_it_works(tmp_p
         0: [[False] * 4 + [True], "of 0", "at 7", f"{differ}is this folder the same on every node?"],
         1: [[], "of 0", "at 7", "ends with 2"],
     }
+
+
+BROKEN = """
+from torch.utils.data import DataLoader
+from bcnet.training.stopping import leave_to_parent
+class Broken:
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return 1 // (4 - index)
+for _ in DataLoader(Broken(), num_workers=1, worker_init_fn=leave_to_parent):
+    pass
+"""
+
+
+def test_an_error_ends_what_loads_data() -> None:
+    """Although that outlives signals of other processes."""
+    ended = subprocess.run([sys.executable, "-c", BROKEN], stderr=subprocess.PIPE, text=True, timeout=100)
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
 
 
 def test_alone_a_process_asks_itself() -> None:
