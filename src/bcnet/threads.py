@@ -10,6 +10,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def threads() -> int:
+    """How many threads compute: the first number of OMP_NUM_THREADS, as in `4,2`; else one for each processor."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(first)) if first.isdecimal() else processors()
+
+
 def wait_asleep() -> None:
     """Let PyTorch's threads sleep soon after they begin to wait, not spin; before PyTorch is loaded.
 

@@ -16,7 +16,7 @@ from places import ROOT
 from ruamel.yaml import YAML
 
 from bcnet import params
-from bcnet.training import loop
+from bcnet.training import loop, resume
 
 
 def make_project(folder: Path) -> None:
@@ -135,8 +135,8 @@ def watch(patch: pytest.MonkeyPatch, folder: Path, name: str, seed: int = 0, **c
 
     patch.chdir(folder)
     patch.setattr(loop, "step", step)
-    patch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
-    patch.setattr(loop, "take_results", lambda folder, results: False)
+    patch.setattr(resume, "newest_checkpoint", lambda folder: None)
+    patch.setattr(resume, "take_results", lambda folder, results: False)
     with deterministic_afterwards():
         loop.train(settings, name, seed, Path("data"))
     return seen

@@ -6,7 +6,7 @@ import sys
 import pytest
 from places import ROOT
 
-from bcnet.threads import processors
+from bcnet.threads import processors, threads
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,17 @@ def test_a_process_bound_to_one_processor_has_one() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "1 1\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "count"), [("3", 3), ("4,2", 4), (" 2 ", 2), ("0", 1), ("", None), ("many", None), (None, None)]
+)
+def test_threads_are_those_of_openmp(said: str | None, count: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list has a number for each level of nesting; what is no number, OpenMP itself ignores."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert threads() == (count or processors())
 
 
 def test_nothing_asks_for_the_processors_of_the_machine() -> None:

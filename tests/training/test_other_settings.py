@@ -117,7 +117,7 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(left: int, tmp_path: Path, m
     with pytest.raises(InputError, match=r"00000002\.pt: cannot be written: No space left on device"):
         save_checkpoint(tmp_path, 2, state)
     assert [path.name for path in tmp_path.iterdir()] == ["00000001.pt"]
-    assert newest_checkpoint(tmp_path, torch.device("cpu")) is not None
+    assert newest_checkpoint(tmp_path) is not None
 
 
 def meet(folder: Path, rank: int, connection: Any) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from training_factory import environment, make_project
 
-from bcnet.training import stopping
+from bcnet.cli import main
+from bcnet.layout import lock
+from bcnet.locks import alone
+from bcnet.training import stopping, together
 from bcnet.weights.model_file import load_model
 
 # `bcnet train` in which something happens in the step of an iteration, in the process of a rank.
@@ -25,6 +28,22 @@ def steps(*arguments):
         os.kill(os.getpid(), signal.{number})
     return step(*arguments)
 loop.step = steps
+sys.exit(cli.main(["train", "bcnet"]))
+"""
+
+
+# One that loads data in a process of its own, and in the fifth iteration the whole group of processes is told to end.
+GROUP = """
+import os, subprocess, sys, time
+from bcnet import cli
+from bcnet.training import loop
+step = loop.step
+def steps(*arguments):
+    if arguments[-1] == 4:
+        subprocess.run(["kill", "-TERM", "--", f"-{os.getpgrp()}"], start_new_session=True)
+        time.sleep(1)  # until it is seen that a process has ended
+    return step(*arguments)
+loop.step, loop.loader_workers = steps, lambda together: 1
 sys.exit(cli.main(["train", "bcnet"]))
 """
 
@@ -50,8 +69,16 @@ def bcnet(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bcnet", *arguments]
 
 
-def run(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=600)
+def run(folder: Path, command: list[str], start_new_session: bool = False) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        start_new_session=start_new_session,
+    )
 
 
 def script(folder: Path, iteration: int, number: str, rank: int = 0) -> Path:
@@ -81,8 +108,11 @@ def checkpoints(folder: Path) -> list[str]:
 
 
 def test_a_training_that_is_told_to_end_keeps_what_it_has_done(folder: Path) -> None:
-    """A checkpoint is due after every second iteration; this is one more."""
-    ended = run(folder, [sys.executable, str(script(folder, 4, "SIGTERM"))])
+    """As a batch system tells it, which sends a signal to all processes of a job, those that load data among them.
+
+    A checkpoint is due after every second iteration; this is one more.
+    """
+    ended = run(folder, [sys.executable, "-c", GROUP], start_new_session=True)
     assert ended.returncode == 128 + signal.SIGTERM
     assert lines(ended) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
     assert "Traceback" not in ended.stderr
@@ -91,6 +121,22 @@ def test_a_training_that_is_told_to_end_keeps_what_it_has_done(folder: Path) -> 
     for name in ("model.safetensors", "training.jsonl"):
         expected = (folder / "undisturbed/bcnet/0" / name).read_bytes()
         assert (folder / "data/demo/models/bcnet/0" / name).read_bytes() == expected
+
+
+def test_a_training_that_is_done_by_another_process_is_not_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of its processes would wait for that one, and all others for the first."""
+    in_two_processes(folder)
+    monkeypatch.chdir(folder)
+    started: list[int] = []
+    monkeypatch.setattr(together, "start", lambda processes, arguments, lock: started.append(processes))
+    with alone(lock("train", "demo", "bcnet", "0"), "bcnet train bcnet"):
+        assert main(["train", "bcnet"]) == 2
+    assert "`bcnet train bcnet`, process " in capsys.readouterr().err
+    assert not started
+    assert main(["train", "bcnet"]) == 0
+    assert started == [2]
 
 
 def test_signals_are_again_what_they_were() -> None:
@@ -137,8 +183,8 @@ def test_processes_of_params_are_started_and_a_killed_one_ends_the_others(folder
 def test_processes_that_would_not_train_the_same_end_at_once(folder: Path) -> None:
     """As where a node has another params.yaml, data or code."""
     path = folder / "train.py"
-    other = "import os; from bcnet.training import loop; hashed = loop.sha256\n"
-    other += "loop.sha256 = lambda path: hashed(path) + os.environ['RANK'] * ('bilayer' in str(path))\n"
+    other = "import os; from bcnet.training import key; hashed = key.sha256\n"
+    other += "key.sha256 = lambda path: hashed(path) + os.environ['RANK'] * ('bilayer' in str(path))\n"
     path.write_text(f"{other}import sys; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))\n")
     ended = run(folder, torchrun(path))
     differ = "processes 0 and 1 would not train the same, they differ in annotations_sha256: "

@@ -67,9 +67,10 @@ def test_a_spoilt_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Captu
         save_checkpoint(tmp_path, iteration, {"iteration": iteration, "tensor": torch.ones(99)})
     newest = tmp_path / "00000015.pt"
     newest.write_bytes(newest.read_bytes()[:-200])
-    state = newest_checkpoint(tmp_path, torch.device("cpu"))
-    assert state is not None
-    assert state["iteration"] == 10
+    newest_whole = newest_checkpoint(tmp_path)
+    assert newest_whole is not None
+    path, state = newest_whole
+    assert (path.name, state["iteration"]) == ("00000010.pt", 10)
     assert "00000015.pt: unreadable, skipped" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["00000010.pt", "00000015.pt"]
 
@@ -241,12 +242,12 @@ def test_a_variant_is_trained_on_synthetic_pictures(project: Path, tmp_path: Pat
 
 
 def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bcnet.training import loop
+    from bcnet.training import loop, resume
 
     monkeypatch.chdir(project)
     nothing = lambda model, batch: {"loss": next(model.parameters()).sum() * float("nan")}  # noqa: E731
     monkeypatch.setattr(RoISegmenter, "forward", nothing)
-    monkeypatch.setattr(loop, "newest_checkpoint", lambda folder, device: None)
+    monkeypatch.setattr(resume, "newest_checkpoint", lambda folder: None)
     with pytest.raises(InputError, match="bcnet: loss is nan at iteration 12"):
         loop.train(params.load(), "bcnet", 1, Path("data"))
     assert not (project / "data/demo/models/bcnet/1").exists()

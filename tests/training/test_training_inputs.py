@@ -17,7 +17,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError, sha256
 from bcnet.params.methods import METHODS
-from bcnet.training import code, loop, unfinished
+from bcnet.training import code, loop, progress, unfinished
 from bcnet.training.sampler import batch_indices
 from bcnet.training.unfinished import packages
 from bcnet.weights.imagenet import efficientnet_lite0
@@ -168,7 +168,7 @@ def test_gradients_are_clipped_before_the_update(project: Path, monkeypatch: pyt
 
 
 def test_the_log_has_the_mean_of_each_loss_and_the_last_rate(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    monkeypatch.setattr(progress, "LOG_EVERY", 5)
     seen = watch(monkeypatch, project, "mask-rcnn", schedule=PLAIN)
     lines = (project / "data/demo/models/mask-rcnn/0/training.jsonl").read_text().splitlines()
     log = [json.loads(line) for line in lines]

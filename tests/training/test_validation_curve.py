@@ -20,6 +20,7 @@ from bcnet import params
 from bcnet.cli import main
 from bcnet.inference.validation import Validation, part_of
 from bcnet.params.models import Schedule
+from bcnet.training import loop
 from bcnet.training.curve import ValidationCurve, due, is_whole
 from bcnet.weights.model_file import load_model
 
@@ -82,7 +83,9 @@ def test_a_finished_training_is_repeated_only_for_another_curve_and_ends_with_th
     assert curve(tmp_path) == []
     assert not (tmp_path / OUT / FILES[1]).exists()
     set_keys(tmp_path, schedule__validate_every=6)
-    assert "already trained" not in run(tmp_path, "train bcnet")
+    said = run(tmp_path, "train bcnet")
+    assert "bcnet: trained already, but without this validation: trains again\n" in said
+    assert "already trained" not in said
     assert [row["iteration"] for row in curve(tmp_path)] == ["6", "12"]
     assert validated(tmp_path)[0] == before[0]
 
@@ -108,6 +111,64 @@ cli.main(["train", "bcnet"])
     assert process.returncode == -signal.SIGKILL
     assert "resuming at iteration 6" in run(tmp_path, "train bcnet")
     assert validated(tmp_path) == before
+
+
+def test_a_validation_that_is_told_to_end_is_done_when_the_training_goes_on(project: Path, tmp_path: Path) -> None:
+    """The checkpoint is there before it begins; after each image it may end."""
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    before = validated(tmp_path)
+    shutil.rmtree(tmp_path / "data/checkpoints")
+    shutil.rmtree(tmp_path / OUT)
+    code = """
+import os, signal, sys
+from bcnet import cli
+from bcnet.inference import validation
+read, end = validation.read_image, int(sys.argv[1])
+def reads(*arguments):
+    global end
+    end -= 1
+    if end == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert end >= 0, "goes on"
+    return read(*arguments)
+validation.read_image = reads
+sys.exit(cli.main(["train", "bcnet"]))
+"""
+    for iteration, image in ((5, 1), (12, 5)):  # the first of the first row; then two, two and one of the last row
+        command = [sys.executable, "-c", code, str(image)]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+        assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+        assert f"told to end: {iteration} of 12 iterations are kept, the same command resumes\n" in ended.stderr
+        assert f"iteration {iteration}: AP" not in ended.stderr
+    said = run(tmp_path, "train bcnet")
+    assert "resuming at iteration 12\n" in said
+    assert validated(tmp_path) == before
+
+
+def test_images_of_val_are_needed_at_the_start(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless all is trained already."""
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    Path("data/demo/images/val").rename("elsewhere")
+    assert main(["train", "bcnet"]) == 0
+    assert "already trained" in capsys.readouterr().err
+    assert main(["train", "bcnet", "--seed", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "data/demo/images/val: no such image folder: `bcnet fetch demo` makes it" in said
+    assert "iteration" not in said
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_only_the_first_process_reads_val(project: Path, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    handed = []
+    monkeypatch.setattr(loop, "train", lambda *arguments: handed.append(arguments[-1]))
+    assert main(["train", "bcnet"]) == 0
+    assert [validate is not None for validate in handed] == [rank == 0]
 
 
 def test_the_curve_is_of_these_images_and_the_best_model_of_its_highest_ap(project: Path) -> None:
@@ -204,8 +265,8 @@ class Measure:
     def __init__(self, *aps: float, images: int = 2) -> None:
         self.aps, self.about = list(aps), {"images": images, "annotations_sha256": "ab"}
 
-    def __call__(self, model):
-        return dict.fromkeys(("AP", "AP50", "AP75"), self.aps.pop(0))
+    def __call__(self, model, stop):
+        return None if stop() else dict.fromkeys(("AP", "AP50", "AP75"), self.aps.pop(0))
 
 
 class Model:
@@ -223,6 +284,10 @@ def test_of_equal_aps_the_first_is_the_best_and_its_tensors_are_kept(tmp_path: P
         validation.measure(iteration, Model(iteration))
     assert validation.best_row["iteration"] == 8
     assert validation.best["x"] == 8
+    assert not any(validation.is_due(iteration) for iteration in due(schedule))
+    stopped = ValidationCurve(schedule, Measure(0.1))
+    assert stopped.measure(4, Model(4), lambda: True) is None
+    assert (stopped.rows, stopped.is_due(4), stopped.is_due(5)) == ([], True, False)
     other = ValidationCurve(schedule, Measure(images=3))
     other.load_state_dict(validation.state_dict())
     assert (other.rows, other.best) == ([], {})  # of other images

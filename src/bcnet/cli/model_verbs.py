@@ -41,24 +41,26 @@ def weights_wrong(args: Namespace) -> str | None:
 def train(args: Namespace) -> str | None:
     from bcnet import params
     from bcnet.training.stopping import ToldToEndError
-    from bcnet.training.together import is_one_of_many, start, while_peers_live
+    from bcnet.training.together import is_first, is_one_of_many, start, while_peers_live
 
     run, command = params.load(), f"bcnet train {args.variant}"
     run.variant(args.variant)
-    processes = run.schedule_of(args.variant).processes
+    schedule, own = run.schedule_of(args.variant), lock("train", run.dataset, args.variant, str(args.seed))
     try:
-        if processes > 1 and not is_one_of_many():
+        if schedule.processes > 1 and not is_one_of_many():
+            with alone(own, command):  # wait here, or refuse: the processes would wait for their first one
+                pass
             anyway = ["--resume-anyway"] if args.resume_anyway else []
-            start(processes, ["train", args.variant, "--seed", str(args.seed), *anyway])
+            start(schedule.processes, ["train", args.variant, "--seed", str(args.seed), *anyway], own)
             return None
         from bcnet.training.loop import train  # which loads all that models need
 
         validate = None
-        if run.schedule_of(args.variant).validate_every is not None:
+        if schedule.validate_every is not None and is_first():
             from bcnet.inference.validation import Validation
 
             validate = Validation(run, args.variant, DATA)
-        with alone(lock("train", run.dataset, args.variant, str(args.seed)), command), while_peers_live(command):
+        with alone(own, command), while_peers_live(command):
             out = train(run, args.variant, args.seed, DATA, args.resume_anyway, validate)
     except ToldToEndError as end:
         with suppress(BrokenPipeError):  # who reads the log was told, too

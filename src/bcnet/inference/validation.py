@@ -1,7 +1,7 @@
 """AP of a model in training on a fixed part of val, without any effect on the training."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ class Validation:
             raise InputError(f"{self.path}: no object in the {len(self.content['images'])} images for validation")
         self.about: Mapping[str, Any] = {"images": len(self.content["images"]), "annotations_sha256": sha256(self.path)}
 
-    def __call__(self, model: Segmenter) -> dict[str, float | None]:
-        """AP, AP50 and AP75 of masks, 0 to 1, None: undefined.
+    def __call__(self, model: Segmenter, stop: Callable[[], bool] = lambda: False) -> dict[str, float | None] | None:
+        """AP, AP50 and AP75 of masks, 0 to 1, None: undefined; None for all where `stop` says so before an image.
 
         A copy of the model predicts, so that neither modes nor what layers remember change; nor do random numbers.
         """
@@ -66,6 +66,8 @@ class Validation:
             file = ModelFile(own, self.variant, self.predict, self._categories(), {})
             entries = []
             for image in self.content["images"]:
+                if stop():
+                    return None
                 picture = read_image(self.folder / image["file_name"], (image["height"], image["width"]))
                 entries += results(file, picture, image["id"])
         return ap(entries, self.content, self.path)

@@ -73,11 +73,18 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any]) -> None
         old.unlink()
 
 
-def newest_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest state that can be read, or None. One that cannot is named on stderr and passed over."""
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest file that can be read, with its state on the CPU, or None."""
     for path in sorted(folder.glob("[0-9]*.pt"), reverse=True):
-        try:
-            return torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
-            print(f"{path}: unreadable, skipped: {str(error).splitlines()[0]}", file=sys.stderr)
+        if state := load_checkpoint(path):
+            return path, state
     return None
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state in a file, on the CPU; None, and a line on stderr, where it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+        print(f"{path}: unreadable, skipped: {str(error).splitlines()[0]}", file=sys.stderr)
+        return None

@@ -3,7 +3,7 @@
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +22,11 @@ class Validate(Protocol):
 
     about: Mapping[str, Any]
 
-    def __call__(self, model: Segmenter) -> dict[str, float | None]:
-        """METRICS, 0 to 1, None: undefined; neither the model nor a random number changes."""
+    def __call__(self, model: Segmenter, stop: Callable[[], bool]) -> dict[str, float | None] | None:
+        """METRICS, 0 to 1, None: undefined; neither the model nor a random number changes.
+
+        None for all: `stop` said so, which is asked before each image.
+        """
 
 
 class ValidationCurve:
@@ -56,18 +59,28 @@ class ValidationCurve:
         return max((row for row in self.rows if row["AP"] is not None), key=lambda row: row["AP"], default=None)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether a row is due after so many iterations."""
-        return self.validate is not None and iteration in due(self.schedule)
+        """Whether a row is due after so many iterations, and is missing."""
+        if self.validate is None or any(row["iteration"] == iteration for row in self.rows):
+            return False
+        return iteration in due(self.schedule)
 
-    def measure(self, iteration: int, model: Segmenter) -> str:
+    def measure(self, iteration: int, model: Segmenter, stop: Callable[[], bool] = lambda: False) -> str | None:
         """The row of an iteration, and the model, if it is the best so far.
 
+        Args:
+            iteration: how many are done.
+            model: of that iteration.
+            stop: whether to end without a row; it is asked often.
+
         Returns:
-            The row for people.
+            The row for people; None: it was stopped.
         """
         assert self.validate is not None
         start = time.monotonic()
-        row = {"iteration": iteration, **self.validate(model), **self.validate.about}
+        numbers = self.validate(model, stop)
+        if numbers is None:
+            return None
+        row = {"iteration": iteration, **numbers, **self.validate.about}
         self.rows.append(row)
         if self.best_row is row:
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
@@ -17,11 +18,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bcnet.files import InputError
 from bcnet.models.device import pick_device
-from bcnet.threads import processors
+from bcnet.threads import threads
 from bcnet.training.stopping import ToldToEndError
 from bcnet.training.unfinished import differences
 
+T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # until the slowest process has read its data
+GRACE = 110  # seconds that a signal leaves the processes for a checkpoint; a job's time is up after 120
+TOLD, OVER = 1, 2  # what processes tell each other while the first one works alone
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # passed on to the processes
 
 
@@ -31,11 +35,12 @@ class Together:
     Attributes:
         rank: of this process, from 0.
         world: how many there are.
+        local_world: how many of them are on this machine.
         device: what this process computes with.
     """
 
-    def __init__(self, rank: int, world: int, device: torch.device) -> None:
-        self.rank, self.world, self.device = rank, world, device
+    def __init__(self, rank: int, world: int, local_world: int, device: torch.device) -> None:
+        self.rank, self.world, self.local_world, self.device = rank, world, local_world, device
         # beside NCCL a group of its own, for what the processors agree on: no GPU is waited for
         self._talk: Any = distributed.new_group(backend="gloo", timeout=PATIENCE) if world > 1 else None
 
@@ -61,11 +66,38 @@ class Together:
 
     def any(self, here: bool) -> bool:
         """Whether it holds in any process; every one must ask."""
+        return bool(self._most(int(here)))
+
+    def _most(self, here: int) -> int:
+        """The largest value of all processes; every one must ask."""
         if self._talk is None:
             return here
-        holds = torch.tensor(int(here))
-        distributed.all_reduce(holds, distributed.ReduceOp.MAX, group=self._talk)
-        return bool(holds)
+        value = torch.tensor(here)
+        distributed.all_reduce(value, distributed.ReduceOp.MAX, group=self._talk)
+        return int(value)
+
+    def first_alone(self, work: Callable[[Callable[[], bool]], None], is_told: Callable[[], bool]) -> None:
+        """Let the first process do a piece of work, while the other ones wait, however long it takes.
+
+        Args:
+            work: is given a question, which it asks often: whether any process is told to end. A question is a sign of
+                life, too: the other processes wait no longer than `PATIENCE` for the next one.
+            is_told: whether this process is.
+        """
+        if self.rank == 0:
+            work(lambda: self._most(TOLD * is_told()) == TOLD)
+            self._most(OVER)
+            return
+        while self._most(TOLD * is_told()) != OVER:
+            pass
+
+    def of_first(self, value: T) -> T:
+        """What the first process has; every one must ask."""
+        if self._talk is None:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, src=0, group=self._talk)
+        return values[0]
 
     def leave(self) -> None:
         """The end of what `join_processes` began."""
@@ -75,8 +107,9 @@ class Together:
 
 def join_processes() -> Together:
     """This process among those that torchrun, or `start`, has started."""
-    rank, world, local = (int(os.environ.get(key, "0")) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    world = max(world, 1)
+    rank, local = (int(os.environ.get(key, "0")) for key in ("RANK", "LOCAL_RANK"))
+    world = max(1, int(os.environ.get("WORLD_SIZE", "1")))
+    local_world = int(os.environ.get("LOCAL_WORLD_SIZE", world))
     if torch.cuda.is_available():
         torch.cuda.set_device(local)
     device = pick_device()
@@ -86,7 +119,7 @@ def join_processes() -> Together:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if world > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Together(rank, world, device)
+    return Together(rank, world, local_world, device)
 
 
 def is_one_of_many() -> bool:
@@ -94,17 +127,28 @@ def is_one_of_many() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
-def start(processes: int, arguments: list[str]) -> None:
+def is_first() -> bool:
+    """Whether this process is the first of those that torchrun, or `start`, has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def start(processes: int, arguments: list[str], lock: Path) -> None:
     """Run `bcnet ARGUMENTS` in that many processes of this machine, each on a GPU of its own if it has GPUs.
+
+    Args:
+        processes: how many.
+        arguments: of the verb.
+        lock: that the first of them holds; it is left behind where that one is killed.
 
     Raises:
         InputError: there are fewer GPUs than processes; or a process has failed, and the others were ended.
-        ToldToEndError: this process was; without a line, for the first of them has said it.
+        ToldToEndError: this process was; without a line, if the first of them has said it.
     """
     if 0 < (gpus := torch.cuda.device_count()) < processes:
         raise InputError(f"params.yaml: schedule.processes: {processes}: this machine, or this job, has {gpus} GPUs")
-    threads = int(os.environ.get("OMP_NUM_THREADS", processors()))
-    os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, threads() // processes))
+    again = f"`bcnet {' '.join(arguments)}` resumes"
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE))  # 30, and then SIGKILL, if nothing is said
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -124,10 +168,10 @@ def start(processes: int, arguments: list[str]) -> None:
         how = f"was killed ({failure.signal_name()})" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
         if failure.exitcode > 128:
             raise ToldToEndError("", failure.exitcode - 128) from error
-        again = f"`bcnet {' '.join(arguments)}` resumes"
         raise InputError(f"process {rank} of {processes} {how}, and so the others were ended: {again}") from error
     except SignalException as error:
-        raise ToldToEndError("", error.sigval) from error
+        lost = "told to end: killed without a new checkpoint, so what was done since the last one is lost"
+        raise ToldToEndError(f"{lost}: {again}" if lock.exists() else "", error.sigval) from error
 
 
 @contextmanager
