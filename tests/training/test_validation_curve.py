@@ -140,6 +140,7 @@ sys.exit(cli.main(["train", "bcnet"]))
         assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
         assert f"told to end: {iteration} of 12 iterations are kept, the same command resumes\n" in ended.stderr
         assert f"iteration {iteration}: AP" not in ended.stderr
+        assert list(tmp_path.glob(f"data/checkpoints/*/{iteration:08}.pt"))
     said = run(tmp_path, "train bcnet")
     assert "resuming at iteration 12\n" in said
     assert validated(tmp_path) == before
