@@ -9,6 +9,7 @@ for sure, and what each switch of the ablations changes. No number of the page i
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 SPLIT = "val"
 KEPT = "box_cover"  # the measure whose last bin holds the most occluded objects
 UNCLEAR = "not clear"
+WIDTH = 100  # letters of a line
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,13 @@ def differences(table: pd.DataFrame) -> str:
                 ([label, *(signed(column.loc[label]) for column in columns)] for label in labels),
             )
         )
-        parts.append("".join(f"- {sentence}\n" for sentence in sentences(of_baseline, str(baseline))))
+        parts.append("".join(item(sentence) for sentence in sentences(of_baseline, str(baseline))))
     return "\n".join(parts)
+
+
+def item(sentence: str) -> str:
+    """An item of a list, in lines of the docs' width."""
+    return textwrap.fill(f"- {sentence}", WIDTH, subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 def sentences(table: pd.DataFrame, baseline: str) -> list[str]:
