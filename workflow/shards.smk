@@ -7,7 +7,8 @@ from bcnet import layout
 from bcnet.params import load
 from bcnet.tools import unlock_snakemake
 
-unlock_snakemake()
+if workflow.is_main_process:  # as in Snakefile
+    unlock_snakemake()
 SHARDS = int(config.get("shards", 8))
 DATA = layout.DatasetFiles(layout.DATA / load().dataset)
 SHARD = str(DATA.folder / "shards/{k}.json")
