@@ -178,6 +178,15 @@ def test_runs_that_are_drawn_together_are_each_as_alone():
     assert not np.array_equal(together["segm"]["AP"], together["bbox"]["AP"])
 
 
+def test_more_runs_than_a_word_has_room_for_are_each_as_alone():
+    truth, predictions = made(2, images=9)
+    kinds = ("segm", "bbox", "boundary")
+    runs = {place: run_of(*tables(truth, predictions), kinds[place % 3]) for place in range(8)}
+    times = np.ones((1, 9), np.uint16)
+    for place, found in resampled_together(runs, times, {place: ["AP"] for place in runs}).items():
+        np.testing.assert_array_equal(found["AP"], resampled(runs[place], times, ["AP"])["AP"])
+
+
 def test_the_table_of_detections_has_a_row_for_every_image():
     truth, predictions = made(3)
     truth["images"].reverse()

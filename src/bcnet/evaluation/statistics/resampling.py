@@ -29,6 +29,7 @@ RECALL = {  # metric -> area of objects, detections of a category in an image
     "ARl": ("large", 100),
 }
 
+TOGETHER = 6  # runs whose flags at all thresholds have room in 64 bits
 Key = TypeVar("Key")
 
 
@@ -113,7 +114,7 @@ def resampled_together(
         of_area = [key for key in runs if not named.isdisjoint(metrics[key])]
         while of_area:
             first = runs[of_area[0]]
-            alike = [key for key in of_area if _rank_alike(first, runs[key])]
+            alike = [key for key in of_area if _rank_alike(first, runs[key])][:TOGETHER]
             found = precisions_of([runs[key] for key in alike], times, area)
             precisions |= {(key, area): own for key, own in zip(alike, found, strict=True)}
             of_area = [key for key in of_area if key not in alike]
