@@ -35,7 +35,7 @@ def test_the_second_one_says_who_holds_it(
     text = (ROOT / "presets/demo.yaml").read_text().replace("synthetic: {}", "synthetic: {pasted: {pictures: 1}}")
     Path("params.yaml").write_text(text)
     ours, theirs = multiprocessing.Pipe()
-    holder = multiprocessing.get_context("fork").Process(target=hold, args=(WORK[command], theirs))
+    holder = multiprocessing.get_context("fork").Process(target=hold, args=(WORK[command], theirs), daemon=True)
     holder.start()
     assert ours.recv() == "held"
     assert main(command.split()) == 2
@@ -51,7 +51,7 @@ def test_the_second_one_says_who_holds_it(
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "locks/work"
     ours, theirs = multiprocessing.Pipe()
-    holder = multiprocessing.get_context("fork").Process(target=hold, args=(path, theirs))
+    holder = multiprocessing.get_context("fork").Process(target=hold, args=(path, theirs), daemon=True)
     holder.start()
     ours.recv()
     with pytest.raises(InputError, match="does this already"), alone(path, "x"):

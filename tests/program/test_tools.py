@@ -165,7 +165,7 @@ def test_a_stage_waits_for_what_a_killed_run_left(
     path = tmp_path / "locks/work"
     context = multiprocessing.get_context("fork")
     ours, theirs = multiprocessing.Pipe()
-    orphan = context.Process(target=hold, args=(path, theirs))
+    orphan = context.Process(target=hold, args=(path, theirs), daemon=True)
     orphan.start()
     ours.recv()
     monkeypatch.setattr("bcnet.locks.note", lambda line: (print(line, end=""), ours.send("end")))

@@ -137,10 +137,10 @@ def test_a_killed_process_ends_the_other_in_one_line(tmp_path: Path) -> None:
     """As under srun, where nothing like torchrun ends them."""
     start = multiprocessing.get_context("spawn")
     ours, theirs = start.Pipe()
-    processes = [start.Process(target=meet, args=(tmp_path, rank, theirs)) for rank in range(2)]
+    processes = [start.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
     for process in processes:
         process.start()
-    assert ours.poll(60)
+    assert ours.poll(300)
     said = ours.recv()
     for process in processes:
         process.join()

@@ -76,10 +76,10 @@ def test_the_first_process_decides_and_the_others_wait_as_long_as_it_works(tmp_p
     save_checkpoint(tmp_path / "shared/checkpoints", 7, {"log": {"iteration": 7, "resumed": []}, "validation": {}})
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    processes = [context.Process(target=meet, args=(tmp_path, rank, theirs)) for rank in range(2)]
+    processes = [context.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
     for process in processes:
         process.start()
-    said = dict(ours.recv() for _ in range(2) if ours.poll(120))
+    said = dict(ours.recv() for _ in range(2) if ours.poll(300))
     for process in processes:
         process.join()
     differ = "processes 0 and 1 would not train the same, they differ in the checkpoint to resume from: "

@@ -47,5 +47,5 @@ def file(flag: str, text: str, required: bool = True) -> Argument:
     return argument(flag, type=Path, required=required, help=text, metavar="FILE")
 
 
-JOBS = argument("--jobs", type=int, default=processors(), help="number of processes (default: a core each)")
+JOBS = argument("--jobs", type=int, default=processors(), help="number of processes (default: one for each core)")
 SEED = argument("--seed", type=int, default=0, help="one of the seeds in params.yaml (default 0)")

@@ -22,8 +22,8 @@ from bcnet.inference.predict import results
 from bcnet.layout import DatasetFiles
 from bcnet.models.segmenter import Segmenter
 from bcnet.params import Params
-from bcnet.params.models import Predict
 from bcnet.training.curve import METRICS
+from bcnet.training.key import at_test_time
 from bcnet.weights.model_file import ModelFile
 
 
@@ -45,7 +45,7 @@ class Validation:
     def __init__(self, params: Params, name: str, data: Path) -> None:
         files, schedule = DatasetFiles(data / params.dataset), params.schedule_of(name)
         self.variant, self.folder = params.variant(name), files.images("val")
-        self.predict = Predict(short_side=max(schedule.short_side), max_side=schedule.max_side)
+        self.predict = at_test_time(params, name)
         self.path = files.annotations("val")
         content = annotation_file.read(self.path)
         self.content = part_of(content, schedule.validate_images)

@@ -45,6 +45,14 @@ def test_triples_are_refused_everywhere_and_mended(check: Program) -> None:
         assert entry["segmentation"] == [outline(BOXES[entry["id"]])]
 
 
+def test_triples_of_triangles_are_seen(check: Program) -> None:
+    """Nine numbers, which are no pairs; six numbers are."""
+    data = each(segmentation=lambda box: [with_z(box)[:9]])
+    assert any("outlines are x, y, z triples" in line for line in check(data)[1])
+    data = each(segmentation=lambda box: [outline(box)[:6]])
+    assert not any("x, y, z triples" in line for line in check(data)[1])
+
+
 def test_one_polygon_of_pairs_tells_that_there_are_no_triples(check: Program) -> None:
     data = each(segmentation=lambda box: [with_z(box)])
     data["annotations"][3]["segmentation"] = [outline(BOXES[4])]
