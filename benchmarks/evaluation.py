@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd  # noqa: F401 (pyarrow would at its first table: time is taken after all imports)
@@ -109,29 +110,26 @@ def hotcoco(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """hotcoco's numbers."""
     from hotcoco import COCO, COCOeval
 
-    with redirect_stdout(StringIO()):
-        truth = COCO(str(folder / "truth.json"))
-        found = truth.load_res(str(folder / "found.json"))
-        numbers = {}
-        for kind in kinds:
-            evaluator = COCOeval(truth, found, kind)
-            evaluator.run()
-            numbers[kind] = [float(number) for number in evaluator.stats]
-    return numbers
+    return _as_coco_api(COCO, COCO.load_res, COCOeval, folder, kinds)
 
 
 def faster_coco_eval(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """faster-coco-eval's numbers."""
     from faster_coco_eval import COCO, COCOeval_faster
 
+    return _as_coco_api(COCO, COCO.loadRes, COCOeval_faster, folder, kinds)
+
+
+def _as_coco_api(read: Any, load: Any, evaluator: Any, folder: Path, kinds: list[str]) -> dict[str, list[float]]:
+    """COCO's twelve numbers of each kind by a program with the interface of COCO's, which prints nothing."""
     with redirect_stdout(StringIO()):
-        truth = COCO(str(folder / "truth.json"))
-        found = truth.loadRes(str(folder / "found.json"))
+        truth = read(str(folder / "truth.json"))
+        found = load(truth, str(folder / "found.json"))
         numbers = {}
         for kind in kinds:
-            evaluator = COCOeval_faster(truth, found, kind)
-            evaluator.run()
-            numbers[kind] = [float(number) for number in evaluator.stats[:12]]
+            evaluation = evaluator(truth, found, kind)
+            evaluation.run()
+            numbers[kind] = [float(number) for number in evaluation.stats[:12]]
     return numbers
 
 

@@ -17,12 +17,14 @@ from pathlib import Path
 import pandas as pd
 
 from bcnet.files import InputError, atomic_output
+from bcnet.report.tables.csv_file import read_csv
 
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 SPLIT = "val"
 KEPT = "box_cover"  # the measure whose last bin holds the most occluded objects
 UNCLEAR = "not clear"
 WIDTH = 100  # letters of a line
+NUMBERS = ("value", "difference", "low", "high", "from", "to", "objects", "images", "iterations", "seeds")  # columns
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,11 @@ def text_of(tables: Path) -> str:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: is missing: `bcnet compare` makes it") from error
+        columns, rows = read_csv(path)
+        table = pd.DataFrame(rows, columns=columns).replace("", None)
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in NUMBERS if name in columns})
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{path}: is missing, or no table: `bcnet compare` makes it") from error
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from bcnet.training.curve import ValidationCurve, due, is_whole
 from bcnet.weights.model_file import load_model
 
 OUT = Path("data/demo/models/bcnet/0")
+FILES = ("validation/curve.csv", "validation/best.safetensors")
 EVERY, IMAGES = 5, 2
 
 
@@ -46,7 +47,13 @@ def validated(folder: Path) -> tuple[bytes, bytes, bytes]:
     return tuple((folder / OUT / name).read_bytes() for name in ("model.safetensors", *FILES))
 
 
-FILES = ("validation/curve.csv", "validation/best.safetensors")
+def untrained(project: Path, folder: Path) -> tuple[bytes, bytes, bytes]:
+    """Copy the project without its training; the bytes of that."""
+    shutil.copytree(project, folder, dirs_exist_ok=True, symlinks=True)
+    before = validated(folder)
+    shutil.rmtree(folder / "data/checkpoints")
+    shutil.rmtree(folder / OUT)
+    return before
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +98,7 @@ def test_a_finished_training_is_repeated_only_for_another_curve_and_ends_with_th
 
 
 def test_a_killed_training_has_the_same_curve_and_the_same_best_model(project: Path, tmp_path: Path) -> None:
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
-    before = validated(tmp_path)
-    shutil.rmtree(tmp_path / "data/checkpoints")
-    shutil.rmtree(tmp_path / OUT)
+    before = untrained(project, tmp_path)
     code = """
 import os, signal
 from bcnet import cli
@@ -115,10 +119,7 @@ cli.main(["train", "bcnet"])
 
 def test_a_validation_that_is_told_to_end_is_done_when_the_training_goes_on(project: Path, tmp_path: Path) -> None:
     """The checkpoint is there before it begins; after each image it may end."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True, symlinks=True)
-    before = validated(tmp_path)
-    shutil.rmtree(tmp_path / "data/checkpoints")
-    shutil.rmtree(tmp_path / OUT)
+    before = untrained(project, tmp_path)
     code = """
 import os, signal, sys
 from bcnet import cli

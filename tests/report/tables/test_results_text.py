@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
+
+from bcnet.report.tables.csv_file import write_csv
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks/results_text.py"
 PAGE = "# Results\n\n<!-- results -->\nstale\n<!-- end of results -->\nThe end.\n"
+THIRD = "=Third"  # a name that a spreadsheet would take for a formula
 KEY = ["split", "metric", "measure", "from", "to"]
 NUMBERS = [
     ("val", "AP", "", None, None),
@@ -51,13 +53,13 @@ def tables(tmp_path: Path) -> Path:
     content = {
         "intervals": rows([interval(10 + number) for number in range(7)], "First")
         + rows([interval(20 + number) for number in range(7)], "Second")
-        + rows([{"value": None, "low": None, "high": None, "objects": None}] * 7, "Third"),
+        + rows([{"value": None, "low": None, "high": None, "objects": None}] * 7, THIRD),
         "comparison": [{"split": "val", "seeds": 1, "iterations": 2000, "images": 400, "objects": 5678}],
-        "differences": rows(second, "Second", baseline="First") + rows([unclear] * 7, "Third", baseline="First"),
+        "differences": rows(second, "Second", baseline="First") + rows([unclear] * 7, THIRD, baseline="First"),
         "ablations": rows(second, "Second", baseline="First", switch="layer", before="no", after="yes"),
     }
     for name, table in content.items():
-        pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
+        write_csv(tmp_path / f"{name}.csv", table, list(table[0]), {})
     return tmp_path
 
 
@@ -78,16 +80,16 @@ def test_numbers_differences_and_steps_stand_between_the_marks(tables: Path) -> 
         "400 images with 5,678 objects; 2,000 iterations; 1 seed; in brackets 95 % intervals.",
         "Most occluded: others cover 30 % or more of the box, 1,234 objects.",
         "| First | 10.0 [9.0, 11.0] | 11.0 [10.0, 12.0] | 13.0 [12.0, 14.0] | 14.0 [13.0, 15.0] | 12.0 [11.0, 13.0] |",
-        "| Third | - | - | - | - | - |",
+        "| =Third | - | - | - | - | - |",
         "| Second | **+5.0 (+4.5 to +5.5)** | **+6.0 (+5.5 to +6.5)** | **+7.0 (+6.5 to +7.5)** "
         "| **+1.0 (+0.5 to +1.5)** |",
-        "- AP against First. Better: Second. Not to be told apart: Third.",
-        "- leak against First. Worse: Second. Not to be told apart: Third.",
+        "- AP against First. Better: Second. Not to be told apart: =Third.",
+        "- leak against First. Worse: Second. Not to be told apart: =Third.",
         "| `layer`: no → yes | First → Second | **+5.0 (+4.5 to +5.5)** | **+6.0 (+5.5 to +6.5)** "
         "| **+7.0 (+6.5 to +7.5)** | **+1.0 (+0.5 to +1.5)** |",
     ):
         assert line in text.splitlines()
-    assert "| Third | +0.1 (-0.4 to +0.6) | +0.1" in text
+    assert "| =Third | +0.1 (-0.4 to +0.6) | +0.1" in text
     assert "One seed:" in text
     assert "77" not in text
 
@@ -97,7 +99,9 @@ def test_writing_again_changes_nothing(tables: Path) -> None:
     assert written(tables, once)[1] == once
 
 
-@pytest.mark.parametrize(("page", "message"), [("# No marks\n", "has no line <!-- results -->"), (PAGE, "is missing")])
+@pytest.mark.parametrize(
+    ("page", "message"), [("# No marks\n", "has no line <!-- results -->"), (PAGE, "is missing, or no table")]
+)
 def test_what_is_not_there_is_said_and_the_page_stays(tables: Path, page: str, message: str) -> None:
     if page == PAGE:
         (tables / "intervals.csv").unlink()
