@@ -196,6 +196,8 @@ def main() -> None:
     if args.one:
         print(json.dumps(measure_here(args.one, args.folder, args.kinds)))
         return
+    if len(args.files) != 2:
+        parser.error("expected two files: ANNOTATIONS PREDICTIONS")
     names = args.only or [name for name in EVALUATIONS if name not in PEERS or importlib.util.find_spec(name)]
     annotations, predictions = args.files
     with tempfile.TemporaryDirectory() as name:
