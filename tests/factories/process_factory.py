@@ -38,7 +38,7 @@ VARIANTS = variants() | {
         "occluder_rois": "all",
         "contour_loss": "bce_dice",
     },
-    "fcos sipmask mmdetection": {"method": "sipmask", "edition": "mmdetection"},
+    "fcos sipmask mmdetection": {"method": "sipmask", "edition": "mmdetection", "mask_iou": True},
 }
 CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", "sparse")]
 

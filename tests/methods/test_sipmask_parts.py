@@ -107,15 +107,17 @@ def test_which_locations_train_their_masks(edition: str, kept: list[int]) -> Non
         cells = mask[mask > 0]
         width, height = (instances.boxes[index, 2:] - instances.boxes[index, :2]).tolist()
         expected += weights[index] * -np.log(cells).sum() / (width * height) / len(kept)
-    assert float(learner.mask_loss(basis, instances, masks)) == pytest.approx(expected, rel=1e-5)
+    assert float(learner.mask_loss(basis, learner.with_weights(instances), masks)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_weighting_can_be_switched_off() -> None:
     learner = model(edition="mmdetection", mask_weighting=False)
     basis, masks = torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(1)), torch.ones(1, 32, 32) > 0
     both = instances_of([[4.0, 4, 20, 20], [2, 3, 14, 16]], [0.9, 0.2], learner)
-    alone = [float(learner.mask_loss(basis, both[index : index + 1], masks)) for index in range(2)]
-    assert float(learner.mask_loss(basis, both, masks)) == pytest.approx(sum(alone) / 2, rel=1e-5)
+    alone = [
+        float(learner.mask_loss(basis, learner.with_weights(both[index : index + 1]), masks)) for index in range(2)
+    ]
+    assert float(learner.mask_loss(basis, learner.with_weights(both), masks)) == pytest.approx(sum(alone) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("values", [[0.2, 1.4], [1.4, 1.4]], ids=str)

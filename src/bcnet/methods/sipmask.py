@@ -2,7 +2,7 @@
 box (Cao, Anwer, Cholakkal, Khan, Pang, Shao, ECCV 2020), as in the authors' two code bases.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from detectron2.structures import ImageList, Instances
@@ -19,6 +19,7 @@ from bcnet.models.detectors.fcos_targets import iou_loss
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.layers.convolutions import GroupNorm
 from bcnet.models.masks.image_masks import rasterised
+from bcnet.models.masks.mask_scorer import MaskScorer, scoring_loss
 from bcnet.models.masks.sub_region_loss import alignment_weights, cross_entropy, halved
 from bcnet.models.masks.sub_regions import STRIDE, SubRegionMasks
 from bcnet.models.names import maskrcnn_benchmark, mmdetection
@@ -105,6 +106,7 @@ class SipMaskModel(ImageSegmenter):
             if self.code_base.small_start:
                 start_small(top, std=0.001)
                 start_small(self.basis, std=0.01)
+            self.scorer = MaskScorer(spec.classes) if variant.mask_iou else None
         settings = sizes.fcos_ranges, predict.fcos, predict.detections
         self.fcos = FCOS(
             channels,
@@ -118,7 +120,7 @@ class SipMaskModel(ImageSegmenter):
         )
 
     def losses(self, images: ImageList, features: dict[str, Tensor], targets: list[Instances]) -> dict[str, Tensor]:
-        """`fcos_losses`; `loss_mask`, the mean over the images of all processes."""
+        """`fcos_losses`; `loss_mask`, the mean over the images of all processes; with `mask_iou` `loss_mask_iou`."""
         outputs, places = self.fcos.predict(features)
         bases = self.basis(outputs)
         learned = self.fcos.learned(places, targets)
@@ -128,7 +130,7 @@ class SipMaskModel(ImageSegmenter):
         logits = by_location([output.logits for output in outputs]).detach()
         reaches = by_location([output.distances for output in outputs]).detach() * places.strides
         size = (images.tensor.shape[-2], images.tensor.shape[-1])
-        of_images = []
+        of_images, scored = [], []
         for index, (target, objects) in enumerate(zip(targets, learned, strict=True)):
             at = (objects >= 0).nonzero()[:, 0]
             own, near, reach = objects[at], places.points[at], reaches[index, at]
@@ -139,38 +141,53 @@ class SipMaskModel(ImageSegmenter):
                 probabilities=logits[index, at, target.gt_classes[own]].sigmoid(),
                 coefficients=coefficients[index, at].unflatten(1, self.coefficients),
                 objects=own,
+                classes=target.gt_classes[own],
             )
             masks = halved(rasterised(target.gt_masks, size, bases.device))
+            instances = self.with_weights(instances)
             of_images.append(self.mask_loss(bases[index], instances, masks))
+            if self.scorer is not None:
+                scored.append(self.scorer.learned(bases[index], instances, masks))
         count = mean_over_processes(logits.new_tensor(len(targets)))
         loss = torch.stack(of_images).sum() / count
         if self.code_base.halves_from is not None:
             large = mean_over_processes(loss.detach()) > self.code_base.halves_from
             loss = torch.where(large, 0.5, 1.0).to(loss.dtype) * loss
         losses["loss_mask"] = loss
+        if scored:
+            losses["loss_mask_iou"] = scoring_loss(*(torch.cat(parts) for parts in zip(*scored, strict=True)))
         return losses
 
-    def mask_loss(self, basis: Tensor, instances: Instances, masks: Tensor) -> Tensor:
-        """That of an image, a scalar: `cross_entropy` of the instances whose boxes are larger than a cell, weighted.
+    def with_weights(self, instances: Instances) -> Instances:
+        """Those whose masks are learned: with boxes larger than a cell, and `weights` (n,) in the loss of masks.
 
         Args:
-            basis: (B, H, W).
-            instances: locations that learn an object, with `boxes` and `true_boxes` (n, 4) in cells, `objects` (n,),
-                the `probabilities` (n,) of their categories, and `coefficients` (n, k², B).
-            masks: (G, H, W) bool of the objects.
+            instances: locations that learn an object, with `boxes` and `true_boxes` (n, 4) in cells, and the
+                `probabilities` (n,) of their categories.
         """
         instances = instances[(instances.boxes[:, 2:] - instances.boxes[:, :2]).prod(1) > 1]
         if self.weighting:
-            weights = alignment_weights(
+            instances.weights = alignment_weights(
                 instances.probabilities, instances.boxes, instances.true_boxes, self.code_base.weight_epsilon
             )
         else:
-            weights = torch.ones_like(instances.probabilities)
-        if self.code_base.mask_nms is not None:
-            ends = instances.boxes + instances.boxes.new_tensor([0, 0, 1, 1])  # 1 added to widths, as in alignment
-            kept = nms(ends, instances.probabilities, self.code_base.mask_nms)
-            instances, weights = instances[kept], weights[kept]
-        return cross_entropy(basis, instances.coefficients, instances.boxes, masks, instances.objects, weights)
+            instances.weights = torch.ones_like(instances.probabilities)
+        if self.code_base.mask_nms is None:
+            return instances
+        ends = instances.boxes + instances.boxes.new_tensor([0, 0, 1, 1])  # 1 added to widths, as in alignment
+        return instances[nms(ends, instances.probabilities, self.code_base.mask_nms)]
+
+    def mask_loss(self, basis: Tensor, instances: Instances, masks: Tensor) -> Tensor:
+        """That of an image, a scalar: the weighted `cross_entropy` of its masks.
+
+        Args:
+            basis: (B, H, W).
+            instances: of `with_weights`, with `objects` (n,) and `coefficients` (n, k², B) besides.
+            masks: (G, H, W) bool of the objects.
+        """
+        return cross_entropy(
+            basis, instances.coefficients, instances.boxes, masks, instances.objects, instances.weights
+        )
 
     def find(self, images: ImageList, features: dict[str, Tensor]) -> Detected:
         """Detections, whose masks end where their boxes do."""
@@ -179,7 +196,13 @@ class SipMaskModel(ImageSegmenter):
         (basis,) = self.basis(outputs)
         boxes, coefficients = instances.pred_boxes.tensor, instances.tops.unflatten(1, self.coefficients)
         masks = SubRegionMasks(basis, coefficients, boxes, size, self.conventions)
-        return Detected(instances.pred_classes, instances.scores, boxes, masks)
+        detected = Detected(instances.pred_classes, instances.scores, boxes, masks)
+        if self.scorer is None:
+            return detected
+        cells = self.conventions.to_code_base(boxes) / STRIDE
+        seen = Instances(size, boxes=cells, coefficients=coefficients, classes=detected.classes)
+        scores = (detected.scores * self.scorer(basis, seen)).clamp(max=1)
+        return replace(detected, scores=scores, box_scores=detected.scores)
 
 
 class FeatureAlignment(nn.Module):

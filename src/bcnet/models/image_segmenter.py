@@ -71,7 +71,8 @@ class ImageSegmenter(Segmenter, ABC):
         height, width = view.image.shape[1:]
         boxes = self.conventions.scaled(Boxes(detected.boxes), size[1] / width, size[0] / height).tensor
         boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([size[1], size[0]] * 2))
-        kept = Boxes(boxes).nonempty()
+        kept = Boxes(boxes).nonempty().nonzero()[:, 0]
+        kept = kept[detected.scores[kept].argsort(descending=True, stable=True)]
         boxes = boxes[kept]
         maps = {name: values[kept] for name, values in detected.maps.items()}
         box_scores = None if detected.box_scores is None else detected.box_scores[kept]

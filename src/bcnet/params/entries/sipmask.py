@@ -17,6 +17,7 @@ class SipMask(OnFcos):
     sub_regions: int = Field(2, ge=1, le=16)  # of a box, along x and along y, each with weights of its own
     feature_alignment: bool = True  # categories and weights are predicted from where the predicted box is
     mask_weighting: bool = True  # sure and well-placed boxes count more in the loss of masks
+    mask_iou: bool = False  # masks are scored, as in SipMask++
     edition: Literal["benchmark", "mmdetection"] = "benchmark"  # which of the authors' two code bases
 
 
