@@ -19,6 +19,22 @@ hypothesis.settings.register_profile(  # what is compiled at its first use takes
 hypothesis.settings.load_profile("bcnet")
 
 
+LONGEST = (  # files that take minutes, so that none of them is still running when all others are done
+    "workflow/test_pipeline.py",
+    "methods/test_conformance.py",
+    "workflow/test_workflow.py",
+    "training/test_learning.py",
+    "models/test_processes.py",
+    "training/test_training.py",
+    "training/test_training_together.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the Makefile tells pytest-xdist to leave it so."""
+    items.sort(key=lambda item: next((at for at, path in enumerate(LONGEST) if item.path.match(path)), len(LONGEST)))
+
+
 @pytest.fixture(autouse=True)
 def subnormal_numbers() -> Iterator[None]:
     """Training flushes them in its process; hypothesis refuses to draw numbers then."""
