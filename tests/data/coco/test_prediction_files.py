@@ -1,7 +1,9 @@
 """Predictions as they are read: in blocks or at once the same, and what is wrong with them is said."""
 
+import gzip
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -167,9 +169,17 @@ def test_a_pipe_is_no_file(tmp_path):
         os.close(handle)
 
 
-def test_bytes_that_are_no_text(read, tmp_path):
-    (tmp_path / "bytes.json").write_bytes(b'[{"image_id": "\xff\xfe"}]')
-    with pytest.raises(InputError, match=r"bytes\.json: not valid JSON"):
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b'[{"image_id": "\xff\xfe"}]', "not valid JSON"),
+        (gzip.compress(b"[]"), "expected COCO's result format, a list of predictions; this is gzip: unpack it"),
+        (pickle.dumps([]), "expected COCO's result format, a list of predictions; this is a pickle: write JSON"),
+    ],
+)
+def test_bytes_that_are_no_text(read, tmp_path, content, line):
+    (tmp_path / "bytes.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"bytes\.json: {line}"):
         prediction_file.read(tmp_path / "bytes.json", made(0)[0])
 
 

@@ -26,6 +26,9 @@ def read_visible(path: Path) -> dict[str, Any]:
         InputError: as `annotation_file.read`, or a mask is amodal, which a key beside it tells.
     """
     data = annotation_file.read(path)
+    if count := sum(map(annotation_file.is_outside, data["annotations"])):
+        what = f"{count} annotations are marked as outside: no object is there (`bcnet check --fix` removes them)"
+        note(f"bcnet fetch: {path}: {what}")
     for annotation in data["annotations"]:
         for keys, source in annotation_file.AMODAL.items():
             if annotation.keys() >= set(keys):
