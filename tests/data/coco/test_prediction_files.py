@@ -250,6 +250,17 @@ def test_whole_ids_with_a_point_are_taken_by_both_readings(read, polygons):
     assert_same(read(pointed), read(predictions))
 
 
+def test_outlines_of_triples_are_refused(read):
+    """Read as pairs they are other outlines; two of them may be so by chance."""
+    _, predictions = made(0)
+    outline = [0, 0, 1, 9, 0, 1, 9, 9, 1, 0, 9, 1]
+    triples = [{**entry, "segmentation": [outline]} for entry in predictions[:3]]
+    with pytest.raises(InputError, match=r"mine\.json: the polygons are x, y, z triples, expected x, y pairs"):
+        read(triples)
+    assert len(read(triples[:2])) == 2
+    assert len(read([*triples, predictions[3] | {"segmentation": [outline[:8]]}])) == 4
+
+
 def test_a_text_of_pythons_bytes_is_named(read):
     _, predictions = made(0)
     predictions[1]["segmentation"]["counts"] = str(predictions[1]["segmentation"]["counts"].encode())
