@@ -42,8 +42,12 @@ def junk(rng: random.Random) -> Any:
     return rng.choice((*choices, [], {}, [[]], [{}], [rng.choice(NUMBERS) for _ in range(6)]))
 
 
-def valid(rng: random.Random) -> dict[str, Any]:
-    """A small right file: polygons, both kinds of RLE, crowds, amodal keys, what may be left out."""
+def valid(rng: random.Random, objects: int | None = None) -> dict[str, Any]:
+    """A small right file: polygons, both kinds of RLE, crowds, amodal keys, what may be left out.
+
+    Args:
+        objects: how many; None: one to six.
+    """
     sizes = [(rng.randint(6, 40), rng.randint(6, 40)) for _ in range(rng.randint(1, 3))]
     images = [
         {"id": 3 * i + rng.randint(0, 2), "height": h, "width": w, "file_name": f"{i}.png"}
@@ -51,7 +55,7 @@ def valid(rng: random.Random) -> dict[str, Any]:
     ]
     categories = [{"id": i * i, "name": f"c{i}"} for i in range(1, rng.randint(2, 4))]
     annotations = []
-    for number in range(rng.randint(1, 6)):
+    for number in range(rng.randint(1, 6) if objects is None else objects):
         image = rng.choice(images)
         h, w = image["height"], image["width"]
         x, y = rng.randint(0, w - 5), rng.randint(0, h - 5)

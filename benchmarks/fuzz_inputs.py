@@ -1,8 +1,8 @@
-"""Thousands of spoilt params files, predictions, model files and annotation files to be mended.
+"""Thousands of spoilt params files, predictions, model files, annotation files to be mended, and datasets.
 
 No traceback, no hang, nothing wrong accepted, no mended file that contradicts its original beyond what was said.
 
-python benchmarks/fuzz_inputs.py [cases] [seed] [params|predictions|model|fix ...]
+python benchmarks/fuzz_inputs.py [cases] [seed] [params|predictions|model|fix|parts|amodal ...]
 """
 
 import copy
@@ -16,15 +16,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+import fuzz_forms
 import jsonschema
 import torch
 from fuzz_annotations import spoil, valid
-from fuzz_oracle import fits, is_right
+from fuzz_datasets import judge_amodal, judge_parts
+from fuzz_forms import contradictions, other_meaning
+from fuzz_oracle import all_triples, fits, is_right, line_of
 from ruamel.yaml import YAML
 
 from bcnet import methods, params
@@ -78,14 +81,6 @@ def spoilt_bytes(raw: bytes, rng: random.Random) -> bytes:
     return raw
 
 
-def _line_of(error: InputError, path: Path) -> list[str]:
-    """What is wrong with an error's line."""
-    line = str(error)
-    if len(line.splitlines()) != 1 or str(path) not in line or len(line) > 1500 + len(str(path)):
-        return [f"not one line that names the file: {line:.300}"]
-    return []
-
-
 def judge_params(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
     """A params file with spoilt values or bytes: refused in a line, or of what the schema allows."""
     path, text = folder / "params.yaml", DEMO
@@ -101,7 +96,7 @@ def judge_params(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
     try:
         loaded = params.load(path)
     except InputError as error:
-        return "refused", _line_of(error, path)
+        return "refused", line_of(error, path)
     wrong = []
     values = loaded.model_dump(mode="json")
     for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(values):
@@ -138,6 +133,12 @@ def judge_predictions(rng: random.Random, folder: Path) -> tuple[str, list[str]]
             )
         if not boxes and rng.random() < 0.2:
             entries[-1] |= {"box_score": 0.5, "id": 3}
+    if not boxes and rng.random() < 0.3:
+        form, whole = rng.choice(list(fuzz_forms.OF_MASKS)), {"images": truth["images"], "annotations": entries}
+        if form == "triples":  # of four corners each, which can be read as pairs
+            fuzz_forms.masks_only(whole)
+            fuzz_forms.polygons_only(whole)
+        fuzz_forms.write(form, whole)
     holder = {"predictions": entries}
     if rng.random() < 0.75:
         for _ in range(rng.choice((0, 1, 1, 2))):
@@ -153,7 +154,7 @@ def judge_predictions(rng: random.Random, folder: Path) -> tuple[str, list[str]]
         prediction_file.read(path, truth)
         kind, wrong = "accepted", []
     except InputError as error:
-        kind, wrong = "refused", _line_of(error, path)
+        kind, wrong = "refused", line_of(error, path)
     right = predictions_are_right(raw, truth)
     if right is not None and right != (kind == "accepted"):
         wrong.append(f"the oracle {'accepts' if right else 'refuses'} it")
@@ -187,7 +188,7 @@ def predictions_are_right(raw: bytes, truth: dict[str, Any]) -> bool | None:
         masks = [entry.get("segmentation"), *([entry["occluder"]] if entry.get("occluder") is not None else [])]
         return sound and all(fits(mask, images[ids[0]]["height"], images[ids[0]]["width"]) for mask in masks)
 
-    return all(map(right, entries))
+    return all(map(right, entries)) and (boxes or not all_triples(entry["segmentation"] for entry in entries))
 
 
 def _is_finite(value: Any) -> bool:
@@ -234,7 +235,7 @@ def judge_model(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
     try:
         model = load_model(path)
     except InputError as error:
-        return "refused", _line_of(error, path)
+        return "refused", line_of(error, path)
     expected = {name: tensor.shape for name, tensor in TENSORS.items()}
     found = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
     ids = [category["id"] for category in model.categories]
@@ -243,12 +244,19 @@ def judge_model(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
 
 
 def judge_fix(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
-    """A spoilt annotation file that is mended: right afterwards, and nothing else than was said."""
-    path, out, data = folder / "file.json", folder / "out.json", valid(rng)
-    change = rng.choice((*CONVENTIONS, lambda entry: None, lambda entry: None))
-    for annotation in data["annotations"]:
-        change(annotation)
-    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+    """An annotation file that is spoilt or of another program's form, and mended.
+
+    It must be right afterwards, and nothing else than was said. Where only its form was another, its masks, boxes,
+    categories and images must be those of the right file behind it.
+    """
+    path, out, form = folder / "file.json", folder / "out.json", fuzz_forms.some_form(rng)
+    spoils = rng.choice((0, 0, 1, 1, 2, 3))
+    right = valid(rng, objects=rng.randint(3, 8) if form == "triples" else rng.randint(1, 8))  # two don't tell
+    if form == "triples" or (form not in ("as it is", "text") and rng.random() < 0.8):
+        (fuzz_forms.masks_only if "RLE" in form or "run" in form else fuzz_forms.polygons_only)(right)
+    data = copy.deepcopy(right)
+    fuzz_forms.write(form, data)
+    for _ in range(spoils):
         spoil(data, rng)
     entries = data.get("annotations")
     for place, annotation in enumerate(entries if isinstance(entries, list) else ()):
@@ -266,63 +274,27 @@ def judge_fix(rng: random.Random, folder: Path) -> tuple[str, list[str]]:
     if (code == 0) != out.exists() or code not in (0, 2):
         return "refused", [f"exit code {code}, {'a' if out.exists() else 'no'} file"]
     if code:
-        return "refused", []
+        refused = not spoils and form not in fuzz_forms.UNSURE
+        return "refused", [f"refused: {form}: {said.getvalue()[-200:]}"] * refused
     wrong = [] if is_right(out.read_bytes()) else ["what was written is not right"]
-    return "mended", wrong + contradictions(json.loads(text), json.loads(out.read_text()), said.getvalue(), bool(drop))
+    after = json.loads(out.read_text())
+    if wrong:
+        return "mended", wrong
+    wrong += contradictions(json.loads(text), after, said.getvalue(), bool(drop))
+    if not spoils:
+        wrong += [f"mended: {form}"] * (form in fuzz_forms.EMPTY and after["annotations"] == [])
+        wrong += other_meaning(right, json.loads(text), after, said.getvalue())
+    return "mended", [f"{form}: {line}" for line in wrong]
 
 
-def contradictions(before: Any, after: Any, said: str, drop: bool) -> list[str]:
-    """Where a mended file says something else than its original without a line about it."""
-    wrong, lines = [], said.splitlines()
-    kept = {entry["tag"]: entry for entry in after["annotations"]}
-    lost = len(before["annotations"]) - len(kept)
-    if lost and f"lost: {lost} of {len(before['annotations'])} annotations" not in lines[-1]:
-        wrong.append(f"{lost} annotations are lost, which the last line doesn't say: {lines[-1]:.200}")
-    if not drop and lost > len(before["annotations"]) / 10:
-        wrong.append(f"lost {lost} annotations without --drop")
-    for tag, entry in kept.items():
-        original = before["annotations"][tag]
-        names = (f"annotation {original.get('id')}:", f"annotation at place {tag}:", f"annotation {entry['id']}:")
-        whole = f"annotation {str(original.get('id')).removesuffix('.0')}:"
-        about = " ".join(line for line in lines if line.startswith((*names, whole, "file: ")))
-        for key in ("id", "image_id", "category_id", "iscrowd", "bbox", "area", "segmentation"):
-            if original.get(key) is not None and original[key] != entry[key] and f" {key}: " not in about:
-                wrong.append(
-                    f"{key} of annotation {original.get('id')!r:.40}: {original[key]!r:.80} -> {entry[key]!r:.80}"
-                )
-    return wrong
-
-
-def _corners(entry: dict[str, Any]) -> None:
-    if entry.get("bbox"):
-        x, y, w, h = entry["bbox"]
-        entry["bbox"] = [x, y, x + w, y + h]
-
-
-def _pairs(entry: dict[str, Any]) -> None:
-    if isinstance(entry["segmentation"], list):
-        entry["segmentation"] = [[it[k : k + 2] for k in range(0, len(it), 2)] for it in entry["segmentation"]]
-
-
-def _text(entry: dict[str, Any]) -> None:
-    entry["segmentation"] = json.dumps(entry["segmentation"])
-
-
-def _no_mask(entry: dict[str, Any]) -> None:
-    del entry["segmentation"]
-
-
-def _no_area(entry: dict[str, Any]) -> None:
-    entry["area"] = 0
-
-
-def _small(entry: dict[str, Any]) -> None:
-    if isinstance(entry["segmentation"], list):
-        entry["segmentation"] = [[number / 50 for number in polygon] for polygon in entry["segmentation"]]
-
-
-CONVENTIONS: tuple[Callable[[dict[str, Any]], None], ...] = (_corners, _pairs, _text, _no_mask, _no_area, _small)
-JUDGES = {"params": judge_params, "predictions": judge_predictions, "model": judge_model, "fix": judge_fix}
+JUDGES = {
+    "params": judge_params,
+    "predictions": judge_predictions,
+    "model": judge_model,
+    "fix": judge_fix,
+    "parts": judge_parts,
+    "amodal": judge_amodal,
+}
 
 
 def fuzz(what: str, cases: int, seed: int) -> tuple[Counter[str], list[str]]:

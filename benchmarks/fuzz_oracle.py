@@ -2,10 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterable
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 from pycocotools import mask as coco_mask
+
+from bcnet.files import InputError
 
 OUTSIDE = 2  # pixels that a polygon or box may reach outside
 ID = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -82,6 +86,14 @@ STRICT = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda
 VALIDATOR = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=STRICT)(SCHEMA)
 
 
+def line_of(error: InputError, path: Path) -> list[str]:
+    """What is wrong with an error's line."""
+    line = str(error)
+    if len(line.splitlines()) != 1 or str(path) not in line or len(line) > 1500 + len(str(path)):
+        return [f"not one line that names the file: {line:.300}"]
+    return []
+
+
 def depth(raw: bytes) -> int:
     """How many levels of lists and objects a JSON text has, at most; brackets in strings do not count."""
     level = deepest = 0
@@ -114,7 +126,9 @@ def is_right(raw: bytes) -> bool:
         json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair is no character
     except ValueError:
         return False
-    return VALIDATOR.is_valid(data) and _is_consistent(data)
+    if not VALIDATOR.is_valid(data) or not _is_consistent(data):
+        return False
+    return not all_triples(annotation["segmentation"] for annotation in data["annotations"])
 
 
 def _is_consistent(data: dict) -> bool:
@@ -133,6 +147,13 @@ def _is_consistent(data: dict) -> bool:
         and _fits(annotation, images[annotation["image_id"]]["height"], images[annotation["image_id"]]["width"])
         for annotation in data["annotations"]
     )
+
+
+def all_triples(segmentations: Iterable[object]) -> bool:
+    """Whether three polygons or more, all of them, are x, y, z of one z each."""
+    polygons = [polygon for it in segmentations if isinstance(it, list) for polygon in it]
+    flat = [len(it) % 3 == 0 and len(it) >= 9 and len(set(map(float, it[2::3]))) == 1 for it in polygons]
+    return len(flat) >= 3 and all(flat)
 
 
 def fits(segmentation: object, height: int, width: int) -> bool:

@@ -143,3 +143,12 @@ def test_a_dataset_stands_in_all_places_of_its_recipe() -> None:
         assert f"`{name}`" in text_of("config/README.md")
         assert name == "files" or (ROOT / f"presets/{name}.yaml").is_file()
         assert name == "files" or (ROOT / f"tests/data/sources/test_{name}.py").is_file()
+
+
+def test_each_row_of_other_programs_files_names_its_tests() -> None:
+    rows = re.findall(r"^\|(.*)\|$", text_of("docs/compatibility.md").partition("## Not met well")[0], re.MULTILINE)
+    named = [re.findall("`([a-z0-9_]+)`", row.split("|")[-1]) for row in rows[2:]]
+    assert all(named)
+    tests = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    for name in (name for names in named for name in names):
+        assert any(f"def test_{name}(" in text for text in tests), name

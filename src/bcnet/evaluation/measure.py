@@ -150,10 +150,7 @@ def measure(
             "box_scores": as_boxes is not None,
             "file_boxes": own_boxes,
             "predictions": len(predictions),
-            "remarks": all_remarks(
-                sizes, predictions, detections, objects, outcome, _is_federated(content), settings.file_boxes
-            )
-            + _of_id_0(content),
+            "remarks": all_remarks(content, predictions, detections, objects, outcome, sizes, settings.file_boxes),
         },
         **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
         "recall": by_occlusion(table, bins, detections, objects, outcome),
@@ -212,21 +209,9 @@ def _false_detections(
     return [{"id": own, "count": count} for own, count in zip(ids.tolist(), counts.tolist(), strict=True)]
 
 
-def _of_id_0(content: dict[str, Any]) -> list[str]:
-    """What pycocotools does otherwise: to it an annotation's id 0 says that a detection has found none."""
-    if not any(annotation["id"] == 0 for annotation in content["annotations"]):
-        return []
-    return ["an annotation has id 0: pycocotools counts what finds it as wrong, so its AP is lower than here"]
-
-
 def left_out_of(content: dict[str, Any]) -> set[int]:
     """The ids of the images that a split leaves out, whose predictions are no mistake."""
     return set(_split_of(Path(), content).get("other_images", ()))
-
-
-def _is_federated(content: dict[str, Any]) -> bool:
-    """Whether images say which categories they were annotated for, as LVIS's do."""
-    return any("neg_category_ids" in image for image in content["images"])
 
 
 def _split_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:

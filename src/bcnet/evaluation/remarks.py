@@ -1,9 +1,11 @@
 """Remarks: what makes the numbers of an evaluation null, odd, or other than their names say."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from bcnet.data.coco.annotation_file import is_outside
 from bcnet.data.coco.annotation_rules import is_far
 from bcnet.data.coco.prediction_format import Predictions, remarks
 from bcnet.evaluation.matching.arrays import Detections, Objects, images_of, starts
@@ -16,24 +18,22 @@ ODD_AREAS = 0.01  # share of the annotations
 
 
 def all_remarks(
-    sizes: list[tuple[int, int]],
+    content: dict[str, Any],
     predictions: Predictions,
     detections: Detections,
     objects: Objects,
     outcome: Outcomes,
-    federated: bool,
+    sizes: list[tuple[int, int]],
     file_boxes: bool = False,
 ) -> list[str]:
     """All that a reader of the numbers should know: of the predictions, of the ground truth, and of both together.
 
     Args:
+        content: of the ground truth's file.
         sizes: height and width of each image, pixels.
-        federated: whether only some categories are annotated in each image, as in LVIS.
         file_boxes: boxes beside masks are evaluated, if there are any.
     """
-    lines = [*_of_truth(objects), *remarks(predictions, len(sizes), file_boxes)]
-    if federated:
-        lines.append("LVIS annotates each image for some categories only: detections of others count as wrong here")
+    lines = [*_of_truth(objects), *_of_file(content), *remarks(predictions, len(sizes), file_boxes)]
     if len(detections.place):
         shapes = _of_masks(outcome) if predictions.iou_type == "segm" else _of_boxes(sizes, detections)
         lines += [*shapes, *_of_categories(detections, objects, outcome)]
@@ -52,6 +52,16 @@ def _of_truth(objects: Objects) -> Iterator[str]:
     far = sum(is_far(area, size) for area, size in zip(objects.area.tolist(), pixels.tolist(), strict=True))
     if far > ODD_AREAS * count:
         yield f"{far} of {count} annotations have an area that isn't their mask's: APs, APm and APl go by that area"
+
+
+def _of_file(content: dict[str, Any]) -> Iterator[str]:
+    """What only the file tells: LVIS's partial annotation, tracks' marks, and an id that pycocotools takes for none."""
+    if any("neg_category_ids" in image for image in content["images"]):
+        yield "LVIS annotates each image for some categories only: detections of others count as wrong here"
+    if outside := sum(map(is_outside, content["annotations"])):
+        yield f"{outside} annotations are marked as outside: no object is there, yet it counts as missed"
+    if any(annotation["id"] == 0 for annotation in content["annotations"]):
+        yield "an annotation has id 0: pycocotools counts what finds it as wrong, so its AP is lower than here"
 
 
 def _of_masks(outcome: Outcomes) -> Iterator[str]:

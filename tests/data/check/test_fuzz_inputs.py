@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_inputs
+import numpy as np
 import pytest
 
-from bcnet.data.check import check, fix
+from bcnet.data.check import check, fix, forms
 from bcnet.data.coco import prediction_columns
+from bcnet.data.masks.segmentation import encode
+from bcnet.data.sources import cocoa_cls, fetch
 from bcnet.files import InputError
 
 
-@pytest.mark.parametrize(("what", "cases", "kinds"), [("params", 60, 2), ("predictions", 150, 2), ("fix", 100, 2)])
+@pytest.mark.parametrize(
+    ("what", "cases", "kinds"),
+    [("params", 60, 2), ("predictions", 150, 2), ("fix", 100, 2), ("parts", 20, 2), ("amodal", 60, 2)],
+)
 def test_spoilt_files_are_taken_refused_or_mended_rightly(
     what: str, cases: int, kinds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,12 +49,23 @@ def stretch(data: Any, pictures: Path | None) -> fix.Fixed:
     return done
 
 
+def turn(points: list) -> list:
+    return [number for point in points for number in reversed(point)]
+
+
+def one_line(segmentation: Any, image: dict[str, Any], where: str) -> dict[str, Any]:
+    return encode(np.eye(image["height"], image["width"], dtype=bool))
+
+
 @pytest.mark.parametrize(
     ("module", "name", "broken", "what", "noticed"),
     [
         (check, "fix", lose, "fix", "annotations are lost, which the last line doesn't say"),
         (check, "fix", stretch, "fix", "area of annotation"),
+        (forms, "_polygon_of_points", turn, "fix", "has another mask"),
         (prediction_columns, "problem", lambda *_: None, "predictions", "the oracle refuses it"),
+        (fetch, "check_categories", lambda *_: None, "parts", "the oracle refuses them"),
+        (cocoa_cls, "mask_of", one_line, "amodal", "cocoa_cls: other masks than those of the file"),
         (fuzz_inputs.params, "load", lambda _: [][0], "params", "IndexError"),
     ],
 )
@@ -56,7 +73,7 @@ def test_it_notices(
     module: Any, name: str, broken: Any, what: str, noticed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, broken)
-    assert noticed in str(fuzz_inputs.fuzz(what, 60, seed=0)[1])
+    assert noticed in str(fuzz_inputs.fuzz(what, 20 if what == "parts" else 60, seed=0)[1])
 
 
 def test_it_notices_a_line_without_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

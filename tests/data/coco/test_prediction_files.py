@@ -1,7 +1,9 @@
 """Predictions as they are read: in blocks or at once the same, and what is wrong with them is said."""
 
+import gzip
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -167,9 +169,17 @@ def test_a_pipe_is_no_file(tmp_path):
         os.close(handle)
 
 
-def test_bytes_that_are_no_text(read, tmp_path):
-    (tmp_path / "bytes.json").write_bytes(b'[{"image_id": "\xff\xfe"}]')
-    with pytest.raises(InputError, match=r"bytes\.json: not valid JSON"):
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b'[{"image_id": "\xff\xfe"}]', "not valid JSON"),
+        (gzip.compress(b"[]"), "expected COCO's result format, a list of predictions; this is gzip: unpack it"),
+        (pickle.dumps([]), "expected COCO's result format, a list of predictions; this is a pickle: write JSON"),
+    ],
+)
+def test_bytes_that_are_no_text(read, tmp_path, content, line):
+    (tmp_path / "bytes.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"bytes\.json: {line}"):
         prediction_file.read(tmp_path / "bytes.json", made(0)[0])
 
 
@@ -238,6 +248,17 @@ def test_whole_ids_with_a_point_are_taken_by_both_readings(read, polygons):
         predictions[0]["segmentation"] = [[1, 1, 5, 1, 5, 5, 1, 5]]
     pointed = [{**entry, **{key: float(entry[key]) for key in ("image_id", "category_id")}} for entry in predictions]
     assert_same(read(pointed), read(predictions))
+
+
+def test_outlines_of_triples_are_refused(read):
+    """Read as pairs they are other outlines; two of them may be so by chance."""
+    _, predictions = made(0)
+    outline = [0, 0, 1, 9, 0, 1, 9, 9, 1, 0, 9, 1]
+    triples = [{**entry, "segmentation": [outline]} for entry in predictions[:3]]
+    with pytest.raises(InputError, match=r"mine\.json: the polygons are x, y, z triples, expected x, y pairs"):
+        read(triples)
+    assert len(read(triples[:2])) == 2
+    assert len(read([*triples, predictions[3] | {"segmentation": [outline[:8]]}])) == 4
 
 
 def test_a_text_of_pythons_bytes_is_named(read):

@@ -130,6 +130,8 @@ def test_a_region_without_a_pixel_is_left_out_and_counted(read, capsys):
         ({"regions": {}}, "image 77: regions: expected a list of objects"),
         ({"depth_constraint": [1]}, "image 77: depth_constraint: [1]: expected pairs such as '1-2,1-3'"),
         ({"depth_constraint": "1-2;1-3"}, "image 77: depth_constraint: '1-2;1-3': expected pairs"),
+        ({"depth_constraint": "9" * 5000 + "-1"}, "image 77: depth_constraint: '9999"),
+        ({"depth_constraint": "\u0661-2"}, "image 77: depth_constraint: '\u0661-2': expected pairs"),
         ({"depth_constraint": "1-9"}, "image 77: depth_constraint: 9: no region has this order"),
     ],
 )

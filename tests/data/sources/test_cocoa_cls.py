@@ -46,6 +46,8 @@ def test_cocoa_cls_becomes_visible_and_amodal_masks(tmp_path: Path, capsys: pyte
         ({"category_id": 9}, "annotation 1: category_id: 9: expected one of the file's 2"),
         ({"image_id": None}, "annotation 1: image_id: None: expected one of the file's 1"),
         ({"iscrowd": 5}, "annotation 1: iscrowd: 5: expected 0 or 1"),
+        ({"iscrowd": False}, "annotation 1: iscrowd: False: expected 0 or 1"),
+        ({"iscrowd": 1.0}, "annotation 1: iscrowd: 1.0: expected 0 or 1"),
         ({"visible_mask": "x"}, "annotation 1: visible_mask: 'x', expected polygons or RLE"),
     ],
 )

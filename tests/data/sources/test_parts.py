@@ -76,6 +76,42 @@ def test_pictures_of_train_in_val_are_counted(
     assert "1 images of val are in train too (val/a.png is train/a.png): numbers on val come out too high" in said
 
 
+def smooth(size: tuple[int, int], turned: bool = False) -> Image.Image:
+    """A picture that stays itself when it is resized."""
+    column, row = np.mgrid[0 : size[1], 0 : size[0]] / [[[size[1]]], [[size[0]]]]
+    grey = Image.fromarray((120 * column + 120 * row).astype(np.uint8))
+    return grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if turned else grey
+
+
+@pytest.mark.parametrize(("scale", "turned", "same"), [(1, False, True), (2, False, True), (1, True, False)])
+def test_pictures_of_one_name_are_the_same_if_they_look_so(
+    scale: int, turned: bool, same: bool, dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Saved again, or at twice the size: other bytes, the same picture. Every video has a frame of the same name."""
+    for own, size, turn in ((dataset.train, (64, 48), False), (dataset.val, (64 * scale, 48 * scale), turned)):
+        smooth(size, turn).save(own.images / "a.png", compress_level=3 if own is dataset.val else 9)
+        annotations = content(CATEGORIES)
+        annotations["images"][0] |= {"width": size[0], "height": size[1]}
+        own.annotations.write_text(json.dumps(annotations))
+    fetch(dataset, "mine", tmp_path / "data/mine")
+    said = capsys.readouterr().err
+    line = (
+        "1 images of val are in train too, saved again or resized, by their names and looks (val/a.png is train/a.png)"
+    )
+    assert (line in said) == same
+    assert (said == "") == (not same)
+
+
+def test_an_image_whose_size_is_not_its_pictures_ends_the_fetch(dataset: Files, tmp_path: Path) -> None:
+    """One name, two sizes in the two parts: one of them isn't the picture's."""
+    of_val = content(CATEGORIES)
+    of_val["images"][0] |= {"width": 2 * WIDTH, "height": 2 * HEIGHT}
+    dataset.val.annotations.write_text(json.dumps(of_val))
+    same_folder = dataset.model_copy(update={"val": dataset.val.model_copy(update={"images": dataset.train.images})})
+    with pytest.raises(InputError, match=r"train/a\.png: the image is 16x12, its annotation says 32x24"):
+        fetch(same_folder, "mine", tmp_path / "data/mine")
+
+
 @pytest.mark.parametrize(("key", "source"), [("visible_mask", "cocoa_cls"), ("inmodal_seg", "kins")])
 def test_amodal_masks_are_not_taken_for_visible_ones(
     key: str, source: str, dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -86,6 +122,18 @@ def test_amodal_masks_are_not_taken_for_visible_ones(
         fetch(dataset, "mine", tmp_path / "data/mine")
     assert main(["check", str(dataset.val.annotations)]) == 0
     assert f"note: file: 1 annotations have {key}: their segmentation is amodal" in capsys.readouterr().out
+
+
+def test_pictures_of_the_other_parts_in_test_are_counted(
+    dataset: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_test = dataset.model_copy(update={"test": dataset.val})
+    fetch_test(with_test, "mine", tmp_path / "data/mine")
+    assert capsys.readouterr().err == "", "train and val are not there yet"
+    fetch(with_test, "mine", tmp_path / "data/mine")
+    fetch_test(with_test, "mine", tmp_path / "data/mine")
+    line = "1 images of test are in val too (test/a.png is val/a.png): numbers on test come out too high"
+    assert capsys.readouterr().err.splitlines() == [f"bcnet fetch: {tmp_path}/data/mine: {line}"]
 
 
 def test_the_test_part_has_the_categories_of_train(dataset: Files, tmp_path: Path) -> None:

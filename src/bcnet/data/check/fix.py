@@ -63,7 +63,7 @@ def fix(data: Any, pictures: Path | None) -> Fixed:
     What most entries have in common is mended first (`conventions`), everywhere. Whole numbers written as text or with
     ".0" become integers; an image without a size gets that of its picture; the second of two equal images or categories
     goes; a second annotation with an id gets a free one; polygons are fixed one by one; boxes and areas that are wrong
-    are taken from the mask. An annotation that is still wrong goes.
+    are taken from the mask. An annotation that is still wrong, or of an object outside the image, goes.
 
     Args:
         pictures: the folder of its pictures, if sizes may be taken from them.
@@ -153,6 +153,9 @@ def _fix_annotations(data: dict, fixed: Fixed) -> Iterator[Problem]:
             continue
         name = name_of("annotation", entry, place)
         image = images.get(entry["image_id"]) if annotation_file.is_id(entry.get("image_id")) else None
+        if annotation_file.is_outside(entry):
+            yield Problem(name, f"{name}: removed: attributes: outside: no object is there")
+            continue
         old = {key: entry.get(key) for key in ("bbox", "area")}
         dropped = polygons = 0
         if image:

@@ -1,7 +1,8 @@
 """Notes: what is legal in an annotation file but odd."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import permutations
@@ -11,6 +12,7 @@ from typing import Any
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from bcnet.data.check.entries import FEWEST
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import bits_in_use
@@ -18,6 +20,7 @@ from bcnet.data.masks.segmentation import to_rle
 from bcnet.files import InputError, shown
 from bcnet.progress import progress
 
+STILL = 3  # frames
 BOX_SLACK = 5.0  # pixels between the sides of a box and of its mask: annotation tools round, and draw boxes by hand
 
 
@@ -73,6 +76,14 @@ def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Proble
     if count := sum(bool(annotation.get("ignore")) for annotation in annotations):
         line = f"{count} annotations have ignore, which COCO's evaluation doesn't read: iscrowd is what it leaves out"
         yield Problem("file", f"file: {line}")
+    if count := sum(map(annotation_file.is_outside, annotations)):
+        line = f"{count} annotations are marked as outside (attributes): no object is there, --fix removes them"
+        yield Problem("file", f"file: {line}")
+    if count := _still_tracks(annotations, right["image"]):
+        line = (
+            f"{count} tracks have one outline in their last {STILL} frames, which end the file: objects that rest look"
+        )
+        yield Problem("file", f"file: {line} so, and those that are gone and weren't marked as outside")
     if any("neg_category_ids" in image for image in right["image"].values()):
         line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
         yield Problem("file", f"file: {line} as false")
@@ -85,6 +96,23 @@ def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Proble
             others = [other for other, it in right["category"].items() if it["name"].strip().casefold() == name]
             same = next(other for other in others if other != key)
             yield Problem(f"category {key}", f"category {key}: its name {shown(category['name'])} is category {same}'s")
+
+
+def _still_tracks(annotations: Collection[dict], images: dict[int, dict]) -> int:
+    """How many tracks of a video stay as they are, by interpolation alone, up to its last frame."""
+    tracks: dict[tuple[str, int], list[dict]] = {}
+    for annotation in annotations:
+        attributes = annotation.get("attributes")
+        if isinstance(attributes, dict) and "track_id" in attributes and not annotation_file.is_outside(annotation):
+            tracks.setdefault((str(attributes["track_id"]), annotation["category_id"]), []).append(annotation)
+    ends = (sorted(track, key=lambda it: it["image_id"])[-STILL:] for track in tracks.values())
+    return sum(
+        len(end) == STILL
+        and end[-1]["image_id"] == max(images)
+        and all(it["segmentation"] == end[0]["segmentation"] for it in end)
+        and all(it["attributes"].get("keyframe") is False for it in end[1:])
+        for end in ends
+    )
 
 
 def has_a_hole(segmentation: Any) -> bool:
@@ -101,6 +129,7 @@ def has_a_hole(segmentation: Any) -> bool:
 def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> Iterator[Problem]:
     """Of annotations without problems, by id: boxes and areas far from the masks, and equal annotations."""
     masks: dict[tuple, int] = {}
+    parts = 0
     for key, annotation in progress(annotations.items(), "compare boxes and masks", len(annotations)):
         name, image_id = f"annotation {key}", annotation["image_id"]
         if image := images.get(image_id):
@@ -108,10 +137,27 @@ def _annotation_notes(annotations: dict[int, dict], images: dict[int, dict]) -> 
             annotation_rules.fill_annotation(whole, image)
             rle = to_rle(whole["segmentation"], image["height"], image["width"])
             yield from (Problem(name, f"{name}: {text}") for text in _mask_notes(whole, rle))
+            parts += _is_part(whole, rle)
             digest = sha256(rle["counts"].encode()).digest()
             content = (image_id, whole["category_id"], whole["iscrowd"], digest)
             if (first := masks.setdefault(content, key)) != key:
                 yield Problem(name, f"{name}: its image, category and mask are those of annotation {first}")
+    if parts >= FEWEST:
+        line = f"{parts} annotations have a box and an area of more than their one polygon: were parts of objects lost"
+        yield Problem("file", f"file: {line} (supervision until June 2026 writes the first one only)?")
+
+
+def _is_part(annotation: dict, rle: dict) -> bool:
+    """Whether box and area are larger than the only polygon, the area not just as that of the box."""
+    sides, pixels, area = _beyond(annotation["bbox"], rle), int(coco_mask.area(rle)), annotation["area"]
+    larger = min(sides) >= -BOX_SLACK and max(sides) > BOX_SLACK and pixels < area < math.prod(annotation["bbox"][2:])
+    return isinstance(annotation["segmentation"], list) and len(annotation["segmentation"]) == 1 and larger
+
+
+def _beyond(box: list[float], rle: dict) -> tuple[float, float, float, float]:
+    """How far a box reaches beyond that of a mask, pixels: left, top, right, bottom."""
+    (x, y, w, h), (left, top, mask_w, mask_h) = box, coco_mask.toBbox(rle).tolist()
+    return left - x, top - y, x + w - left - mask_w, y + h - top - mask_h
 
 
 def _picture_notes(images: list[Any], folder: Path) -> Iterator[Problem]:
@@ -134,9 +180,7 @@ def _mask_notes(annotation: dict, rle: dict) -> Iterator[str]:
     if not (pixels := int(coco_mask.area(rle))):
         yield "its mask is empty"
         return
-    (x, y, w, h), (left, top, mask_w, mask_h) = annotation["bbox"], coco_mask.toBbox(rle).tolist()
-    sides = (x - left, y - top, x + w - left - mask_w, y + h - top - mask_h)
-    if max(map(abs, sides)) > BOX_SLACK:
-        yield f"bbox is {annotation['bbox']}, its mask's is {[left, top, mask_w, mask_h]}"
+    if max(map(abs, _beyond(annotation["bbox"], rle))) > BOX_SLACK:
+        yield f"bbox is {annotation['bbox']}, its mask's is {coco_mask.toBbox(rle).tolist()}"
     if annotation_rules.is_far(area := annotation["area"], pixels) or not area:
         yield f"area is {area}, its mask has {pixels} pixels"

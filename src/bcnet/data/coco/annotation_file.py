@@ -221,6 +221,12 @@ def depth_problem(annotation: dict) -> str | None:
     return f"depth is {shown(depth)}, expected a number from 0, smaller in front"
 
 
+def is_outside(annotation: dict) -> bool:
+    """Whether a video's track says that its object isn't in this image; its mask is then where it last was."""
+    attributes = annotation.get("attributes")
+    return isinstance(attributes, dict) and "track_id" in attributes and attributes.get("outside") is True
+
+
 def hidden(annotation: dict) -> bool:
     """Whether an object is visible nowhere: only its amodal mask and box are known."""
     return annotation["area"] == 0 and "amodal_segmentation" in annotation

@@ -13,7 +13,7 @@ import numpy as np
 from bcnet.data.coco.annotation_file import LARGEST_ID
 from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
 from bcnet.data.masks.rle_text import are_masks, bytes_of
-from bcnet.data.masks.segmentation import to_rle
+from bcnet.data.masks.segmentation import are_triples, to_rle
 from bcnet.files import InputError
 
 
@@ -174,9 +174,11 @@ def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: 
         place: of the first of these in the file.
 
     Raises:
-        InputError: one is wrong; names it by its place.
+        InputError: one is wrong; names it by its place. Or all polygons are triples.
     """
     sound = _sound(path, entries, place, known, iou_type)
+    if iou_type == "segm" and are_triples(entry["segmentation"] for entry in sound):
+        raise InputError(f"{path}: the polygons are x, y, z triples, expected x, y pairs")
 
     def column(key: str, kind: type) -> np.ndarray:
         return np.array([entry[key] for entry in sound], kind)

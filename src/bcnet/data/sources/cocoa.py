@@ -21,6 +21,7 @@ from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, say_left
 from bcnet.files import InputError, read_json, shown
 from bcnet.progress import progress
 
+PAIRS = "({0}(,{0})*)?".format("[0-9]{1,9}-[0-9]{1,9}")
 OBJECT = {"id": 1, "name": "object"}
 
 
@@ -108,9 +109,9 @@ def _regions(entry: dict[str, Any], where: str) -> list[dict[str, Any]]:
 def _depths(entry: dict[str, Any], regions: list[dict[str, Any]], where: str) -> dict[int, int] | None:
     """Depth by `order`; None where `depth_constraint` forms a cycle."""
     constraint, orders = entry.get("depth_constraint") or "", {region["order"] for region in regions}
-    if not isinstance(constraint, str) or not re.fullmatch(r"(\d+-\d+(,\d+-\d+)*)?", constraint):
+    if not isinstance(constraint, str) or not re.fullmatch(PAIRS, constraint):
         raise InputError(f"{where}: depth_constraint: {shown(constraint)}: expected pairs such as '1-2,1-3'")
-    pairs = [(int(front), int(behind)) for front, behind in re.findall(r"(\d+)-(\d+)", constraint)]
+    pairs = [(int(front), int(behind)) for front, behind in re.findall("([0-9]+)-([0-9]+)", constraint)]
     if unknown := sorted({one for pair in pairs for one in pair} - orders):
         raise InputError(f"{where}: depth_constraint: {unknown[0]}: no region has this order")
     return depths(sorted(orders), pairs)

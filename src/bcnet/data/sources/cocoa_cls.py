@@ -56,5 +56,5 @@ def _problems(original: dict, images: dict[int, dict], categories: dict[int, dic
     for key, known in (("image_id", images), ("category_id", categories)):
         if type(value := original.get(key)) is not int or value not in known:
             yield f"{key}: {shown(value)}: expected one of the file's {len(known)}"
-    if original.get("iscrowd", 0) not in (0, 1):
-        yield f"iscrowd: {shown(original['iscrowd'])}: expected 0 or 1"
+    if type(crowd := original.get("iscrowd", 0)) is not int or crowd not in (0, 1):
+        yield f"iscrowd: {shown(crowd)}: expected 0 or 1"

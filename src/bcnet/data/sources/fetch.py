@@ -63,6 +63,8 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> str:
 def fetch_test(dataset: Dataset, name: str, folder: Path) -> str:
     """Make the part test of a user's dataset ready, or COCO's test pictures and the list of those of test-dev.
 
+    A user's pictures are compared with those of train and val, if these are fetched.
+
     Args:
         dataset: from params.yaml.
         name: its key there.
@@ -79,7 +81,11 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> str:
             files = DatasetFiles(folder)
             read = READERS[dataset.source]
             _link_parts({TEST: own}, files, read, (dataset.train.annotations, read(dataset.train.annotations)))
-            return f"wrote {folder}: {_hash(TEST, files)}"
+            said = _hash(TEST, files)
+            for part in PARTS:
+                if files.image_hashes(part).exists():
+                    note_shared_images(files, part, TEST)
+            return f"wrote {folder}: {said}"
         case Files():
             raise InputError(f"params.yaml: datasets.{name}.test: missing: expected annotations and images")
         case Coco(folder=Path() as root):
