@@ -77,6 +77,10 @@ class DatasetFiles:
         """The converted annotations of a part; `occlusion_table` lies beside them."""
         return self.folder / f"bilayer/{part}.json"
 
+    def shard(self, converted: str, shard: str) -> Path:
+        """A shard of the converted annotations of a part, while there are shards only; `shard` is such as `2-of-4`."""
+        return self.folder / f"shards/bilayer/{converted}/{shard}.json"
+
     def split(self, name: str) -> Path:
         """The annotations of a split of val; `occlusion_table` lies beside them."""
         return self.folder / f"splits/{name}.json"
@@ -154,6 +158,10 @@ class RunFiles:
             return f"{self.dataset.fetch_command} --predictions {self.name}"
         seed = "" if self.run == IMPORTED else f" --seed {self.run}"
         return f"bcnet predict {self.name}{seed} --split {split}"
+
+    def shard(self, shard: str) -> Path:
+        """A mark that a shard of the predictions on val is stored with the unfinished work."""
+        return self.dataset.folder / f"shards/predictions/{self.name}/{self.run}/{shard}.done"
 
     def evaluate_command(self, split: str, metrics: Path) -> str:
         """Makes metrics on a split, and the tables of objects and detections beside them."""

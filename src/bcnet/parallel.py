@@ -1,8 +1,8 @@
-"""Work on several processes, in order and with bounded memory."""
+"""Work on several processes, in order and with bounded memory, and on several machines, in shards."""
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -14,6 +14,7 @@ AHEAD = 4  # packets of items for each process that wait, run, or whose results 
 
 T = TypeVar("T")
 R = TypeVar("R")
+Shard = tuple[int, int]  # (k, n): the kth of n equal parts, k from 1
 
 
 def in_processes(
@@ -59,3 +60,15 @@ def in_processes(
 
 def _each(function: Callable[[T], R], items: list[T]) -> list[R]:
     return [function(item) for item in items]
+
+
+def of_shard(items: Sequence[T], shard: Shard) -> Sequence[T]:
+    """The items of a shard, in order: every nth.
+
+    Raises:
+        InputError: there is no such shard.
+    """
+    k, n = shard
+    if not 1 <= k <= n:
+        raise InputError(f"--shard {k}/{n}: expected two whole numbers K/N with 1 <= K <= N")
+    return items[k - 1 :: n]

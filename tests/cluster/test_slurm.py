@@ -14,8 +14,10 @@ from pipeline_factory import clone, made, run
 
 JOBS = {
     "fetch": 1,
+    "convert_shard": 4,
     "convert": 2,
     "train": 2,
+    "predict_shard": 4,
     "predict": 2,
     "evaluate": 1,
     "compare": 1,
@@ -40,7 +42,7 @@ pytestmark = pytest.mark.skipif(
 def jobs() -> list[dict[str, str]]:
     """What SLURM knows of its latest jobs."""
     blocks = slurm("scontrol", "--oneliner", "show", "jobs").splitlines()
-    return [dict(re.findall(r"(\S+?)=(\S+)", block)) for block in blocks]
+    return [dict(re.findall(r"(\S+?)=(\S+)", block)) for block in blocks if block.startswith("JobId=")]
 
 
 def test_jobs_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def clone(folder: Path) -> Path:
     params["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 4}
     params["schedule"] |= {"iterations": 8, "batch": 2, "warmup": 2, "short_side": [64], "max_side": 64}
     params["predict"] |= {"short_side": 64, "max_side": 64}
+    params["shards"] = 2  # of which DVC takes no notice
     params["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
     yaml.dump(params, folder / "params.yaml")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)

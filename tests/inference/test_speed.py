@@ -12,6 +12,7 @@ import torch
 from bcnet.files import InputError, write_json
 from bcnet.inference import chunks, speed
 from bcnet.inference.speed import Speed, Times
+from bcnet.parallel import Shard
 
 KEYS = "device, pictures, median_seconds, mean_seconds, median_processor_seconds"
 IMAGES = [{"id": index} for index in range(5)]
@@ -40,7 +41,8 @@ class Model:
 
 
 def timed(tmp_path: Path, model: Model, device: str = "first") -> list[Times]:
-    times = chunks.in_chunks(IMAGES, model, "predicting", tmp_path / "done", device, tmp_path / "out.json")
+    chunks.predict_chunks(IMAGES, model, "predicting", tmp_path / "done", device)
+    times = chunks.join_chunks(IMAGES, tmp_path / "done", tmp_path / "out.json")
     model.now += 1000  # between two runs
     return times
 
@@ -66,7 +68,8 @@ def test_waiting_is_time_of_the_clock_and_not_of_the_processor(tmp_path: Path) -
 
     took = {}
     for what in (waits, works):
-        parts = chunks.in_chunks(IMAGES[:1], what, "", tmp_path / what.__name__, "CPU", tmp_path / "out.json")
+        chunks.predict_chunks(IMAGES[:1], what, "", tmp_path / what.__name__, "CPU")
+        parts = chunks.join_chunks(IMAGES[:1], tmp_path / what.__name__, tmp_path / "out.json")
         took[what] = parts[0].seconds[0], parts[0].processor_seconds[0]
     assert took[waits][0] >= 0.2
     assert took[waits][1] < took[waits][0] - 0.1  # however long a busy machine made it wait
@@ -95,6 +98,24 @@ def test_half_a_chunk_is_predicted_again(
     assert timed(tmp_path, model) == parts
     assert model.left == 99 - 2
     assert (tmp_path / "out.json").read_bytes() == whole
+
+
+def test_shards_are_the_chunks_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times, whole = timed(tmp_path, Model(monkeypatch)), (tmp_path / "out.json").read_bytes()
+    model, done, out = Model(monkeypatch), tmp_path / "shards", tmp_path / "gathered.json"
+    counts = [chunks.predict_chunks(IMAGES, model, "", done, "first", (k, 4)) for k in (4, 2, 1, 3)]
+    assert counts == [0, 2, 2, 1]
+    assert model.left == 99 - len(IMAGES)
+    assert chunks.predict_chunks(IMAGES, model, "", done, "first") == len(IMAGES)
+    assert model.left == 99 - len(IMAGES), "nothing was left to predict"
+    assert chunks.join_chunks(IMAGES, done, out) == times
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0), (-1, 2)])
+def test_a_shard_that_does_not_exist_is_refused(shard: Shard, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^--shard {shard[0]}/{shard[1]}: expected two whole numbers K/N"):
+        chunks.predict_chunks(IMAGES, lambda image: [], "", tmp_path, "first", shard)
 
 
 def test_of_two_devices_the_one_that_went_on_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

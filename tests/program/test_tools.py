@@ -80,9 +80,8 @@ def test_a_disk_without_locks_leaves_snakemakes_alone(folder: Path, monkeypatch:
     assert sorted(tools.SNAKEMAKE_LOCKS.iterdir()) == locks
 
 
-@pytest.mark.parametrize("name", ["Snakefile", "shards.smk"])
-def test_a_snakefile_frees_before_snakemake_looks_and_leaves_that_of_jobs_alone(name: str) -> None:
-    lines = (ROOT / "workflow" / name).read_text().splitlines()
+def test_the_snakefile_frees_before_snakemake_looks_and_leaves_that_of_jobs_alone() -> None:
+    lines = (ROOT / "workflow/Snakefile").read_text().splitlines()
     place = lines.index("    unlock_snakemake()")
     assert lines[place - 1].startswith("if workflow.is_main_process:")
     assert not any(line.startswith(("include:", "rule ")) for line in lines[:place])

@@ -92,7 +92,8 @@ def test_no_job_asks_for_the_processors_of_the_head_node() -> None:
             if "threads: workflow.cores" in text.partition("\nuse rule ")[0]:
                 taking_all.add(text.partition(":")[0])
     numbers = dict(entry.split("=") for entry in PROFILE["set-threads"])
-    assert numbers.keys() - taking_all == {"convert_synthetic"}  # which is `convert` with other files
+    others = {"convert_synthetic", "predict_shard", "predict_imported_shard"}  # a rule with other files
+    assert numbers.keys() - taking_all == others
     assert taking_all <= numbers.keys()
     assert max(map(int, numbers.values())) <= PROFILE["cores"]
 

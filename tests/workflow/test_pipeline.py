@@ -77,6 +77,7 @@ def test_the_report_shows_how_long_a_picture_took(by_snakemake: Path) -> None:
 
 def test_logs_and_benchmarks_of_every_stage(by_snakemake: Path) -> None:
     stages = {"fetch", "convert", "split", "weights", "train", "predict", "evaluate", "compare", "report"}
+    stages |= {"convert_shard", "predict_shard"}
     for top, ending in (("logs/demo", ".log"), ("benchmarks/results/demo", ".tsv")):
         files = [path.relative_to(by_snakemake / top) for path in (by_snakemake / top).rglob(f"*{ending}")]
         assert {path.parts[0].removesuffix(ending) for path in files} == stages

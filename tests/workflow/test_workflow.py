@@ -135,6 +135,44 @@ def test_synthetic_pictures_add_their_stages_and_are_trained_on(project: Project
             assert stage["params"]["train_on"] == "few"
 
 
+def test_shards_are_jobs_of_snakemake_whose_whole_is_a_stage_of_dvc(project: Project) -> None:
+    without = project.snakemake_jobs()
+    project.change_params(**SYNTHETIC, shards=2)
+    stages, jobs = project.dvc_stages(), project.snakemake_jobs()
+    parts = {
+        f"convert_shard@{part}-{k}": f"bcnet convert --annotations data/demo/annotations/instances_{part}.json "
+        f"--out data/demo/shards/bilayer/{part}/{k}-of-2.json --shard {k}/2"
+        for part in ("train", "val", "few", "many")
+        for k in (1, 2)
+    }
+    parts |= {f"predict_imported_shard@zoo-{k}": f"bcnet predict zoo --split val --shard {k}/2" for k in (1, 2)}
+    parts |= {
+        f"predict_shard@{name}-{seed}-{k}": f"bcnet predict {name} --seed {seed} --split val --shard {k}/2"
+        for name in ("mask-rcnn", "bcnet")
+        for seed in (0, 1)
+        for k in (1, 2)
+    }
+    assert {name: jobs[name]["command"] for name in jobs.keys() - stages.keys()} == parts
+    assert stages.keys() <= jobs.keys()
+    for name, stage in stages.items():
+        job = jobs[name]
+        shards = sorted(path for path in job["inputs"] if path.startswith("data/demo/shards/"))
+        assert shards == sorted(out for part in parts if _is_of(part, name) for out in jobs[part]["outputs"])
+        assert (shards != []) == name.startswith(("convert", "predict"))
+        assert job["outputs"] == stage["outputs"]
+        gathered = " ".join(path for path in shards if path.endswith(".json"))
+        assert job["command"] == stage["command"] + (f" --gather {gathered}" if name.startswith("convert") else "")
+    assert all(without[name]["command"] == stages[name]["command"] for name in without)
+
+
+def _is_of(part: str, stage: str) -> bool:
+    """Whether a shard's job makes a part of what a stage makes."""
+    rule, _, shard = part.partition("@")
+    name = shard.rpartition("-")[0]
+    rule = rule.removesuffix("_shard")
+    return stage in {f"{rule}@{name}", f"{rule}_synthetic@{name}"}
+
+
 @pytest.mark.parametrize("train_on", ["train", "few"])
 def test_training_reads_nothing_that_an_image_of_val_changes(train_on: str, project: Project) -> None:
     project.change_params(**SYNTHETIC, train_on=train_on)

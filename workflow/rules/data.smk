@@ -45,9 +45,16 @@ rule bring:
         SHELL
 
 
+def convert_command(wildcards, input, output):
+    gather = f" --gather {input.shards}" if SHARDS else ""
+    return f"bcnet convert --annotations {input[0]} --out {output[0]}{gather}"
+
+
 rule convert:
     input:
         DATA.annotations("{part}"),
+        shards=[DATA.shard("{part}", shard) for shard in SHARDS],
+        tables=[layout.occlusion_table(DATA.shard("{part}", shard)) for shard in SHARDS],
     output:
         DATA.bilayer("{part}"),
         layout.occlusion_table(DATA.bilayer("{part}")),
@@ -62,7 +69,7 @@ rule convert:
         mem_mb=lambda wildcards, input: mem_mb(input, 5),
         runtime=120,
     params:
-        cmd=lambda wildcards, input, output: f"bcnet convert --annotations {input[0]} --out {output[0]}",
+        cmd=convert_command,
         convert=config["convert"],
     message:
         "Finding who occludes whom in {wildcards.part}"
@@ -99,6 +106,8 @@ rule synthesize:
 use rule convert as convert_synthetic with:
     input:
         DATA.annotations("{synthetic}"),
+        shards=[DATA.shard("{synthetic}", shard) for shard in SHARDS],
+        tables=[layout.occlusion_table(DATA.shard("{synthetic}", shard)) for shard in SHARDS],
     output:
         DATA.bilayer("{synthetic}"),
         layout.occlusion_table(DATA.bilayer("{synthetic}")),

@@ -73,12 +73,14 @@ rule train:
         SHELL
 
 
+PREDICTED_FROM = [TRAINED_RUN.model, TRAINED_RUN.validation, DATA.annotations("val"), DATA.image_hashes("val")]
+PREDICTED_FROM_IMPORTED = [IMPORTED_RUN.model, DATA.annotations("val"), DATA.image_hashes("val")]
+
+
 rule predict:
     input:
-        TRAINED_RUN.model,
-        TRAINED_RUN.validation,
-        DATA.annotations("val"),
-        DATA.image_hashes("val"),
+        PREDICTED_FROM,
+        [TRAINED_RUN.shard(shard) for shard in SHARDS],
     output:
         TRAINED_RUN.predictions(),
         layout.provenance(TRAINED_RUN.predictions()),
@@ -106,9 +108,8 @@ rule predict:
 
 rule predict_imported:
     input:
-        IMPORTED_RUN.model,
-        DATA.annotations("val"),
-        DATA.image_hashes("val"),
+        PREDICTED_FROM_IMPORTED,
+        [IMPORTED_RUN.shard(shard) for shard in SHARDS],
     output:
         IMPORTED_RUN.predictions(),
         layout.provenance(IMPORTED_RUN.predictions()),

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from bcnet.cli import settings
-from bcnet.cli.verb import DEMO, JOBS, Verb, argument, file
+from bcnet.cli.verb import DEMO, JOBS, SHARD, Verb, argument, file
 from bcnet.layout import DATA, lock
 from bcnet.locks import alone
 
@@ -44,19 +44,13 @@ def convert(args: Namespace) -> str:
     if args.gather:
         return gather(args.annotations, args.gather, args.out)
     chosen = settings.section(args, "convert", Convert, settings.CONVERT)
-    return convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard)
+    return convert(args.annotations, args.out, chosen, args.jobs, args.format, args.shard or (1, 1))
 
 
 def convert_wrong(args: Namespace) -> str | None:
-    if args.gather and (args.shard != (1, 1) or args.format != "bilayer" or settings.given(args, settings.CONVERT)):
+    if args.gather and (args.shard or args.format != "bilayer" or settings.given(args, settings.CONVERT)):
         return "--gather takes no --shard, no --format and no settings: they are in the shards"
     return None
-
-
-def shard(text: str) -> tuple[int, int]:
-    """K/N as two numbers."""
-    k, n = text.split("/")
-    return int(k), int(n)
 
 
 def synthesize(args: Namespace) -> str:
@@ -131,9 +125,7 @@ VERBS = {
                 default="bilayer",
                 help="released: the polygon format of the released code",
             ),
-            argument(
-                "--shard", type=shard, default=(1, 1), metavar="K/N", help="convert only part K of N of the images"
-            ),
+            SHARD,
             argument("--gather", type=Path, nargs="+", metavar="FILE", help="merge the outputs of all shards"),
         ),
         convert_wrong,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from bcnet.cli.verb import DEMO, SEED, Verb, argument, file
+from bcnet.cli.verb import DEMO, SEED, SHARD, Verb, argument, file
 from bcnet.layout import DATA, IMPORTED, TEST, TEST_DEV, DatasetFiles, downloads, lock
 from bcnet.locks import alone
 
@@ -92,17 +92,18 @@ def predict(args: Namespace) -> str:
     from bcnet import params
     from bcnet.inference.predict import predict_annotated, predict_images, predict_split
 
+    part = [] if args.shard is None else ["-of-".join(map(str, args.shard))]  # shards run beside each other
     if args.annotations:
         name = sha256(bytes(args.out.resolve())).hexdigest()[:16]  # a path may be longer than a name
-        with alone(lock("predict", name), f"bcnet predict --out {args.out}"):
-            return predict_annotated(args.model, args.annotations, args.images, args.out, DATA)
+        with alone(lock("predict", name, *part), f"bcnet predict --out {args.out}"):
+            return predict_annotated(args.model, args.annotations, args.images, args.out, DATA, args.shard)
     if args.model:
         return predict_images(args.model, [Path(image) for image in args.names], args.out)
     (variant,) = args.names
     run = params.load()
-    names = (run.dataset, variant, run.run(variant, args.seed), args.split)
+    names = (run.dataset, variant, run.run(variant, args.seed), args.split, *part)
     with alone(lock("predict", *names), f"bcnet predict {variant}"):
-        return predict_split(run, variant, args.seed, args.split, DATA)
+        return predict_split(run, variant, args.seed, args.split, DATA, args.shard)
 
 
 def predict_wrong(args: Namespace) -> str | None:
@@ -116,6 +117,8 @@ def predict_wrong(args: Namespace) -> str | None:
         return "--model needs images, or --annotations and --images"
     if not args.model and len(args.names) != 1:
         return "one VARIANT, or --model with images"
+    if args.shard and args.model and not args.annotations:
+        return "--shard goes with a VARIANT, or with --annotations"
     return None
 
 
@@ -183,13 +186,16 @@ model's provenance says until which iteration the settings were others (`resumed
             file("--annotations", "with --model: a COCO-format file of the images to run on", required=False),
             argument("--images", type=Path, metavar="FOLDER", help="with --annotations: where its images are"),
             file("--out", "with --model: the file of predictions to write", required=False),
+            SHARD,
         ),
         predict_wrong,
         """
 With --model no params.yaml is needed: the model file holds its own settings.
 With --annotations, predictions have the file's image ids, and the ids of its categories of the same names. Categories
 that only the model or only the file has are named; predictions of those that the file lacks are left out.
-Provenance and speed are written beside the predictions, and a killed run resumes.""",
+Provenance and speed are written beside the predictions, and a killed run resumes.
+--shard stores the predictions of a part. The command without it puts all parts together, and predicts what is missing.
+""".rstrip(),
     ),
     "show": Verb(
         show,

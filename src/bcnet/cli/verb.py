@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bcnet.layout import DATA, DatasetFiles
+from bcnet.parallel import Shard
 from bcnet.threads import processors
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # flags and options of argparse
@@ -47,5 +48,12 @@ def file(flag: str, text: str, required: bool = True) -> Argument:
     return argument(flag, type=Path, required=required, help=text, metavar="FILE")
 
 
+def shard(text: str) -> Shard:
+    """K/N as two numbers."""
+    k, n = text.split("/")
+    return int(k), int(n)
+
+
 JOBS = argument("--jobs", type=int, default=processors(), help="number of processes (default: one for each core)")
 SEED = argument("--seed", type=int, default=0, help="one of the seeds in params.yaml (default 0)")
+SHARD = argument("--shard", type=shard, metavar="K/N", help="only part K of N of the images (docs/scale.md)")

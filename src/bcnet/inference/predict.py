@@ -15,11 +15,12 @@ from bcnet.data.sources.image_folders import need_images
 from bcnet.files import InputError, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.categories import ids_by_name
-from bcnet.inference.chunks import in_chunks
+from bcnet.inference.chunks import join_chunks, predict_chunks
 from bcnet.inference.detect import detect
 from bcnet.inference.image_ids import image_ids
 from bcnet.layout import IMPORTED, TEST, TEST_DEV, DatasetFiles
 from bcnet.models.device import pick_device
+from bcnet.parallel import Shard
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.progress import note, progress
@@ -82,7 +83,7 @@ def results(
     return [entry for entry in entries if entry["category_id"] is not None]
 
 
-def predict_split(params: Params, name: str, seed: int, split: str, data: Path) -> str:
+def predict_split(params: Params, name: str, seed: int, split: str, data: Path, shard: Shard | None = None) -> str:
     """Predict the pictures of a split with a variant or an imported model; provenance and speed go beside them.
 
     An imported model sees them in the size of its own configuration, which its file holds.
@@ -95,6 +96,7 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
         seed: of the variant's training.
         split: `val`, `test` of a dataset that has one, or COCO's `test-dev`.
         data: the folder of all datasets.
+        shard: only store the predictions of that part of the images; without one, the parts that lie there are taken.
 
     Returns:
         What was written, for people.
@@ -127,10 +129,12 @@ def predict_split(params: Params, name: str, seed: int, split: str, data: Path) 
     else:
         images = Images(files.test_list, test_dev_images(files.folder), files.images("test"), None)
     about = {"origin": origin, "name": name, "label": label, "dataset": params.dataset, **hashes}
-    return _predict(model, weights, images, about, run.predictions(split), data)
+    return _predict(model, weights, images, about, run.predictions(split), data, shard)
 
 
-def predict_annotated(weights: Path, annotations: Path, pictures: Path, out: Path, data: Path) -> str:
+def predict_annotated(
+    weights: Path, annotations: Path, pictures: Path, out: Path, data: Path, shard: Shard | None = None
+) -> str:
     """Predict the images of any annotation file with a model file; provenance and speed go beside them.
 
     Image ids are those of the file, and so are those of categories, which are the model's if they have its names
@@ -142,6 +146,7 @@ def predict_annotated(weights: Path, annotations: Path, pictures: Path, out: Pat
         pictures: the folder that each `file_name` is relative to.
         out: a JSON file in COCO's result format.
         data: the folder below which unfinished work lies.
+        shard: as of `predict_split`.
 
     Returns:
         What was written, for people.
@@ -156,7 +161,7 @@ def predict_annotated(weights: Path, annotations: Path, pictures: Path, out: Pat
     name = model.provenance.get("name", weights.stem)
     origin = IMPORTED if model.provenance.get("origin") == IMPORTED else MEASURED
     about = {"origin": origin, "name": name, "label": name, "dataset": annotations.stem}
-    return _predict(model, weights, images, about, out, data)
+    return _predict(model, weights, images, about, out, data, shard)
 
 
 def _images(model: ModelFile, annotations: Path, folder: Path) -> Images:
@@ -168,7 +173,15 @@ def _images(model: ModelFile, annotations: Path, folder: Path) -> Images:
     return Images(annotations, entries, folder, ids)
 
 
-def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, Any], out: Path, data: Path) -> str:
+def _predict(
+    model: ModelFile,
+    weights: Path,
+    images: Images,
+    about: dict[str, Any],
+    out: Path,
+    data: Path,
+    shard: Shard | None,
+) -> str:
     """Predict images; `about` is what provenance says of the model and of the images."""
     device = pick_device()
     model.module.to(device)
@@ -195,11 +208,15 @@ def _predict(model: ModelFile, weights: Path, images: Images, about: dict[str, A
     done = begin(data, out, [weights, images.annotations], {**provenance, "device": device.type}, code)
     on = speed.device_name(device)
     what = f"predicting {about['name']}"
-    times = in_chunks(sorted(images.entries, key=lambda image: image["id"]), predicted, what, done, on, out)
+    entries = sorted(images.entries, key=lambda image: image["id"])
+    stored = predict_chunks(entries, predicted, what, done, on, shard or (1, 1))
+    if shard:
+        return f"stored the predictions of {stored} of {len(entries)} images for {out}"
+    times = join_chunks(entries, done, out)
     write_json(layout.provenance(out), provenance, indent=True)
     speed.write(layout.speed(out), speed.speed(times, on))
     shutil.rmtree(done)
-    return f"wrote {out}: predictions of {len(images.entries)} images"
+    return f"wrote {out}: predictions of {len(entries)} images"
 
 
 def predict_images(weights: Path, pictures: list[Path], out: Path) -> str:

@@ -30,7 +30,10 @@ T = TypeVar("T")
 
 
 class Params(Section):
-    """All of `params.yaml`. Every section must be there, an empty one as `{}`: DVC knows no defaults."""
+    """All of `params.yaml`. Every section must be there, an empty one as `{}`: DVC knows no defaults.
+
+    `shards` is no section: it is of how the work is shared out, and no stage of DVC reads it.
+    """
 
     dataset: Name
     datasets: dict[Name, Dataset]
@@ -47,6 +50,7 @@ class Params(Section):
     imported: dict[Name, Imported]
     predictions: dict[Name, Brought]
     tables: Tables
+    shards: int = Field(1, ge=1, le=10_000)  # in which Snakemake converts and predicts
 
     @model_validator(mode="after")
     def _data_fit(self) -> "Params":

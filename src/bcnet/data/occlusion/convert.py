@@ -17,7 +17,7 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file, stream
 from bcnet.data.occlusion.geometry import occlusions, polygons
 from bcnet.files import InputError, atomic_output
-from bcnet.parallel import in_processes
+from bcnet.parallel import Shard, in_processes, of_shard
 from bcnet.params.data import Convert
 from bcnet.progress import progress
 
@@ -40,7 +40,7 @@ Work = tuple[dict[str, Any], list[bytes]]  # an image and the texts of its annot
 
 
 def convert(
-    annotations: Path, out: Path, settings: Convert, jobs: int, format: str = "bilayer", shard: tuple[int, int] = (1, 1)
+    annotations: Path, out: Path, settings: Convert, jobs: int, format: str = "bilayer", shard: Shard = (1, 1)
 ) -> str:
     """Write a COCO file with `occlusion` and the occluder on every annotation, and beside it the occlusion table.
 
@@ -53,7 +53,7 @@ def convert(
         jobs: processes.
         format: "bilayer": the occluder as `occluder`, compressed RLE or null; "released": as `bg_object_segmentation`,
             a list of polygons, empty without one, the key that the released code trains from (there thinned, here not).
-        shard: (k, n): only the kth of n equal parts of the images, k from 1; `gather` puts the parts together.
+        shard: the images that are converted; `gather` puts the shards together.
 
     Returns:
         What was written, for people.
@@ -68,7 +68,7 @@ def convert(
     file = stream.read(annotations)
     if settings.in_front and not any(b'"depth"' in bytes(text) for text in file.texts):
         raise InputError(f"{annotations}: convert.in_front: true needs annotations with 'depth', this file has none")
-    head, by_image = _part(file, *shard)
+    head, by_image = _part(file, shard)
     places = sorted(chain.from_iterable(by_image.values()))
     texts: list[Any] = list(file.texts)
     rows = np.zeros(len(texts), ROW)
@@ -145,11 +145,9 @@ def check_out(out: Path, annotations: Path) -> None:
         raise InputError(f"--out {out}: expected a .json file other than --annotations")
 
 
-def _part(file: stream.AnnotationFile, k: int, n: int) -> tuple[dict[str, Any], dict[int, list[int]]]:
-    """Of a file, the content beside annotations, and the places of annotations by image, for part k of n."""
-    if not 1 <= k <= n:
-        raise InputError(f"--shard {k}/{n}: expected two whole numbers K/N with 1 <= K <= N")
-    images = file.head["images"][k - 1 :: n]
+def _part(file: stream.AnnotationFile, shard: Shard) -> tuple[dict[str, Any], dict[int, list[int]]]:
+    """Of a file, the content beside annotations, and the places of annotations by image, for a shard."""
+    images = of_shard(file.head["images"], shard)
     chosen = {image["id"] for image in images}
     return {**file.head, "images": images}, {i: places for i, places in file.by_image.items() if i in chosen}
 
