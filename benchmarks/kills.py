@@ -1,10 +1,11 @@
 """Kills Snakemake or DVC at random moments, starts it again with the same command, and compares what it makes.
 
-python benchmarks/kills.py {snakemake,dvc} [--kills 100] [--seed 0] [--longest SECONDS] [--data] [--folder FOLDER]
+python benchmarks/kills.py {snakemake,dvc} [--kills 100] [--minutes M] [--seed 0] [--longest SECONDS] [--data]
 
 It runs all stages on a few small images: without a kill for the hashes of its files, then again and again with kills,
-each after up to `--longest` seconds, by default as many as the first run took. `--data` runs the stages without models
-only, which are quick, so that a kill is likelier to hit what the tool itself writes.
+each after up to `--longest` seconds, by default as many as the first run took: with fewer a training, which starts
+for seconds, never comes to a checkpoint. `--data` runs the stages without models only, which are quick, so that a kill
+is likelier to hit what the tool itself writes. `--minutes` ends it before all kills are done.
 
 Half of the kills take the tool alone, so that the stage it was at goes on as an orphan; half take the stage as well, as
 a machine that goes down does. Each run that ends by itself must have ended well and with equal hashes; then its files
@@ -40,7 +41,7 @@ SPEED = re.compile(rb'<section id="size">.*?</section>', flags=re.DOTALL)
 
 
 def project(folder: Path) -> None:
-    """The graph, with six images of 64 pixels and four iterations."""
+    """The graph, with six images of 64 pixels, six iterations, and for Snakemake two shards."""
     for name in GRAPH:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +53,9 @@ def project(folder: Path) -> None:
     params = yaml.load(ROOT / "presets/demo.yaml")
     del params["variants"]["mask-rcnn"]
     params["datasets"]["demo"] |= {"size": 64, "train": 6, "val": 4}
-    params["schedule"] |= {"iterations": 4, "batch": 2, "warmup": 2, "short_side": [64], "max_side": 64}
-    params["schedule"]["checkpoint_every"] = 1
+    params["schedule"] |= {"iterations": 6, "batch": 2, "warmup": 2, "short_side": [64], "max_side": 64}
+    params["schedule"]["checkpoint_every"] = 2
+    params["shards"] = 2
     params["predict"] |= {"short_side": 64, "max_side": 64}
     params["model"] |= {"rois": 16, "fpn_channels": 32, "box_channels": 32}
     params["evaluate"]["draws"] = 100
@@ -105,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tool", choices=COMMANDS)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no kill follows")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--longest", type=float, help="seconds before a kill, at most")
     parser.add_argument("--data", action="store_true", help="the stages without models only")
@@ -123,7 +126,7 @@ def main() -> None:
     expected = hashes(folder)
     remove(folder)
     kills = locks = ended = failed = different = 0
-    while kills < args.kills:
+    while kills < args.kills and time.monotonic() - began < 60 * args.minutes:
         process = start(args.tool, targets, folder, log)
         alone = draw.random() < 0.5
         try:

@@ -1,5 +1,6 @@
 """What the loader gives the models: sizes, flips, boxes and masks that fit each other."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,3 +242,45 @@ def test_nothing_to_train_on_is_refused(bilayer: Path) -> None:
     write_json(bilayer, content)
     with pytest.raises(InputError, match="none to train on"):
         pictures(bilayer)
+
+
+@pytest.fixture
+def scattered(tmp_path: Path) -> Path:
+    """Five pictures whose annotations stand in any order, between line ends, in letters of several bytes."""
+    box = {"bbox": [1, 2, 3, 4], "area": 12, "segmentation": [[1, 2, 4, 2, 4, 6, 1, 6]], "occluder": None}
+    places = [(i, image) for i, image in enumerate([4, 2, 2, 1, 4, 5, 2, 1])]
+    annotations = [
+        {"id": 90 - i, "image_id": image, "category_id": 1, "iscrowd": int(i == 5), **box, "bbox": [i, 2, 3, 4]}
+        for i, image in places
+    ]
+    images = [{"id": i, "file_name": f"ä{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(1, 6)]
+    content = {"info": "é", "images": images, "annotations": annotations, "categories": [{"id": 1, "name": "ö"}]}
+    path = tmp_path / "scattered.json"
+    path.write_text(json.dumps(content, indent=3, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def records(data: TrainingPictures) -> list[tuple[str, list[int]]]:
+    """The name of each picture, and the left sides of its objects' boxes."""
+    found = [data.record(index) for index in range(len(data))]
+    return [(image["file_name"], [one["bbox"][0] for one in objects]) for image, objects in found]
+
+
+def test_annotations_are_read_from_where_they_stand_in_the_file(scattered: Path) -> None:
+    data = pictures(scattered)
+    assert records(data) == [("ä1.png", [3, 7]), ("ä2.png", [1, 2, 6]), ("ä4.png", [0, 4])]
+    assert not any(b"segmentation" in entry for entry in data.entries), "held in memory, once a process"
+
+
+def test_a_file_in_the_place_of_the_one_that_is_trained_on_changes_nothing(scattered: Path) -> None:
+    data = pictures(scattered)
+    before = records(data)
+    write_json(scattered, {})
+    assert records(data) == before
+
+
+def test_a_file_that_is_written_over_in_training_ends_in_a_line(scattered: Path) -> None:
+    data = pictures(scattered)
+    scattered.write_text("{}")
+    with pytest.raises(InputError, match=r"scattered\.json: an annotation of image 1: not valid JSON"):
+        data.record(0)

@@ -1,5 +1,6 @@
 """From pictures and bilayer annotations to what detectron2's models take."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,8 @@ MaskTargets = Literal["bitmaps", "polygons"]
 class TrainingPictures(Dataset[dict[str, Any]]):
     """Pictures with at least one object, augmented; what is drawn is a function of (seed, iteration, position) alone.
 
+    Annotations stay in their file: all processes of a training read them from the one copy that the system keeps.
+
     Args:
         annotations: a bilayer file.
         images: the folder that its `file_name`s are relative to.
@@ -55,24 +58,44 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         mask_targets: MaskTargets = "bitmaps",
         occluders: bool = True,
     ) -> None:
-        file = stream.read(annotations)  # not `coco.read`: each process of a training has one of these
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
-        self.mask_targets, self.occluders = mask_targets, occluders
-        self.categories: list[dict[str, Any]] = sorted(file.head["categories"], key=lambda category: category["id"])
-        classes = {category["id"]: index for index, category in enumerate(self.categories)}
-        # one bytes object a picture: worker processes share it, where dicts would be copied page by page
-        self.records: list[bytes] = []
-        for image in progress(file.head["images"], f"read {annotations}"):
-            texts = [file.texts[place] for place in file.by_image.get(image["id"], [])]
-            found = stream.parse(annotations, image, texts, classes)
-            objects = [one for a in found if (one := _object(a, annotations, masks, mask_targets, classes))]
-            if objects:
-                self.records.append(orjson.dumps({**image, "objects": objects}))
-        if not self.records:
+        self.annotations, self.masks, self.mask_targets, self.occluders = annotations, masks, mask_targets, occluders
+        self.file = annotations.open("rb")  # open as long as this is: what replaces the file is another one
+        content = stream.read(annotations)
+        self.categories: list[dict[str, Any]] = sorted(content.head["categories"], key=lambda category: category["id"])
+        self.classes = {category["id"]: index for index, category in enumerate(self.categories)}
+        self.entries: list[bytes] = []  # of the pictures, as JSON: worker processes would copy dicts page by page
+        places: list[int] = []
+        ends = [0]
+        for image in progress(content.head["images"], f"read {annotations}"):
+            of_image = content.by_image.get(image["id"], [])
+            if self._objects(image, [content.texts[place] for place in of_image]):
+                self.entries.append(orjson.dumps(image))
+                places += of_image
+                ends.append(len(places))
+        if not self.entries:
             raise InputError(f"{annotations}: annotations: none to train on, expected an object that is not a crowd")
+        self.spans = stream.spans(content)[places]  # of the annotations in the file, picture by picture
+        self.ends = np.array(ends)  # those of a picture are between two of these
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.entries)
+
+    def record(self, index: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The entry of a picture, and what training needs of each of its objects.
+
+        Raises:
+            InputError: the file has been written over.
+        """
+        image = orjson.loads(self.entries[index])
+        spans = self.spans[self.ends[index] : self.ends[index + 1]].tolist()
+        return image, self._objects(image, [os.pread(self.file.fileno(), stop - start, start) for start, stop in spans])
+
+    def _objects(self, image: dict[str, Any], texts: Sequence[Any]) -> list[dict[str, Any]]:
+        """What training needs of the annotations of a picture, from their texts."""
+        found = stream.parse(self.annotations, image, texts, self.classes)
+        objects = [_object(a, self.annotations, self.masks, self.mask_targets, self.classes) for a in found]
+        return [one for one in objects if one is not None]
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """`image` (3, H, W) uint8 and `instances` with boxes, classes, masks and any occluder masks at that size.
@@ -81,7 +104,7 @@ class TrainingPictures(Dataset[dict[str, Any]]):
             InputError: the picture is missing or corrupt, or not the one whose SHA-256 its image entry has.
         """
         iteration, position, index = key
-        record = orjson.loads(self.records[index])
+        record, objects = self.record(index)
         rng = np.random.default_rng((self.seed, iteration, position))
         short_side, flip = _short_side(self.schedule, rng), rng.random() < self.schedule.flip
         height, width = record["height"], record["width"]
@@ -93,7 +116,6 @@ class TrainingPictures(Dataset[dict[str, Any]]):
                 f"{path}: expected sha256 {record['sha256']}: not the image that was annotated, create it again"
             )
         picture = read_image(path, (height, width))
-        objects = record["objects"]
         boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32)
         boxes[:, 2:] += boxes[:, :2]
         boxes *= torch.tensor([size[1] / width, size[0] / height] * 2)

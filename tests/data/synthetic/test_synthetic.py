@@ -361,7 +361,7 @@ def test_the_result_is_converted_and_trained_on(folder: Path, monkeypatch: pytes
     assert len(loaded) == 12 + 5  # of the six real pictures one has no object
     assert all(len(loaded[0, 0, index]["instances"]) for index in range(len(loaded)))
     shutil.copy(folder / "images/sod/000001.png", folder / "images/sod/000002.png")
-    place = next(i for i, record in enumerate(loaded.records) if b"000002.png" in record)
+    place = next(i for i, entry in enumerate(loaded.entries) if b"000002.png" in entry)
     with pytest.raises(InputError, match=r"images/sod/000002\.png: expected sha256 [0-9a-f]{64}: not the image"):
         loaded[0, 0, place]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import orjson
 
 from bcnet.data.coco import annotation_file, annotation_rules
@@ -20,7 +21,8 @@ WRITTEN_AT_ONCE = 10_000  # annotations
 class AnnotationFile(NamedTuple):
     """A COCO file whose annotations are not parsed yet."""
 
-    head: dict[str, Any]  # the file's content with an empty list of annotations
+    content: bytes  # of the file
+    head: dict[str, Any]  # the same with an empty list of annotations
     texts: Sequence[Any]  # each annotation as it stands in the file, a buffer of UTF-8
     ids: list[int]  # of the annotations
     by_image: dict[int, list[int]]  # image id -> places of its annotations, in file order; only images that have some
@@ -41,7 +43,8 @@ def read(path: Path) -> AnnotationFile:
         InputError: as `coco.read`.
     """
     try:
-        sections = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        content = path.read_bytes()
+        sections = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         texts = msgspec.json.decode(sections["annotations"], type=list[msgspec.Raw])
         head = {key: [] if key == "annotations" else orjson.loads(memoryview(text)) for key, text in sections.items()}
         entries = msgspec.json.decode(sections["annotations"], type=list[_Ids])
@@ -61,7 +64,19 @@ def read(path: Path) -> AnnotationFile:
         entry = next(entry for entry in entries if entry.image_id in elsewhere)
         problem_of_it = annotation_rules.annotation_problem({"image_id": entry.image_id}, images, {})
         raise InputError(f"{path}: annotation {entry.id}: {problem_of_it}")
-    return AnnotationFile(head, texts, ids, dict(by_image))
+    return AnnotationFile(content, head, texts, ids, dict(by_image))
+
+
+def spans(file: AnnotationFile) -> np.ndarray:
+    """Where the annotations stand in their file: (N, 2) int64, the first byte and the one after the last.
+
+    Args:
+        file: what `read` gives: its texts are parts of its content, no copies.
+    """
+    of_content = np.frombuffer(file.content, np.uint8)
+    texts = [np.frombuffer(text, np.uint8) for text in file.texts]
+    starts = np.array([text.ctypes.data for text in texts], np.int64) - of_content.ctypes.data
+    return np.stack([starts, starts + [len(text) for text in texts]], axis=1)
 
 
 def _first_repeated(ids: list[int]) -> int:
