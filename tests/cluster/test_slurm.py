@@ -64,7 +64,6 @@ def test_jobs_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
         counts[stage] = counts.get(stage, 0) + 1
         assert job["JobState"] == "COMPLETED"
         assert 1000 <= int(job["MinMemoryNode"].removesuffix("M")) <= 20_000
-        assert ("gpu:1" in job.get("TresPerNode", "") + job.get("TresPerJob", "")) == (
-            stage in ("train", "predict_shard", "predict")
-        )
+        on_gpu = "gpu:1" in job.get("TresPerNode", "") + job.get("TresPerJob", "")
+        assert on_gpu == (stage in ("train", "predict_shard", "predict"))
     assert counts == JOBS

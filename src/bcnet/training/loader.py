@@ -16,7 +16,7 @@ from bcnet.data.coco import annotation_file, stream
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import decode
 from bcnet.data.occlusion.layers import LAYERS, Masks
-from bcnet.files import InputError, sha256
+from bcnet.files import InputError, readable, sha256
 from bcnet.models.masks.object_masks import ObjectMasks
 from bcnet.models.model_input import picture_tensor, resized
 from bcnet.params.models import Schedule
@@ -60,7 +60,8 @@ class TrainingPictures(Dataset[dict[str, Any]]):
     ) -> None:
         self.images, self.schedule, self.seed, self.channel_order = images, schedule, seed, channel_order
         self.annotations, self.masks, self.mask_targets, self.occluders = annotations, masks, mask_targets, occluders
-        self.file = annotations.open("rb")  # open as long as this is: what replaces the file is another one
+        with readable(annotations):
+            self.file = annotations.open("rb")  # open as long as this is: what replaces the file is another one
         content = stream.read(annotations)
         self.categories: list[dict[str, Any]] = sorted(content.head["categories"], key=lambda category: category["id"])
         self.classes = {category["id"]: index for index, category in enumerate(self.categories)}
@@ -70,7 +71,8 @@ class TrainingPictures(Dataset[dict[str, Any]]):
         for image in progress(content.head["images"], f"read {annotations}"):
             of_image = content.by_image.get(image["id"], [])
             if self._objects(image, [content.texts[place] for place in of_image]):
-                self.entries.append(orjson.dumps(image))
+                # copied, since what orjson gives keeps a buffer of several times its size
+                self.entries.append(bytes(memoryview(orjson.dumps(image))))
                 places += of_image
                 ends.append(len(places))
         if not self.entries:
