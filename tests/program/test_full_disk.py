@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,39 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(verb: str, folder: Path) -> 
 def test_a_folder_that_cannot_be_written_is_one_line(verb: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([*verb.split(), "--out", "truth.json/out.json"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("cannot be written: File exists")
+
+
+@contextmanager
+def as_another_user(folder: Path) -> Iterator[None]:
+    """The folder as someone sees it who may read it, and write nothing."""
+    user = os.geteuid()
+    folder.chmod(0o555)
+    if user == 0:  # who may write everything
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_folder_of_another_user_is_one_line(verb: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([*verb.split(), "--out", "theirs.json"]) == 0
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    capsys.readouterr()
+    with as_another_user(folder):
+        codes = [main([*verb.split(), "--out", out]) for out in ("theirs.json", "ours.json")]
+    assert codes == [2, 2]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bcnet ")]
+    assert len(said) == 2
+    assert all("cannot be written: Permission denied" in line for line in said)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
+
+
+def test_a_lock_of_another_user_is_one_line(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    (folder / "locks").mkdir()
+    with alone(Path("locks/work"), "bcnet x"), as_another_user(folder), pytest.raises(OSError, match="Permission"):
+        with alone(Path("locks/work"), "bcnet x"):
+            pass
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
