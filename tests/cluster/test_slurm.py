@@ -60,7 +60,7 @@ def test_jobs_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
     asked = [job for job in jobs() if job["JobId"] not in before]
     counts: dict[str, int] = {}
     for job in asked:
-        (stage,) = re.findall(r"slurm_logs/(?:rule|group)_([a-z_]+)", job["StdOut"])
+        (stage,) = re.findall(r"slurm_logs/(?:rule|group_evaluate)_([a-z_]+)", job["StdOut"])
         counts[stage] = counts.get(stage, 0) + 1
         assert job["JobState"] == "COMPLETED"
         assert 1000 <= int(job["MinMemoryNode"].removesuffix("M")) <= 20_000
