@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bcnet.files import InputError, sha256
-from bcnet.layout import checkpoints, downloads, lock
+from bcnet.layout import DatasetFiles, checkpoints, downloads, lock
 from bcnet.locks import is_held
 from bcnet.training.code import code_digest
 from bcnet.training.unfinished import RESULTS, About, about
@@ -40,7 +40,7 @@ def clean(data: Path, reports: Path, yes: bool) -> None:
     Raises:
         InputError: nobody can be asked.
     """
-    leftovers = [*old_checkpoints(data), *partial_downloads(data), *stale_locks(data)]
+    leftovers = [*old_checkpoints(data), *partial_downloads(data), *stale_locks(data), *old_shards(data)]
     leftovers += [*temporary_files(data), *temporary_files(reports)]
     if not leftovers:
         print("nothing to remove")
@@ -127,6 +127,16 @@ def stale_locks(data: Path) -> Iterator[Leftover]:
     for path in sorted(lock("x", data=data).parent.glob("*")):
         if not is_held(path):
             yield Leftover((path,), "a lock that no process holds", path.stat().st_size)
+
+
+def old_shards(data: Path) -> Iterator[Leftover]:
+    """Converted shards that a killed run left when the whole was there; others may still be put together."""
+    of_any_part = DatasetFiles(Path("*")).shard("*", "any").parent
+    for folder in sorted(data.glob(str(of_any_part))):
+        whole = DatasetFiles(folder.parents[2]).bilayer(folder.name)
+        changed = max((path.stat().st_mtime for path in _files(folder)), default=time.time())
+        if whole.exists() and whole.stat().st_mtime >= changed:
+            yield Leftover((folder,), f"{whole} is finished", _size(folder))
 
 
 def temporary_files(folder: Path) -> Iterator[Leftover]:

@@ -179,3 +179,18 @@ def test_an_empty_folder_has_nothing_left_over(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     assert main(["clean"]) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_go_when_the_whole_is_there(project: Path, capsys: pytest.CaptureFixture) -> None:
+    files, before = RUN.dataset, {*project.rglob("*")}
+    for part, changed in (("train", LONG_AGO - 1), ("val", LONG_AGO)):  # of val there is no whole
+        put(files.shard(part, "1-of-2"), "part", changed)
+    assert main(["clean", "--yes"]) == 0
+    assert f"{files.shard('train', 'any').parent}: {files.bilayer('train')} is finished" in capsys.readouterr().out
+    assert not files.shard("train", "1-of-2").exists()
+    assert files.shard("val", "1-of-2").exists()
+    put(files.bilayer("train"), "{}", LONG_AGO - 2)
+    put(files.shard("train", "1-of-2"), "newer", LONG_AGO)
+    assert main(["clean", "--yes"]) == 0
+    assert files.shard("train", "1-of-2").exists()
+    assert before <= {*project.rglob("*")}
