@@ -86,9 +86,9 @@ A killed DVC can leave a lock that stops every later `dvc repro`; this removes l
         "bcnet clean",
         (argument("--yes", action="store_true", help="remove them without asking"),),
         more="""
-It removes checkpoints, converted shards and stored partial predictions of work that is finished, or that cannot resume because the
-code, an input or the settings changed; incomplete downloads; and temporary files and locks of killed commands. It
-keeps models, what a finished training puts back after a new label, predictions, images, complete downloads, and
-everything that changed in the last ten minutes.""",
+It removes checkpoints, converted shards and stored partial predictions of work that is finished, or that cannot
+resume because the code, an input or the settings changed; incomplete downloads; and temporary files and locks of
+killed commands. It keeps models, what a finished training puts back after a new label, predictions, images, complete
+downloads, and everything that changed in the last ten minutes.""",
     ),
 }
