@@ -311,7 +311,12 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     }
     bins = re.findall(r"AR\s+box_cover ([\d.]+) to", section(text, "boxes"))
     assert bins == ["0.0", "0.1", "0.3"]  # not those of another measure
-    for place, key in {2: ("box_AP", "", ""), 3: ("AR", "box_cover", "0.0"), 6: ("found", "", "")}.items():
+    for place, key in {
+        2: ("box_AP", "", ""),
+        3: ("AR", "box_cover", "0.0"),
+        6: ("found", "", ""),
+        18: ("missed", "", ""),
+    }.items():
         assert [sure[key][name] in theirs[place] for name in ("value", "low", "high")] == [True] * 3
     assert ("AR", "", "") not in sure
     for place in ("comparison", "differences", *places):

@@ -6,6 +6,7 @@ from pathlib import Path
 from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
+from bcnet.report.page.interval_table import with_ends
 from bcnet.report.page.sections.occlusion import (
     AMODAL,
     COPING,
@@ -65,8 +66,11 @@ def comparison_grid(context: Context) -> Grid:
         for method in context.looks:
             row = rows_of(rows, method, split, path("comparison"))[0]
             coping = rows_of(benchmark, method, split, path("benchmark"))[0]
+            coping = with_ends(context, method, split, coping, ["boundary_AP", *COPING, *ERRORS])
             own = rows_of(recall, method, split, path("recall"))
-            bins = [bin_row for bin_row in own if bin_row["measure"] == MEASURE]
+            bins = [
+                with_ends(context, method, split, bin_row, [METRIC]) for bin_row in own if bin_row["measure"] == MEASURE
+            ]
             own_cells = chain(
                 [Cell(origin_words(method.origin))],
                 cells(row, [*metrics, "box_AP"]),
