@@ -7,7 +7,7 @@ async function unpacked(text) {
 }
 
 async function browseObjects(place) {
-  const PAGE = 24; // objects shown at first, and more at a time
+  const PAGE = innerWidth < 600 ? 8 : 24; // objects shown at first, and more at a time
   const data = await unpacked(document.getElementById("objects-data").textContent);
   const { methods, fates, objects } = data;
 

@@ -52,4 +52,4 @@ def _cell(row: TextRow) -> Cell:
     """A number with its interval and how many objects it is of."""
     if not row["value"]:
         return Cell("", why=reasons(row).get("value", "not stated"))
-    return Cell(row["value"], below=(f"{row['low']} to {row['high']}", f"n {row['objects']}"), few=row["few"] == "yes")
+    return Cell(row["value"], count=row["objects"], below=(f"{row['low']} to {row['high']}",), few=row["few"] == "yes")

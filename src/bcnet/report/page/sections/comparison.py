@@ -1,5 +1,6 @@
 """The page's main table: all numbers of each method on each split, of which readers choose the columns."""
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def comparison_grid(context: Context) -> Grid:
                 [Cell(origin_words(method.origin))],
                 cells(row, [*metrics, "box_AP"]),
                 cells(coping, ["boundary_AP"]),
-                *(cells(bin_row, [METRIC]) for bin_row in bins),
+                (_with_count(bin_row) for bin_row in bins),
                 cells(coping, [*COPING, *ERRORS, *amodal]),
                 cells(row, RUN),
             )
@@ -99,3 +100,9 @@ def comparison_grid(context: Context) -> Grid:
         sets={name: about for about, names in sets.items() for name in names},
         first=frozenset(shown),
     )
+
+
+def _with_count(bin_row: TextRow) -> Cell:
+    """Recall in a bin, with how many objects it is of."""
+    (cell,) = cells(bin_row, [METRIC])
+    return replace(cell, count=bin_row["objects"]) if cell.text else cell
