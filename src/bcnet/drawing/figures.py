@@ -1,4 +1,4 @@
-"""What the report draws: one look a method, line charts, and masks as outlines."""
+"""What the report draws: one look a method, charts, and pictures as data URIs."""
 
 import base64
 import html
@@ -16,8 +16,6 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
-from skimage.measure import approximate_polygon, find_contours
 
 # Okabe and Ito's colours for colour-blind readers, without the yellow that is lost on white and the black lost on dark.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
@@ -89,17 +87,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Outline:
-    """A mask as a drawing: `path` is the `d` of an SVG path in picture pixels (fill rule evenodd), (`x`, `y`) the point
-    farthest inside the mask and `radius` its distance to the mask's edge, pixels."""
-
-    path: str
-    x: float
-    y: float
-    radius: float
 
 
 def look(index: int) -> Look:
@@ -247,42 +234,6 @@ def thinned(values: np.ndarray, most: int) -> np.ndarray:
     block = -(-len(values) // most)
     starts = range(0, len(values), block)
     return np.stack([values[start : start + block].mean(axis=0) for start in starts]) if block > 1 else values
-
-
-def rings(mask: np.ndarray) -> list[np.ndarray]:
-    """The outline of a mask, within half a pixel: rings of points (x, y) in picture pixels, those of holes turn back.
-
-    Args:
-        mask: (H, W) bool.
-
-    Returns:
-        (K, 2) float each, the first point again at the end; none for an empty mask.
-    """
-    return [approximate_polygon(ring, tolerance=0.4)[:, ::-1] - 0.5 for ring in find_contours(np.pad(mask, 1), 0.5)]
-
-
-def path(mask: np.ndarray) -> str:
-    """The `rings` of a mask as the `d` of an SVG path (fill rule evenodd).
-
-    Args:
-        mask: (H, W) bool.
-    """
-    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring[:-1]) + "Z" for ring in rings(mask))
-
-
-def outline(mask: np.ndarray) -> Outline:
-    """A mask as a drawing: its `rings`, and its inmost point.
-
-    Args:
-        mask: (H, W) bool, with at least one pixel set.
-    """
-    rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))  # those that it takes: few of a picture's
-    top, left = int(np.argmax(rows)), int(np.argmax(columns))
-    bottom, right = len(rows) - int(np.argmax(rows[::-1])), len(columns) - int(np.argmax(columns[::-1]))
-    depth = distance_transform_edt(np.pad(mask[top:bottom, left:right], 1))
-    row, column = np.unravel_index(np.argmax(depth), depth.shape)
-    place = float(left + column) - 0.5, float(top + row) - 0.5
-    return Outline(path(mask), *place, float(depth[row, column]))
 
 
 def data_uri(picture: np.ndarray, longest: int) -> str:

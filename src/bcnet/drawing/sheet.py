@@ -14,7 +14,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from bcnet.drawing.figures import STYLE, outline, rings
+from bcnet.drawing.figures import STYLE
+from bcnet.drawing.outlines import outline, rings
 from bcnet.drawing.roi_maps import COLOUR_MAP, SIDE, DrawnDetection, squares
 
 DPI = 144

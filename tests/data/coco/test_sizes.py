@@ -49,10 +49,12 @@ def test_levels_share_the_objects() -> None:
 def test_sizes_are_those_of_the_resized_images() -> None:
     """Photographs of 4000 pixels are reduced to 800 / 1333 pixels and whole steps of 32, and boxes with them."""
     large = proposed(spread(), (3000, 4000))
-    assert large["schedule"] == {"short_side": [800], "max_side": 1056}
-    assert large["predict"] == {"short_side": 800, "max_side": 1056}
-    assert large["model"] == proposed(spread() * 1056 / 4000, (800, 1056))["model"]
+    assert large["schedule"] == {"short_side": [800], "max_side": 1088}
+    assert large["predict"] == {"short_side": 800, "max_side": 1088}
+    assert large["model"] == proposed(spread() * 800 / 3000, (800, 1088))["model"]
     assert proposed(spread(), (427, 640))["schedule"] == {"short_side": [416], "max_side": 640}
+    small = proposed(spread(), (150, 200))["schedule"]  # 160 x 213, which 192 would make 144 x 192
+    assert small == {"short_side": [160], "max_side": 224}
 
 
 @pytest.mark.parametrize("side", [1, 3, 40, 600])

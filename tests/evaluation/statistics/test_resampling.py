@@ -27,21 +27,21 @@ from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means, resampled_together, run_of
 
 BINS = {"box_cover": EDGES, "mask_cover": (0.0, 0.5, 1.0), "max_box_iou": (0.0, 0.2, 1.0)}
+KINDS = ("found", "wrong_class", "badly_localised", "both", "missed")
 LOW, HIGH = (Metric("AR", "box_cover", *ends) for ends in (EDGES[:2], EDGES[2:]))
 
 
 def measure(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> tuple[Run, dict]:
-    """The run of predictions, and of masks the numbers of objects."""
+    """The run of predictions, and the numbers of objects."""
     detections, objects = tables(truth, predictions, iou_type)
-    of_objects = object_numbers(objects, BINS) if iou_type == "segm" else {}
-    return run_of(detections, objects, iou_type), of_objects
+    return run_of(detections, objects, iou_type), object_numbers(objects, BINS)
 
 
 def numbers(measured: tuple[Run, dict], times: np.ndarray) -> list[dict]:
     """Of each row of `times`, COCO's metrics by name, and those of objects; None: undefined."""
     run, of_objects = measured
     times = np.array(times, np.uint16)
-    found = resampled(run, times, METRICS) | (resampled_means(run, times, of_objects) if of_objects else {})
+    found = resampled(run, times, METRICS) | resampled_means(run, times, of_objects)
     return [
         {key: None if np.isnan(row) else row for key, row in zip(found, rows, strict=True)}
         for rows in zip(*found.values(), strict=True)
@@ -64,18 +64,19 @@ def expected(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -
     """The COCO API's numbers, and those of objects by plain counting."""
     stats = coco_api(truth, predictions, iou_type).stats
     found = {name: None if value == -1 else value for name, value in zip(NAMES, stats, strict=True) if name in METRICS}
-    return found | (of_objects(truth, predictions) if iou_type == "segm" else {})
+    return found | of_objects(truth, predictions, iou_type)
 
 
-def of_objects(truth: dict, predictions: list[dict]) -> dict:
-    rows = tables(truth, predictions)[1].to_pylist()
+def of_objects(truth: dict, predictions: list[dict], iou_type: IouType) -> dict:
+    rows = tables(truth, predictions, iou_type)[1].to_pylist()
     groups: dict[Metric, list[float]] = {}
-    for metric, inside in {
-        "found": lambda row: True,
-        "found_occluded": lambda row: (row["n_occluders"] or 0) > 0,
-        "found_separated": lambda row: row["separated"],
+    for group, inside in {
+        "": lambda row: True,
+        "_occluded": lambda row: (row["n_occluders"] or 0) > 0,
+        "_separated": lambda row: row["separated"],
     }.items():
-        groups[Metric(metric)] = [float(row["failure"] == 0) for row in rows if inside(row)]
+        for place, kind in enumerate(KINDS):
+            groups[Metric(kind + group)] = [float(row["failure"] == place) for row in rows if inside(row)]
     groups[Metric("leak")] = [row["leak"] for row in rows if row["leak"] is not None]
 
     def recall(rows: list[dict]) -> list[float]:
@@ -129,16 +130,17 @@ def test_all_images_once_is_the_evaluation(seed, iou_type):
     assert found["APs"] != found["APl"]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_drawn_images_are_images_that_are_there_several_times(seed):
+@pytest.mark.parametrize(("seed", "iou_type"), [*((seed, "segm") for seed in range(6)), (0, "bbox"), (1, "bbox")])
+def test_drawn_images_are_images_that_are_there_several_times(seed, iou_type):
     truth, predictions = made(seed, images=9)
     vary_occlusion(truth)
     predictions = without_ties_in_an_image(predictions)
     at_the_edges_of_the_areas(truth, predictions)
+    predictions = boxes(predictions) if iou_type == "bbox" else predictions
     times = np.random.default_rng(seed).multinomial(9, np.full(9, 1 / 9), size=4)
     times[0, :3] = (5, 0, 0)
-    for found, row in zip(numbers(measure(truth, predictions), times), times, strict=True):
-        assert found == pytest.approx(expected(*repeated(truth, predictions, row)), abs=1e-12)
+    for found, row in zip(numbers(measure(truth, predictions, iou_type), times), times, strict=True):
+        assert found == pytest.approx(expected(*repeated(truth, predictions, row), iou_type), abs=1e-12)
 
 
 def test_a_category_and_a_bin_that_a_draw_lacks():
@@ -225,6 +227,8 @@ def test_no_prediction_is_zero_and_no_object_is_nothing():
     (found,) = numbers(measure(truth, []), np.ones((1, 8)))
     assert found.pop(Metric("leak")) is None  # nothing is matched
     assert {value for key, value in found.items() if isinstance(key, str)} == {0}
+    missed = {Metric(f"missed{group}") for group in ("", "_occluded", "_separated")}
+    assert {found.pop(metric) for metric in missed} <= {1, None}
     assert {value for key, value in found.items() if key not in METRICS} <= {0, None}
     truth["annotations"] = []
     (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
@@ -237,5 +241,6 @@ def test_objects_that_were_not_converted_are_in_no_bin():
         del annotation["occlusion"]
     (found,) = numbers(measure(truth, predictions), np.ones((1, 8)))
     undefined = {metric for metric, value in found.items() if value is None}
-    assert undefined == {metric for metric in found if metric not in METRICS} - {Metric("found")}
+    of_all = {Metric(kind) for kind in KINDS}
+    assert undefined == {metric for metric in found if metric not in METRICS} - of_all
     assert found["AP"] > 0

@@ -12,9 +12,9 @@ def metrics(**changes: object) -> dict:
         "bbox": {"AP": 0.6},
         "boundary": {"AP": 0.4},
         "failures": {
-            "all": {"found": 0.3, "objects": 4000},
+            "all": {"found": 0.3, "missed": 0.125, "objects": 4000},
             "occluded": None,
-            "separated": {"found": 0.25, "objects": 8},
+            "separated": {"found": 0.25, "missed": 0.5, "objects": 8},
         },
         "leak": None,
         "recall": {
@@ -29,6 +29,8 @@ def metrics(**changes: object) -> dict:
             "AP": [0.45, 0.55],
             "found": [0.2, 0.4],
             "found_separated": [0.0, 0.6],
+            "missed": [0.1, 0.15],
+            "missed_separated": [0.2, 0.8],
             "leak": None,
             "AR box_cover 0-0.3": [0.2, 0.3],
             "AR occluder none": [0.7, 0.8],
@@ -47,6 +49,7 @@ def test_each_number_that_is_known_has_its_interval_and_count_under_a_header():
         ["AP", "50.0", "45.0", "to", "55.0", "4,000"],
         ["found", "30.0", "20.0", "to", "40.0", "4,000"],
         ["found_separated", "25.0", "0.0", "to", "60.0", "8", "*"],
+        ["missed", "12.5", "10.0", "to", "15.0", "4,000"],
         ["AR", "box_cover", "0-0.3", "25.0", "20.0", "to", "30.0", "3,000"],
         ["AR_equal_size_gap", "box_cover", "-7.0", "-10.0", "to", "-4.0", "1,000"],
         ["AR", "occluder", "none", "75.0", "70.0", "to", "80.0", "30"],

@@ -1,14 +1,14 @@
-"""Figures and pictures of the report: outlines, and the rule that chooses what is shown."""
+"""Figures and pictures of the report: charts, and the rule that chooses what is shown."""
 
 import re
 
 import numpy as np
 import pytest
 from report_factory import SIZE, disc
-from scipy import ndimage
 
 from bcnet.data.masks.segmentation import encode
 from bcnet.drawing import figures
+from bcnet.drawing.outlines import Outline
 from bcnet.report.figures import pictures
 
 
@@ -71,36 +71,6 @@ def test_thinned_rows_are_means_of_equal_blocks():
     values = np.arange(20.0).reshape(10, 2)
     assert figures.thinned(values, 10) is values
     assert figures.thinned(values, 4).tolist() == [[2, 3], [8, 9], [14, 15], [18, 19]]
-
-
-def inside(path: str, x: float, y: float) -> bool:
-    """Whether a point is inside an SVG path of straight lines, by the evenodd rule: crossings of a ray to the right."""
-    crossings = 0
-    for ring in path.split("M")[1:]:
-        points = [tuple(map(float, point.split())) for point in ring.rstrip("Z").split("L")]
-        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
-            crossings += (y0 > y) != (y1 > y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
-    return crossings % 2 == 1
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_an_outline_follows_its_mask(seed):
-    """Blobs with holes that touch the picture's border: exact but for pixels on a mask's edge."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(30, 40)), 2.5)
-    mask = noise > 0
-    drawn = figures.outline(mask)
-    shown = np.array([[inside(drawn.path, x + 0.5, y + 0.5) for x in range(40)] for y in range(30)])
-    square = np.ones((3, 3))
-    assert shown[ndimage.binary_erosion(mask, square, border_value=1)].all()
-    assert not shown[~ndimage.binary_dilation(mask, square)].any()
-    assert np.mean(shown != mask) < 0.01
-    outside = np.argwhere(~np.pad(mask, 1)) - 0.5  # pixel centres, (y, x)
-    assert mask[int(drawn.y), int(drawn.x)]
-    assert drawn.radius == pytest.approx(np.hypot(*(outside - (drawn.y, drawn.x)).T).min())
-
-
-def test_an_empty_mask_has_an_empty_outline():
-    assert figures.outline(np.zeros((4, 5), bool)) == figures.Outline("", -0.5, -0.5, 0.0)
 
 
 def test_the_pictures_shown_are_those_of_the_rule():
@@ -176,7 +146,7 @@ def test_names_on_a_picture_lie_on_no_other_name():
     """On the shape, else a line above or below; a name without room is left out, and one of a tiny shape."""
 
     def shape(label: str, x: float, y: float, radius: float = 20) -> pictures.Shape:
-        return pictures.Shape(label, "#fff", figures.Outline("", x, y, radius), matched=True)
+        return pictures.Shape(label, "#fff", Outline("", x, y, radius), matched=True)
 
     font = 10
     shapes = [shape("disc", 50, 50), *[shape("ring", 52, 51) for _ in range(4)], shape("tiny", 150, 50, radius=4)]

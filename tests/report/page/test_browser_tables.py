@@ -115,11 +115,16 @@ def test_the_reader_picks_the_columns_and_what_is_copied(context, page):
         comparison.get_by_role("checkbox", name="found separated")
     ).check()
     assert head.is_visible()
+    notes = page.locator("#comparison .notes li")
+    before = notes.evaluate_all("all => all.filter((note) => note.checkVisibility()).map((note) => note.value)")
     comparison.get_by_role("checkbox", name="AP50", exact=True).uncheck()
     heads = next(csv.reader(io.StringIO(copied(page, comparison, "CSV"))))
     assert "AP50" not in heads
     assert any("separated" in name for name in heads)
     comparison.get_by_role("button", name="All columns").click()
+    after = notes.evaluate_all("all => all.filter((note) => note.checkVisibility()).map((note) => note.value)")
+    assert after == list(range(1, notes.count() + 1))  # numbered as in the cells
+    assert set(before) < set(after)  # without those of columns that are not shown
     rows = list(csv.reader(io.StringIO(copied(page, comparison, "CSV"))))
     assert {"AP50", "detector", "images"} <= set(rows[0])
     assert rows[1][rows[0].index("detector")] == "Faster R-CNN"

@@ -103,8 +103,8 @@ def test_differences_are_shown_with_interval_and_p(made_run, text):
 
     def plain(cell: str) -> str:
         words = " ".join(re.sub("<[^>]*>", " ", cell.replace("\N{MINUS SIGN}", "-").replace("+", "")).split())
-        found = re.fullmatch(r"(\S+) ± (\S+) (\S+) to (\S+) p .*, corrected \S+ n (\S+)", words)
-        return "".join(f"{text:>9}" for text in found.groups()) if found else f"{'':45}"
+        found = re.fullmatch(r"(\S+) ± (\S+) n (\S+) (\S+) to (\S+) p .*, corrected \S+", words)
+        return "".join(f"{found[place]:>9}" for place in (1, 2, 4, 5, 3)) if found else f"{'':45}"
 
     assert [plain(cell) for cell in main] == expected[True]
     assert [plain(cell) for cell in others] == expected[False]
@@ -135,7 +135,7 @@ def test_only_a_difference_that_the_corrected_p_makes_clear_is_bold(verdict, bol
     row = dict.fromkeys(NUMBERS, "1.00") | {"p": "1.2e-07", "p_corrected": "0.03", "objects": "41", "verdict": verdict}
     cell = difference_cell(row)
     assert (beyond_chance(row), cell.bold, cell.few) == (bold, bold, few)
-    assert cell.below == ("+1.00 to +1.00", "p < 0.0001, corrected 0.03", "n 41")
+    assert (cell.count, cell.below) == ("41", ("+1.00 to +1.00", "p < 0.0001, corrected 0.03"))
 
 
 def test_a_difference_has_its_sign():
@@ -177,15 +177,22 @@ def label(method: Method) -> str:
     return method.label + ("" if method.origin == "measured here" else origin_words(method.origin))
 
 
-def test_the_benchmark_and_the_kinds_of_errors_are_columns_of_the_main_table(text):
+def test_the_benchmark_and_the_kinds_of_errors_are_columns_of_the_main_table(made_run, text):
+    """Those that have an interval have that of intervals.csv."""
     row = main_table(text)["val"][BCNET]
+    with (made_run / "reports/demo/tables/intervals.csv").open(newline="", encoding="utf-8") as file:
+        ends = {
+            (each["metric"], each["from"] or each["occluder"]): f"{each['low']} to {each['high']}"
+            for each in csv.DictReader(file)
+            if (each["label"], each["split"]) == (BCNET, "val") and each["measure"] in ("", "box_cover", "occluder")
+        }
     expected = {
-        "boundary AP": "32.60 ± 0.14",
-        "found": "60.00 ± 0.00",
-        "found\noccluded": "60.00 ± 0.00n 20",
+        "boundary AP": f"32.60 ± 0.14{ends['boundary_AP', '']}",
+        "found": f"60.00 ± 0.00{ends['found', '']}",
+        "found\noccluded": f"60.00 ± 0.00n 20{ends['found_occluded', '']}",
         "AR\nno occluder": "80.00 ± 0.00n 20",
         "AR\nother category": "50.50 ± 0.00n 10",
-        "leak (lower is better)": "6.00 ± 0.00n 15",
+        "leak (lower is better)": f"6.00 ± 0.00n 15{ends['leak', '']}",
         "ECE (lower is better)": "25.00 ± 0.00",
         "occluded": "20",
         "separated": "0",
@@ -197,15 +204,17 @@ def test_the_benchmark_and_the_kinds_of_errors_are_columns_of_the_main_table(tex
     }
     assert {name: row[name] for name in expected} == expected
     assert {row[name][0] for name in ("found\nseparated", "AR\nsame category")} == {"—"}
+    assert row["AR\nbox_cover 0.0 to 0.1"].endswith(ends["AR", "0.0"])
+    assert row["missed\noccluded"].endswith(f"n 20{ends['missed_occluded', '']}")
     zoo = main_table(text)["val"]["The zoo's"]
     kinds = ["wrong class\noccluded", "badly localised\noccluded", "both\noccluded", "missed\noccluded", "TIDE Cls"]
     heads = list(zoo)
     assert heads[heads.index(kinds[0]) :][:5] == kinds
-    assert [zoo[kinds[0]], zoo[kinds[1]], zoo["TIDE FN"]] == ["1.00n 20", "10.00n 20", "7.00"]
+    assert [zoo[kinds[0]][:8], zoo[kinds[1]][:9], zoo["TIDE FN"]] == ["1.00n 20", "10.00n 20", "7.00"]
 
 
 def test_leak_has_a_column_among_the_numbers_and_among_the_differences(made_run, text):
-    assert main_table(text)["val"]["mask-rcnn"]["leak (lower is better)"] == "7.00 ± 0.00n 15"
+    assert main_table(text)["val"]["mask-rcnn"]["leak (lower is better)"].startswith("7.00 ± 0.00n 15")
     heads, *rows = rows_of(section(text, "differences").split("</table>")[0])
     with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
         expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
@@ -311,7 +320,12 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
     }
     bins = re.findall(r"AR\s+box_cover ([\d.]+) to", section(text, "boxes"))
     assert bins == ["0.0", "0.1", "0.3"]  # not those of another measure
-    for place, key in {2: ("box_AP", "", ""), 3: ("AR", "box_cover", "0.0"), 6: ("found", "", "")}.items():
+    for place, key in {
+        2: ("box_AP", "", ""),
+        3: ("AR", "box_cover", "0.0"),
+        6: ("found", "", ""),
+        18: ("missed", "", ""),
+    }.items():
         assert [sure[key][name] in theirs[place] for name in ("value", "low", "high")] == [True] * 3
     assert ("AR", "", "") not in sure
     for place in ("comparison", "differences", *places):

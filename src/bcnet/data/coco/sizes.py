@@ -34,7 +34,8 @@ def proposal(images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[
         return ""
     short, long = np.median(list(sides.values()), axis=0)
     scale = min(1.0, LONGEST[0] / long, LONGEST[1] / short)
-    max_side, short_side = (max(STEP, round(scale * side / STEP) * STEP) for side in (long, short))
+    short_side = max(STEP, round(scale * short / STEP) * STEP)
+    max_side = int(np.ceil(short_side * long / (short * STEP))) * STEP  # which leaves the short one as it is
     of_images = np.array([sides_of for sides_of, _ in objects], float)
     boxes = np.array([box for _, box in objects], float)
     boxes *= np.minimum(short_side / of_images[:, 0], max_side / of_images[:, 1])[:, None]

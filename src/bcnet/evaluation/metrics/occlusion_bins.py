@@ -1,4 +1,4 @@
-"""What is known of each object that is averaged over objects: found or not, in bins of occlusion; leak."""
+"""What is known of each object that is averaged over objects: how it fares, in bins of occlusion; leak."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.evaluation.matching.object_table import MATCHED
-from bcnet.evaluation.metrics.failures import FOUND
+from bcnet.evaluation.metrics.failures import NAMES
 
 OCCLUDERS = ("none", "other category", "same category")  # what an object's main occluder is of
-FOUND_OF = ("found", "found_occluded", "found_separated")
+GROUPS = ("", "_occluded", "_separated")  # of objects, at the end of a number's name
+FARES = tuple(f"{kind}{group}" for kind in NAMES for group in GROUPS)  # shares of objects that are found, missed ...
 COLUMNS = ["n_occluders", "same_category", "failure", "leak", "separated", *MATCHED]  # and the measures
 
 
@@ -61,7 +62,7 @@ def object_metrics(edges: Mapping[str, Sequence[float]]) -> list[Metric]:
         for measure, names in bin_names(edges).items()
         for name in names
     ]
-    return [*map(Metric, FOUND_OF), Metric("leak"), *bins]
+    return [*map(Metric, FARES), Metric("leak"), *bins]
 
 
 def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[Metric, np.ndarray]:
@@ -72,14 +73,14 @@ def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dic
         edges: as of `bins_of`.
 
     Returns:
-        (G,) float64 for each, 0 to 1, NaN for objects that it is not about: whether it is found (`failures`), of all,
+        (G,) float64 for each, 0 to 1, NaN for objects that it is not about: whether it fares so (`failures`), of all,
         occluded and separated objects; `leak`; and of each bin AR, the share of IoU thresholds at which it is matched.
     """
-    is_found = (table["failure"].to_numpy() == FOUND).astype(float)
+    fate = table["failure"].to_numpy()
     occluded = pa.compute.fill_null(pa.compute.greater(table["n_occluders"], 0), False).to_numpy()
-    of = {"found": np.ones(len(is_found), bool), "found_occluded": occluded}
-    of["found_separated"] = table["separated"].to_numpy()
-    numbers = {Metric(name): np.where(inside, is_found, np.nan) for name, inside in of.items()}
+    groups = np.ones(len(fate), bool), occluded, table["separated"].to_numpy()
+    fares = [np.where(inside, fate == kind, np.nan) for kind in range(len(NAMES)) for inside in groups]
+    numbers = dict(zip(map(Metric, FARES), fares, strict=True))
     numbers[Metric("leak")] = table["leak"].to_numpy()
     matched = np.mean([table[name].to_numpy() for name in MATCHED], axis=0)
     bins = [place == index for names, place in bins_of(table, edges).values() for index in range(len(names))]

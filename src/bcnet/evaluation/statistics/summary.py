@@ -1,10 +1,12 @@
 """What `bcnet evaluate` prints of its metrics: the main numbers, with units, intervals and counts."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP, GAP
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.failures import FOUND, NAMES
+from bcnet.evaluation.metrics.occlusion_bins import GROUPS, Metric
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import name_of
 from bcnet.evaluation.statistics.samples import FEW
@@ -12,6 +14,7 @@ from bcnet.evaluation.statistics.samples import FEW
 LEARNT = 0.01  # AP below which a method has not learnt to find objects
 HAS_NOT_LEARNT = f"Has not learnt: AP is below {100 * LEARNT:g} %, so that its other numbers mean nothing."
 LOWER_IS_BETTER = ("leak",)
+SEPARATED = GROUPS[-1]  # of these few objects only the found ones are listed
 
 
 class _Number(NamedTuple):
@@ -88,9 +91,10 @@ def _numbers(metrics: Mapping[str, Any]) -> Iterator[_Number]:
     for kind, name in AP.items():
         yield _Number(name, metrics[kind]["AP"], objects)
     failures, leak, recall = (metrics[key] or {} for key in ("failures", "leak", "recall"))
-    for name, of in (("found", "all"), ("found_occluded", "occluded"), ("found_separated", "separated")):
-        group = failures.get(of) or {}
-        yield _Number(name, group.get("found"), group.get("objects", 0))
+    for kind, group in product(NAMES, GROUPS):
+        if kind == NAMES[FOUND] or group != SEPARATED:
+            shares = failures.get(group.removeprefix("_") or "all") or {}
+            yield _Number(f"{kind}{group}", shares.get(kind), shares.get("objects", 0))
     yield _Number("leak", leak.get("rate"), leak.get("objects", 0))
     for measure, rows in recall.items():
         for row in rows:

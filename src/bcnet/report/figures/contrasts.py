@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bcnet.data.masks.segmentation import decode
-from bcnet.drawing.figures import path
+from bcnet.data.masks.pixel_runs import decode, pixels
+from bcnet.data.masks.rle_text import bytes_of
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.drawing.outlines import path
 
 OBJECTS = 12  # that are drawn with every method's mask
 AROUND = 0.6  # of an object's box that is shown on each side of it
@@ -55,6 +57,17 @@ def window(bbox: Sequence[float], height: int, width: int) -> Window:
     return left, top, min(width, right), min(height, bottom)
 
 
+def seen(segmentation: Any, height: int, width: int, part: Window) -> np.ndarray:
+    """What of a mask a window shows, (bottom - top, right - left) bool, without decoding the whole picture's.
+
+    Args:
+        segmentation: polygons or RLE.
+        height, width: of the picture.
+    """
+    runs = decode(bytes_of(to_rle(segmentation, height, width)["counts"]))
+    return pixels(runs, np.array(part, np.int64), height)
+
+
 def drawn(segmentation: Any, height: int, width: int, part: Window) -> str:
     """The part of a mask that a window shows, as the `d` of an SVG path in pixels of the window.
 
@@ -62,5 +75,4 @@ def drawn(segmentation: Any, height: int, width: int, part: Window) -> str:
         segmentation: polygons or RLE.
         height, width: of the picture.
     """
-    left, top, right, bottom = part
-    return path(decode(segmentation, height, width)[top:bottom, left:right])
+    return path(seen(segmentation, height, width, part))

@@ -8,7 +8,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from bcnet.data.masks.segmentation import decode, to_rle
-from bcnet.drawing.figures import COLOURS, Outline, cut, outline, text_width
+from bcnet.drawing.figures import COLOURS, cut, text_width
+from bcnet.drawing.outlines import Outline, outline
 from bcnet.report.figures.predictions import Annotations
 
 MIN_SCORE = 0.5  # of a prediction that is drawn

@@ -14,6 +14,7 @@ SIDE, SMALL_SIDE, MANY = 64, 32, 6000  # pixels of thumbnails as they are made: 
 # Sides of thumbnails and qualities of WebP, best first: a thumbnail shows where to look, not how a mask ends.
 STEPS = ((64, 60), (48, 60), (48, 40), (32, 60), (32, 40), (32, 20), (24, 20), (24, 10))
 SAMPLE = 400  # thumbnails by which the size of a whole sheet is told
+REDUCING = 1.01  # Pillow first takes means of blocks, down to this many times the size: much faster
 DOUBT = 1.25  # a sheet is not made if the sample says that it is larger than the room by this factor
 JPEG_QUALITY = 70
 
@@ -32,7 +33,7 @@ def thumbnail(picture: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
     image = Image.fromarray(picture)
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    small = np.array(image.resize(size, Image.Resampling.LANCZOS))
+    small = np.array(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=REDUCING))
     inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     small[inside & ~binary_erosion(inside, border_value=1)] = 255
     square = np.full((side, side, 3), 127, np.uint8)
@@ -58,32 +59,50 @@ def packed(tiles: Sequence[np.ndarray], room: int) -> Sprite:
         room: characters of the data URI at most.
     """
     some = tiles[:: max(1, len(tiles) // SAMPLE)]
+    whole = _sheet(tiles) if tiles else None
     for side, quality in STEPS:
-        if tiles and side <= len(tiles[0]):
-            if len(_webp_uri(_sheet(some, side), quality)) * len(tiles) > DOUBT * room * len(some):
+        if whole and side <= len(tiles[0]):
+            if len(_webp_uri(_sheet(some), side, quality)) * len(tiles) > DOUBT * room * len(some):
                 continue  # a whole sheet takes seconds
-            uri = _webp_uri(_sheet(tiles, side), quality)
+            uri = _webp_uri(whole, side, quality)
             if len(uri) <= room:
-                return Sprite(uri, len(tiles), side, min(COLUMNS, len(tiles)))
+                return Sprite(uri, len(tiles), side, whole.columns)
     side, quality = STEPS[-1]
     kept = len(tiles)
     while kept:
-        uri = _webp_uri(_sheet(tiles[:kept], side), quality)
+        sheet = _sheet(tiles[:kept])
+        uri = _webp_uri(sheet, side, quality)
         if len(uri) <= room:
-            return Sprite(uri, kept, side, min(COLUMNS, kept))
+            return Sprite(uri, kept, side, sheet.columns)
         kept = min(kept - 1, int(kept * 0.95 * room / len(uri)))
     return Sprite("", 0, side, 1)
 
 
-def _sheet(tiles: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """Squares in rows of `COLUMNS`, each made `side` large; (rows * side, columns * side, 3) uint8."""
-    columns = min(COLUMNS, len(tiles))
-    sheet = np.zeros((-(-len(tiles) // columns) * side, columns * side, 3), np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        small = Image.fromarray(tile).resize((side, side), Image.Resampling.LANCZOS)
-        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = np.asarray(small)
-    return sheet
+class _Sheet(NamedTuple):
+    """Squares in rows of as many `columns`, as one picture."""
+
+    picture: Image.Image
+    columns: int
+    rows: int
+
+
+def _sheet(tiles: Sequence[np.ndarray]) -> _Sheet:
+    """Squares of one size in rows of `COLUMNS`; those that the last row lacks are black."""
+    columns, side = min(COLUMNS, len(tiles)), len(tiles[0])
+    rows = -(-len(tiles) // columns)
+    squares = np.zeros((rows * columns, side, side, 3), np.uint8)
+    np.stack(tiles, out=squares[: len(tiles)])
+    picture = squares.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    return _Sheet(Image.fromarray(picture), columns, rows)
+
+
+def _webp_uri(sheet: _Sheet, side: int, quality: int) -> str:
+    """A sheet whose squares are made `side` large, as a WebP data URI."""
+    file = io.BytesIO()
+    size = sheet.columns * side, sheet.rows * side
+    # A pixel is made of the pixels below it and of little beside them, so that squares stay apart.
+    sheet.picture.resize(size, Image.Resampling.HAMMING).save(file, "WEBP", quality=quality, method=2)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def shrunk(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -98,9 +117,3 @@ def jpeg_uri(picture: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _webp_uri(picture: np.ndarray, quality: int) -> str:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", quality=quality, method=2)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -22,10 +22,11 @@ def origin_words(origin: str) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, what stands small beside and below it; of an empty one `why`, which becomes a note."""
+    """A cell: its text, what stands small beside and below it, and of how many objects it is; of an empty one `why`."""
 
     text: str
     beside: str = ""
+    count: str = ""
     below: tuple[str, ...] = ()
     why: str = ""
     bold: bool = False
@@ -114,11 +115,10 @@ def cells(row: TextRow, columns: Iterable[str]) -> tuple[Cell, ...]:
 
 def _cell(row: TextRow, column: str) -> Cell:
     spread, low, high = (row.get(f"{column}_{end}") for end in ("std", "low", "high"))
-    below = [f"{low} to {high}"] if low and high else []
+    below = (f"{low} to {high}",) if low and high else ()
     count = row.get(COUNT_OF.get(column, "objects" if column in IN_BINS and "measure" in row else "")) or ""
-    if column in COUNT_OF:
-        below.append(f"n {count}")
-    return Cell(row[column], f"± {spread}" if spread else "", tuple(below), few=count.isdecimal() and int(count) < FEW)
+    few = count.isdecimal() and int(count) < FEW
+    return Cell(row[column], f"± {spread}" if spread else "", count if column in COUNT_OF else "", below, few=few)
 
 
 def rows_of(rows: Iterable[TextRow], method: Method, split: str, path: Path) -> list[TextRow]:

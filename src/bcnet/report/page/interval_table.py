@@ -1,5 +1,6 @@
 """intervals.csv as the page reads it: how sure each method's numbers are."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bcnet.report.page.context import Context
@@ -46,3 +47,18 @@ def ends_of(context: Context, method: Method, split: str, metric: str, bin_row: 
     """
     of_bin = [(bin_row or {}).get(column, "") for column in KEY[1:]]
     return context.once(interval_ends).get((method.origin, method.label, split, metric, *of_bin))
+
+
+def with_ends(context: Context, method: Method, split: str, row: TextRow, metrics: Iterable[str]) -> TextRow:
+    """A row of benchmark.csv or recall.csv with the ends of the intervals of those of these numbers that have one.
+
+    Args:
+        metrics: columns of the row, called as in intervals.csv; in a row of recall.csv they are of its bin.
+    """
+    ends = {metric: ends_of(context, method, split, metric, row if "measure" in row else None) for metric in metrics}
+    return row | {
+        f"{metric}_{end}": f"{value:.2f}"
+        for metric, own in ends.items()
+        if own
+        for end, value in zip(own._fields, own, strict=True)
+    }

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics
+from bcnet.evaluation.metrics.failures import FOUND, NAMES
+from bcnet.evaluation.metrics.occlusion_bins import FARES, Metric, object_metrics
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.samples import FEW, smaller
 from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, estimate
@@ -22,6 +23,7 @@ NUMBERS = ["difference", "std", "low", "high", "p", "p_corrected", "objects", "s
 PERCENT = ("difference", "std", "low", "high")
 P = ("p", "p_corrected")
 KEYS = ["origin", "label", "baseline_origin", "baseline", "split", "metric", "measure", "from", "to", "occluder"]
+FAILURES = {name for name in FARES if not name.startswith(NAMES[FOUND])}  # they would be many comparisons more
 HIGHER, LOWER, NOT_CLEAR, FEW_OBJECTS = "higher", "lower", "not clear", "few objects"  # verdicts
 Pair = tuple[Method, Method]  # a baseline, and another method
 
@@ -29,7 +31,7 @@ Pair = tuple[Method, Method]  # a baseline, and another method
 def differences(
     params: Params, measurements: Measurements, draws: Mapping[str, SplitDraws], pairs: Iterable[Pair]
 ) -> dict[tuple[str, Pair], list[Row]]:
-    """The rows of each pair on each split: one for each metric that has an interval.
+    """The rows of each pair on each split: one for each metric that has an interval, but for the kinds of failure.
 
     These are COCO's metrics asked for, AP of boxes and boundaries, and the means over objects: the share that is found
     of all, occluded and separated ones, leak, also of the objects that both find, recall (AR) in the bins of every
@@ -63,7 +65,7 @@ def baselines(params: Params) -> list[Pair]:
 
 def _metrics(params: Params) -> list[Metric]:
     """What differences are of, in the order of the rows."""
-    of_objects = object_metrics(params.evaluate.bins())
+    of_objects = [metric for metric in object_metrics(params.evaluate.bins()) if metric.metric not in FAILURES]
     after = of_objects.index(Metric("leak")) + 1
     coco = map(Metric, (*params.tables.metrics, AP["bbox"], AP["boundary"]))
     gaps = [Metric(EQUAL_SIZE_GAP, measure) for measure in BINNED]

@@ -76,7 +76,8 @@ def _undefined(metric: Metric, measurement: Measured) -> str:
     """Why a number is undefined."""
     if measurement.boxes and metric.metric != AP["bbox"]:
         return BOXES
-    if (metric.measure or metric.metric in ("found_occluded", "leak")) and not measurement.converted:
+    about_occlusion = metric.measure or metric.metric == "leak" or metric.metric.endswith("_occluded")
+    if about_occlusion and not measurement.converted:
         return NOT_CONVERTED
     if metric.metric in (EQUAL_SIZE, EQUAL_SIZE_GAP, KEPT):
         return TOO_FEW_OF_A_SIZE

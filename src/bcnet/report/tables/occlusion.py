@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bcnet.evaluation.metrics.failures import FOUND, NAMES
 from bcnet.evaluation.metrics.occlusion_bins import bin_names
 from bcnet.report.tables.comparison import BOXES, one_run, percent
 from bcnet.report.tables.measured import Measured
@@ -13,7 +14,7 @@ NO_OBJECT = "no object in the split"
 NO_ORDER = "no `depth` in the ground truth, or no `occluder` in the predictions"
 IN_BINS = ("AR", "AR50", "AR75", "AP", "APn")
 BIN = ("measure", "from", "to", "occluder")
-FAILURES = ("wrong_class", "badly_localised", "both", "missed")
+FAILURES = tuple(name for name in NAMES if name != NAMES[FOUND])
 TIDE = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FP", "FN")
 OCCLUDER_BINS = ("no_occluder", "other_category", "same_category")  # in the order of the metrics
 BENCHMARK = {  # number -> where it is in the metrics

@@ -1,11 +1,15 @@
 "use strict";
 // The browser of objects: which of them are shown, in which order, and one of them large, with masks.
 
-{
-  const PAGE = 24; // objects shown at first, and more at a time
-  const place = document.querySelector(".browser");
-  const data = place && JSON.parse(document.getElementById("objects-data").textContent);
-  const { methods, fates, objects } = data ?? {};
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+}
+
+async function browseObjects(place) {
+  const PAGE = innerWidth < 600 ? 8 : 24; // objects shown at first, and more at a time
+  const data = await unpacked(document.getElementById("objects-data").textContent);
+  const { methods, fates, objects } = data;
 
   const FOUND = 0;
   const ANY = "";
@@ -191,5 +195,7 @@
     update();
   }
 
-  if (data) browser();
+  browser();
 }
+
+if (document.querySelector(".browser")) browseObjects(document.querySelector(".browser"));

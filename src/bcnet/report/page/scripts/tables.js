@@ -106,6 +106,18 @@ function filter(table, label, status) {
   return [input];
 }
 
+// Notes on empty cells: those of the columns shown, with their numbers.
+
+function notes(table) {
+  const list = table.closest(".table").nextElementSibling;
+  if (!list?.matches(".notes")) return;
+  const reasons = new Set([...table.querySelectorAll("td.empty:not([hidden])")].map((cell) => cell.title));
+  [...list.children].forEach((note, place) => {
+    note.value = place + 1;
+    note.hidden = !reasons.has(note.textContent);
+  });
+}
+
 // Columns: those that the reader picks, at first those without data-more.
 
 function picker(table, label) {
@@ -120,7 +132,10 @@ function picker(table, label) {
   const sets = new Map();
   for (const head of picked) {
     const box = element("input", { type: "checkbox", checked: head.dataset.more === undefined });
-    box.addEventListener("change", () => show(head, box.checked));
+    box.addEventListener("change", () => {
+      show(head, box.checked);
+      notes(table);
+    });
     show(head, box.checked);
     const set = sets.get(head.dataset.set) ?? element("fieldset", {}, element("legend", { textContent: head.dataset.set }));
     set.append(element("label", {}, box, ` ${words(head)}`));
@@ -131,7 +146,9 @@ function picker(table, label) {
   all.addEventListener("click", () => {
     for (const box of boxes) box.checked = true;
     for (const head of picked) show(head, true);
+    notes(table);
   });
+  notes(table);
   const summary = element("summary", { textContent: "Columns" });
   summary.setAttribute("aria-label", `Columns of: ${label}`);
   return [element("details", { className: "columns" }, summary, all, ...sets.values())];

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 
-from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.evaluation.statistics.samples import FEW
-from bcnet.files import read_json
+from bcnet.evaluation.metrics.occlusion_bins import FARES
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, origin_words, reasons, rows_of
 from bcnet.report.page.interval_table import interval_rows
+from bcnet.report.page.sections.occlusion import head
 from bcnet.report.tables.rows import Method
 
 BOX_AP, MEASURE, METRIC = "box_AP", "box_cover", "AR"
-FOUND_OF = {"found": "found", "found_occluded": "found, occluded", "found_separated": "found, separated"}
-KINDS = [name for name in NAMES if name != NAMES[FOUND]]  # of failures
 
 
 def boxes(context: Context) -> Grid | None:
@@ -40,31 +37,19 @@ def boxes(context: Context) -> Grid | None:
 
 
 def _columns(method: Method, split: str, context: Context) -> Iterator[tuple[str, Cell]]:
-    """The cells of a method by their heads: those of intervals.csv, and the kinds of failure of its metrics."""
+    """The cells of a method by their heads."""
     rows = rows_of(context.once(interval_rows), method, split, context.report_files.table("intervals"))
     plain = {row["metric"]: row for row in rows if not row["measure"]}
     yield "box AP", _cell(plain[BOX_AP])
     for row in rows:
         if (row["metric"], row["measure"]) == (METRIC, MEASURE):
             yield f"{METRIC}, {MEASURE} {row['from']} to {row['to']}", _cell(row)
-    for name, head in FOUND_OF.items():
-        yield head, _cell(plain[name])
-    failures = read_json(context.metrics(method, method.runs[0], split))["failures"] or {}
-    for about in ("all", "occluded"):
-        of_these = failures.get(about) or {}
-        for kind in KINDS:
-            head = kind.replace("_", " ") + (", occluded" if about == "occluded" else "")
-            yield head, _share(of_these.get(kind), of_these.get("objects") or 0)
+    for name in FARES:
+        yield head(name), _cell(plain[name])
 
 
 def _cell(row: TextRow) -> Cell:
     """A number with its interval and how many objects it is of."""
     if not row["value"]:
         return Cell("", why=reasons(row).get("value", "not stated"))
-    return Cell(row["value"], below=(f"{row['low']} to {row['high']}", f"n {row['objects']}"), few=row["few"] == "yes")
-
-
-def _share(share: float | None, objects: int) -> Cell:
-    if share is None:
-        return Cell("", why="no such object in the split")
-    return Cell(f"{100 * share:.2f}", below=(f"n {objects}",), few=objects < FEW)
+    return Cell(row["value"], count=row["objects"], below=(f"{row['low']} to {row['high']}",), few=row["few"] == "yes")

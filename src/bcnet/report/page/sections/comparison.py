@@ -1,11 +1,13 @@
 """The page's main table: all numbers of each method on each split, of which readers choose the columns."""
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
+from bcnet.report.page.interval_table import with_ends
 from bcnet.report.page.sections.occlusion import (
     AMODAL,
     COPING,
@@ -65,13 +67,16 @@ def comparison_grid(context: Context) -> Grid:
         for method in context.looks:
             row = rows_of(rows, method, split, path("comparison"))[0]
             coping = rows_of(benchmark, method, split, path("benchmark"))[0]
+            coping = with_ends(context, method, split, coping, ["boundary_AP", *COPING, *ERRORS])
             own = rows_of(recall, method, split, path("recall"))
-            bins = [bin_row for bin_row in own if bin_row["measure"] == MEASURE]
+            bins = [
+                with_ends(context, method, split, bin_row, [METRIC]) for bin_row in own if bin_row["measure"] == MEASURE
+            ]
             own_cells = chain(
                 [Cell(origin_words(method.origin))],
                 cells(row, [*metrics, "box_AP"]),
                 cells(coping, ["boundary_AP"]),
-                *(cells(bin_row, [METRIC]) for bin_row in bins),
+                (_with_count(bin_row) for bin_row in bins),
                 cells(coping, [*COPING, *ERRORS, *amodal]),
                 cells(row, RUN),
             )
@@ -95,3 +100,9 @@ def comparison_grid(context: Context) -> Grid:
         sets={name: about for about, names in sets.items() for name in names},
         first=frozenset(shown),
     )
+
+
+def _with_count(bin_row: TextRow) -> Cell:
+    """Recall in a bin, with how many objects it is of."""
+    (cell,) = cells(bin_row, [METRIC])
+    return replace(cell, count=bin_row["objects"]) if cell.text else cell

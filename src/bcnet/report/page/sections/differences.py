@@ -183,9 +183,9 @@ def difference_cell(row: TextRow) -> Cell:
     below = (
         f"{signed(row['low'])} to {signed(row['high'])}",
         f"p {p_text(row['p'])}, corrected {p_text(row['p_corrected'])}",
-        f"n {row['objects']}",
     )
-    return Cell(signed(row["difference"]), spread, below, bold=beyond_chance(row), few=row["verdict"] == FEW_OBJECTS)
+    few = row["verdict"] == FEW_OBJECTS
+    return Cell(signed(row["difference"]), spread, row["objects"], below, bold=beyond_chance(row), few=few)
 
 
 def signed(number: str) -> str:

@@ -46,7 +46,7 @@ def _cell(row: TextRow) -> Cell:
     if not row["value"]:
         return Cell("", why=reasons(row)["value"])
     below = (f"{row['low']} to {row['high']}", f"n {row['objects']}")
-    return Cell(row["value"], f"± {row['std']}" if row["std"] else "", below, few=row["few"] == "yes")
+    return Cell(row["value"], f"± {row['std']}" if row["std"] else "", below=below, few=row["few"] == "yes")
 
 
 def _sentences(context: Context, rows: list[TextRow]) -> list[tuple[str, str]]:

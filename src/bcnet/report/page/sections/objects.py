@@ -1,19 +1,24 @@
 """The page's browser of objects: all of val that any method missed or confused, with pictures of as many as fit."""
 
+import base64
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
+from pycocotools import mask as coco_mask
 
 from bcnet.data.coco.images import read_image
-from bcnet.data.masks.segmentation import decode
-from bcnet.drawing.figures import rings
+from bcnet.data.masks.segmentation import to_rle
+from bcnet.drawing.outlines import rings
 from bcnet.evaluation.matching.coco_matching import AREAS
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.progress import progress
-from bcnet.report.figures.contrasts import window
+from bcnet.progress import in_threads, progress
+from bcnet.report.figures.contrasts import seen, window
 from bcnet.report.figures.predictions import predictions_of
 from bcnet.report.figures.sprite import MANY, SIDE, SMALL_SIDE, jpeg_uri, packed, shrunk, thumbnail
 from bcnet.report.page.context import Context
@@ -37,6 +42,11 @@ class MissedObjects:
     count: int
     objects: int
     drawn: int
+
+    @property
+    def packed(self) -> str:
+        """The content as JSON, compressed (zlib) and in base64: of many methods it would be most of the page."""
+        return base64.b64encode(zlib.compress(orjson.dumps(self.content, option=orjson.OPT_NON_STR_KEYS))).decode()
 
 
 def missed_objects(context: Context) -> MissedObjects | None:
@@ -68,8 +78,10 @@ def missed_objects(context: Context) -> MissedObjects | None:
     files = list(dict.fromkeys(rows["image_id"]))
     edges = context.params.evaluate.cover_bins
     area = rows["area"].to_numpy()
-    tiles, pictures = _pictures(rows, images, context)
-    sprite = packed(tiles.squares, SPRITE_BYTES)
+    there = _there(rows, images, context)
+    pictures = _pictures(there, images, context)
+    sprite = packed(_thumbnails(rows, there, images, context), SPRITE_BYTES)
+    tiles = {place: tile for tile, place in enumerate(chain.from_iterable(there.values()))}
     masks = _masks(rows, order, tables, pictures, images, context)
     keys = {method: key for key, method in enumerate(context.looks)}
     content = {
@@ -87,7 +99,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
         "files": [images[image]["file_name"] for image in files],
         "objects": {
             "category": [names.index(name) for name in rows["category_id"]],
-            "size": [max(k for k, name in enumerate(SIZES) if value >= AREAS[name][0]) for value in area],
+            "size": [max(k for k, name in enumerate(SIZES) if value >= AREAS[name][0]) for value in area.tolist()],
             "bin": bin_places(rows["box_cover"].to_numpy(float), edges).tolist(),
             "cover": _percent(rows["box_cover"].fillna(-0.01).to_numpy(float)),
             "file": [files.index(image) for image in rows["image_id"]],
@@ -97,7 +109,7 @@ def missed_objects(context: Context) -> MissedObjects | None:
         },
         "tile": TILE,
         "columns": sprite.columns,
-        "tiles": [tile if (tile := tiles.places.get(place, -1)) < sprite.kept else -1 for place in range(len(rows))],
+        "tiles": [tile if (tile := tiles.get(place, -1)) < sprite.kept else -1 for place in range(len(rows))],
         "sprite": sprite.uri,
         "pictures": {
             files.index(image): {"uri": picture.uri, "width": picture.width, "height": picture.height}
@@ -112,14 +124,6 @@ def _percent(values: np.ndarray) -> list[int]:
     return np.rint(100 * values).astype(int).tolist()
 
 
-@dataclass
-class _Tiles:
-    """Thumbnails, and by an object's place in the order which of them is its."""
-
-    squares: list[np.ndarray]
-    places: dict[int, int]
-
-
 @dataclass(frozen=True)
 class _Picture:
     """A picture as a data URI of `width` by `height` pixels, `scale` of the file's."""
@@ -130,33 +134,54 @@ class _Picture:
     scale: float
 
 
-def _pictures(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context) -> tuple[_Tiles, dict[int, _Picture]]:
-    """Thumbnails of the first `TILES` objects, and the pictures of the first of them, by image, each file read once."""
-    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+def _there(rows: pd.DataFrame, images: Mapping[int, Entry], context: Context) -> dict[int, list[int]]:
+    """The places of the first `TILES` objects, by image: of the images that are there."""
     by_image: dict[int, list[int]] = {}
     for place, image in enumerate(rows["image_id"][:TILES]):
         by_image.setdefault(image, []).append(place)
-    side = SIDE if len(rows) <= MANY else SMALL_SIDE
-    tiles, pictures, room = _Tiles([], {}), {}, PICTURE_BYTES
-    for image_id, places in progress(by_image.items(), "objects", len(by_image)):
+    files = {image: context.pictures / images[image]["file_name"] for image in by_image}
+    command, missing = context.files.fetch_command, context.missing
+    return {image: places for image, places in by_image.items() if is_there(files[image], command, missing)}
+
+
+def _pixels(image: Entry, context: Context) -> np.ndarray:
+    return read_image(context.pictures / image["file_name"], (image["height"], image["width"]))
+
+
+def _pictures(there: Iterable[int], images: Mapping[int, Entry], context: Context) -> dict[int, _Picture]:
+    """By image the first of them that are there, as far as `PICTURE_BYTES` go."""
+    pictures, room = {}, PICTURE_BYTES
+    for image_id in there:
+        if room <= 0:
+            break
         image = images[image_id]
-        size = image["height"], image["width"]
-        file = context.pictures / image["file_name"]
-        if not is_there(file, context.files.fetch_command, context.missing):
-            continue
-        pixels = read_image(file, size)
-        for place in places:
-            annotation = annotations[rows["annotation_id"][place]]
-            left, top, right, bottom = window(annotation["bbox"], *size)
-            part = np.s_[top:bottom, left:right]
-            tiles.places[place] = len(tiles.squares)
-            tiles.squares.append(thumbnail(pixels[part], decode(annotation["segmentation"], *size)[part], side))
-        if room > 0:
-            small = shrunk(pixels, LONGEST)
-            picture = _Picture(jpeg_uri(small), small.shape[1], small.shape[0], small.shape[1] / size[1])
-            room -= len(picture.uri)
-            pictures[image_id] = picture
-    return tiles, pictures
+        small = shrunk(_pixels(image, context), LONGEST)
+        pictures[image_id] = _Picture(jpeg_uri(small), small.shape[1], small.shape[0], small.shape[1] / image["width"])
+        room -= len(pictures[image_id].uri)
+    return pictures
+
+
+def _thumbnails(
+    rows: pd.DataFrame, there: Mapping[int, list[int]], images: Mapping[int, Entry], context: Context
+) -> list[np.ndarray]:
+    """Those of the objects of images that are there, image by image, each file read once."""
+    annotations = {annotation["id"]: annotation for annotation in context.val["annotations"]}
+    side = SIDE if len(rows) <= MANY else SMALL_SIDE
+    own = rows["annotation_id"].tolist()
+
+    def of_image(image_id: int) -> list[np.ndarray]:
+        image = images[image_id]
+        pixels, size = _pixels(image, context), (image["height"], image["width"])
+        squares = []
+        for place in there[image_id]:
+            annotation = annotations[own[place]]
+            part = window(annotation["bbox"], *size)
+            left, top, right, bottom = part
+            mask = seen(annotation["segmentation"], *size, part)
+            squares.append(thumbnail(pixels[top:bottom, left:right], mask, side))
+        return squares
+
+    return [square for squares in in_threads(of_image, list(there), "objects") for square in squares]
 
 
 def _masks(
@@ -200,12 +225,10 @@ def coarse_path(segmentation: Any, size: tuple[int, int], scale: float) -> str:
         segmentation: polygons or RLE.
         size: height and width of its image.
     """
-    pixels = decode(segmentation, *size)
-    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    if not len(rows):
+    left, top, width, height = map(int, coco_mask.toBbox(to_rle(segmentation, *size)))
+    if not width:
         return ""
-    top, left = int(rows[0]), int(columns[0])
-    part = pixels[top : rows[-1] + 1, left : columns[-1] + 1]
+    part = seen(segmentation, *size, (left, top, left + width, top + height))
     return "".join(_ring(ring, (left, top), scale) for ring in rings(part))
 
 
