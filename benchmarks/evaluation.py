@@ -83,12 +83,14 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 @without_collector()
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
-    content = annotation_file.read(folder / "truth.json")
+    with ThreadPoolExecutor(1) as other:
+        scanning = other.submit(prediction_file.scan, folder / "found.json")
+        content = annotation_file.read(folder / "truth.json")
     images = sorted(content["images"], key=lambda image: image["id"])
     ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
     with ThreadPoolExecutor(1) as other:
         of_truth = other.submit(objects_of, content, ids)
-        found = prediction_file.read(folder / "found.json", content)
+        found = prediction_file.read(folder / "found.json", content, scanned=scanning.result())
     detections, objects = detections_of(found, ids), of_truth.result()
     became = outcomes(detections, objects, sizes, "segm")
     together = [False] * len(content["annotations"])

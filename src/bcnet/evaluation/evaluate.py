@@ -41,9 +41,12 @@ def evaluate(
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
-    content = annotation_file.read(annotations)
     with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(prediction_file.read, predictions, content, left_out_of(content))
+        scanning = beside.submit(prediction_file.scan, predictions)
+        content = annotation_file.read(annotations)
+        reading = beside.submit(
+            lambda: prediction_file.read(predictions, content, left_out_of(content), scanning.result())
+        )
         shapes, start = shapes_of(content), time.monotonic()
         truth = truth_of(annotations, content, conversion or Convert(), shapes)
         took = time.monotonic() - start
