@@ -119,7 +119,7 @@ def _of_images(
         crowd = objects.crowd[g0:g1]
         same = same_category(detections.category[d0:d1], objects.category[g0:g1])
         our_areas = areas(ours, our_ends)
-        ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
+        ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same, np.inf)
         of_object = same & (ious >= MIN_IOU)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)
         counted = ~crowd & (pixels >= MIN_PIXELS)
