@@ -86,11 +86,11 @@ def plain(scanned: Scanned, known: Known) -> Predictions | None:
 
     The strings in `scanned` are moved.
     """
-    _, *parts = zip(*scanned.parts, strict=True)
-    numbers, score, box_score, boxes = map(np.concatenate, parts[:-1])
-    column = {name: np.ascontiguousarray(numbers[:, place]) for place, name in enumerate(COLUMNS)}
+    _, numbers, *others, of_parts = zip(*scanned.parts, strict=True)
+    column = {name: np.concatenate([part[:, place] for part in numbers]) for place, name in enumerate(COLUMNS)}
+    score, box_score, boxes = map(np.concatenate, others)
     texts = [_moved_together(scanned, mask) for mask in MASKS]
-    ids = [*chain.from_iterable(parts[-1])]
+    ids = [*chain.from_iterable(of_parts)]
     kept = ~np.isin(column["image_id"], [*known.left_out])
     if not kept.all():
         texts = [own[np.repeat(kept, column[f"{mask} length"])] for mask, own in zip(MASKS, texts, strict=True)]
