@@ -68,7 +68,7 @@ def scan(path: Path) -> Scanned | None:
     edges = [text.find(b"["), *_borders(path, text), text.rfind(b"]")]
     first = BETWEEN.search(text, edges[0], edges[1])
     try:
-        entry = json.loads(text[edges[0] + 1 : first.start(1) if first else edges[-1]])
+        entry = json.loads(text[edges[0] + 1 : first.start(1) if first else edges[1]])
     except (ValueError, RecursionError):
         return None
     if text[edges[-1] + 1 :].strip() or not isinstance(entry, dict):
