@@ -134,7 +134,7 @@ def _are_known(column: Mapping[str, np.ndarray], known: Known) -> bool:
 def _moved_together(scanned: Scanned, mask: str) -> np.ndarray:
     """The strings of all parts, moved together in their array: a copy would take as much memory again."""
     strings = scanned.strings if mask == "segmentation" else scanned.occluders
-    every, end = memoryview(strings), 0
+    every, end = strings.data, 0
     for part in scanned.parts:
         length = int(part.numbers[:, COLUMNS.index(f"{mask} length")].sum())
         every[end : end + length] = every[part.start : part.start + length]
