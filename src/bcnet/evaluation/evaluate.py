@@ -71,7 +71,10 @@ def evaluate(
         json_file, table_file, detections_file, draws = (stack.enter_context(atomic_output(path)) for path in written)
         pyarrow.parquet.write_table(evaluation.objects, table_file)
         pyarrow.parquet.write_table(evaluation.detections, detections_file)
-        pyarrow.parquet.write_table(draw_table(evaluation.drawn, (detections_file, table_file)), draws)
+        kept = draw_table(evaluation.drawn, (detections_file, table_file))
+        pyarrow.parquet.write_table(
+            kept, draws, use_dictionary=False, use_byte_stream_split=True, compression="zstd"
+        )  # half the size
         write_json(json_file, evaluation.metrics, indent=True)
     return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
 

@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.evaluation.metrics.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn
 from bcnet.files import sha256
 
+DERIVED = (EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT)  # from the others in no time
 AP = ("AP", "AP50", "AP75")  # of masks: all three come from the same precisions
 
 
@@ -22,10 +24,10 @@ def draw_table(drawn: Mapping[Metric, Drawn], tables: Sequence[Path]) -> pa.Tabl
     """Of each number a column of (1 + draws) values, the split's first, 0 to 1, NaN where it is undefined.
 
     Args:
-        drawn: of a run.
+        drawn: of a run; DERIVED are left out.
         tables: of its detections and of its objects, which the numbers are of.
     """
-    columns = {json.dumps(metric): number.values for metric, number in drawn.items()}
+    columns = {json.dumps(metric): own.values for metric, own in drawn.items() if metric.metric not in DERIVED}
     return pa.table(columns, metadata={"tables": _hash(tables)})
 
 
