@@ -23,20 +23,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd  # noqa: F401 (pyarrow would at its first table: time is taken after all imports)
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.evaluation.evaluate import evaluate
-from bcnet.evaluation.matching.arrays import detections_of, objects_of
-from bcnet.evaluation.matching.detection_table import detection_table
-from bcnet.evaluation.matching.object_table import object_table
-from bcnet.evaluation.matching.outcomes import outcomes
+from bcnet.evaluation.matching.arrays import shapes_of
 from bcnet.evaluation.measure import without_collector
-from bcnet.evaluation.metrics.coco_ap import coco_numbers
-from bcnet.evaluation.statistics.resampling import run_of
+from bcnet.evaluation.metrics.coco_ap import numbers_of
 from bcnet.params.results import Evaluate
 
 
@@ -83,20 +78,12 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 @without_collector()
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
-    content = annotation_file.read(folder / "truth.json")
-    images = sorted(content["images"], key=lambda image: image["id"])
-    ids, sizes = np.array([each["id"] for each in images]), [(each["height"], each["width"]) for each in images]
     with ThreadPoolExecutor(1) as other:
-        of_truth = other.submit(objects_of, content, ids)
-        found = prediction_file.read(folder / "found.json", content)
-    detections, objects = detections_of(found, ids), of_truth.result()
-    became = outcomes(detections, objects, sizes, "segm")
-    together = [False] * len(content["annotations"])
-    tables = (
-        detection_table(ids, detections, became, "segm"),
-        object_table(content["annotations"], together, detections, objects, became),
-    )
-    return {kind: list(coco_numbers(run_of(*tables, kind)).values()) for kind in kinds}
+        scanning = other.submit(prediction_file.scan, folder / "found.json")
+        content = annotation_file.read(folder / "truth.json")
+        shapes = shapes_of(content)
+        found = prediction_file.read(folder / "found.json", content, scanned=scanning.result())
+    return {kind: list(numbers.values()) for kind, numbers in numbers_of(found, content, kinds, shapes).items()}
 
 
 def whole(folder: Path, kinds: list[str]) -> dict[str, list[float]]:

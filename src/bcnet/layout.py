@@ -183,17 +183,17 @@ class ReportFiles:
         return self.folder / "metrics"
 
     def metrics(self, name: str, run: str, split: str) -> Path:
-        """The metrics of one run of a method; `object_table` and `detection_table` lie beside them."""
+        """The metrics of one run of a method; `object_table`, `detection_table` and `draw_table` lie beside them."""
         return self.all_metrics / name / run / f"{split}.json"
 
     def table(self, name: str) -> Path:
         """One of the tables that `compare` writes."""
         return self.tables / f"{name}.csv"
 
-    def evaluated(self, run: RunFiles, split: str) -> tuple[Path, Path, Path]:
-        """The metrics of a run, and the two tables beside them."""
+    def evaluated(self, run: RunFiles, split: str) -> tuple[Path, Path, Path, Path]:
+        """The metrics of a run, and the three tables beside them."""
         metrics = self.metrics(run.name, run.run, split)
-        return metrics, object_table(metrics), detection_table(metrics)
+        return metrics, object_table(metrics), detection_table(metrics), draw_table(metrics)
 
     @property
     def tables(self) -> Path:
@@ -244,3 +244,8 @@ def object_table(metrics: Path) -> Path:
 def detection_table(metrics: Path) -> Path:
     """The table of detections beside metrics."""
     return metrics.with_suffix(".detections.parquet")
+
+
+def draw_table(metrics: Path) -> Path:
+    """The table of the bootstrap's draws beside metrics."""
+    return metrics.with_suffix(".draws.parquet")

@@ -12,6 +12,7 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.evaluation.matching.arrays import objects_of, shapes_of
 from bcnet.evaluation.measure import left_out_of, measure, truth_of, without_collector
+from bcnet.evaluation.statistics.kept_draws import draw_table
 from bcnet.evaluation.statistics.summary import summary
 from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Convert
@@ -23,12 +24,12 @@ from bcnet.progress import note
 def evaluate(
     annotations: Path, predictions: Path, out: Path, settings: Evaluate, conversion: Convert | None = None
 ) -> str:
-    """Write the metrics of predictions, and beside them the tables of objects and of detections (docs/formats.md).
+    """Write the metrics of predictions, and the tables of objects, detections and draws (docs/formats.md).
 
     Args:
         annotations: a split or any COCO-format file.
         predictions: COCO's result format; those of images that the split leaves out are left out.
-        out: metrics as JSON; the tables go beside it, with the suffixes .parquet and .detections.parquet.
+        out: metrics as JSON; the tables go beside it: .parquet, .detections.parquet, .draws.parquet.
         settings: the edges of the bins, and the draws of the bootstrap.
         conversion: settings with which annotations without `occlusion` are converted, which a line on stderr says;
             None: the defaults.
@@ -41,9 +42,12 @@ def evaluate(
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
-    content = annotation_file.read(annotations)
     with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(prediction_file.read, predictions, content, left_out_of(content))
+        scanning = beside.submit(prediction_file.scan, predictions)
+        content = annotation_file.read(annotations)
+        reading = beside.submit(
+            lambda: prediction_file.read(predictions, content, left_out_of(content), scanning.result())
+        )
         shapes, start = shapes_of(content), time.monotonic()
         truth = truth_of(annotations, content, conversion or Convert(), shapes)
         took = time.monotonic() - start
@@ -62,11 +66,15 @@ def evaluate(
     evaluation = measure(truth, objects, predicted, settings, provenance)
     for remark in evaluation.metrics["provenance"]["remarks"]:
         note(f"bcnet evaluate: {predictions}: {remark}")
-    written = out, layout.object_table(out), layout.detection_table(out)
+    written = out, layout.object_table(out), layout.detection_table(out), layout.draw_table(out)
     with ExitStack() as stack:
-        json_file, table_file, detections_file = (stack.enter_context(atomic_output(path)) for path in written)
+        json_file, table_file, detections_file, draws = (stack.enter_context(atomic_output(path)) for path in written)
         pyarrow.parquet.write_table(evaluation.objects, table_file)
         pyarrow.parquet.write_table(evaluation.detections, detections_file)
+        kept = draw_table(evaluation.drawn, (detections_file, table_file))
+        pyarrow.parquet.write_table(
+            kept, draws, use_dictionary=False, use_byte_stream_split=True, compression="zstd"
+        )  # half the size
         write_json(json_file, evaluation.metrics, indent=True)
     return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
 

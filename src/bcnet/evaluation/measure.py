@@ -22,10 +22,12 @@ from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbe
 from bcnet.evaluation.metrics.confusion import false_detections
 from bcnet.evaluation.metrics.equal_size import cells
 from bcnet.evaluation.metrics.invisible import invisible, is_amodal
+from bcnet.evaluation.metrics.occlusion_bins import Metric
 from bcnet.evaluation.metrics.order import has_order, order
 from bcnet.evaluation.metrics.separated import separated
 from bcnet.evaluation.remarks import all_remarks
-from bcnet.evaluation.statistics.drawn import drawn_numbers
+from bcnet.evaluation.statistics import kept_draws
+from bcnet.evaluation.statistics.drawn import Drawn, drawn_numbers
 from bcnet.evaluation.statistics.intervals import equal_size, intervals, name_of
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.evaluation.statistics.significance import draw_images
@@ -56,6 +58,7 @@ class Evaluation:
     metrics: dict[str, Any]  # numbers from 0 to 1, None where one is not defined
     objects: pa.Table  # a row for each annotation that is no crowd, in file order
     detections: pa.Table  # a row for each image, by rising id
+    drawn: Mapping[Metric, Drawn]  # numbers on the draws of the bootstrap, for the table of draws
 
     def summary(self) -> str:
         """The main numbers in percent with their 95 % intervals and counts, a line each under a header."""
@@ -139,7 +142,8 @@ def measure(
     table = object_table(content["annotations"], separated(objects, sizes), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
     runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
-    drawn = drawn_numbers(runs, table, settings.bins(), ("AP",), draw_images(len(truth.ids), settings.draws))
+    every = drawn_numbers(runs, table, settings.bins(), kept_draws.AP, draw_images(len(truth.ids), settings.draws))
+    drawn = {metric: number for metric, number in every.items() if metric.metric not in kept_draws.AP[1:]}
     masks, bins = predictions.iou_type == "segm", settings.bins()
     metrics = {
         "provenance": {
@@ -167,7 +171,7 @@ def measure(
         "few": [name_of(metric) for metric, number in drawn.items() if number.sample.few],
         "categories": _of_categories(content["categories"], table, runs),
     }
-    return Evaluation(metrics, table, detection_rows)
+    return Evaluation(metrics, table, detection_rows, every)
 
 
 def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxes: bool) -> tuple[Detections, Outcomes]:

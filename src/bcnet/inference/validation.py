@@ -5,18 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.splits.split import with_amodal_masks
-from bcnet.evaluation.matching.arrays import detections_of, objects_of
-from bcnet.evaluation.matching.detection_table import detection_table
-from bcnet.evaluation.matching.outcomes import outcomes
-from bcnet.evaluation.metrics.coco_ap import coco_numbers
-from bcnet.evaluation.statistics.resampling import run_of
+from bcnet.evaluation.metrics.coco_ap import numbers_of
 from bcnet.files import InputError, sha256
 from bcnet.inference.predict import results
 from bcnet.layout import DatasetFiles
@@ -92,14 +86,8 @@ def ap(entries: list[dict[str, Any]], content: dict[str, Any], path: Path) -> di
 
     Args:
         entries: in COCO's result format.
-        content: of an annotation file, its images by rising id.
+        content: of an annotation file.
         path: what errors call the predictions.
     """
-    ids = np.array([image["id"] for image in content["images"]])
-    sizes = [(image["height"], image["width"]) for image in content["images"]]
-    detections = detections_of(prediction_file.of_entries(path, entries, content), ids)
-    outcome = outcomes(detections, objects_of(content, ids), sizes, "segm")
-    solid = [annotation for annotation in content["annotations"] if not annotation["iscrowd"]]
-    objects = pa.table({key: [annotation[key] for annotation in solid] for key in ("image_id", "category_id", "area")})
-    numbers = coco_numbers(run_of(detection_table(ids, detections, outcome, "segm"), objects))
+    numbers = numbers_of(prediction_file.of_entries(path, entries, content), content)["segm"]
     return {name: numbers[name] for name in METRICS}

@@ -25,7 +25,7 @@ from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 
 SETTINGS = Evaluate()
-OUTPUTS = {"out.json", "out.parquet", "out.detections.parquet"}
+OUTPUTS = {"out.json", "out.parquet", "out.detections.parquet", "out.draws.parquet"}
 SPLIT = {"name": "some", "rule": "box_iou", "threshold": 0.2, "other_images": [7000, 8000]}
 
 
@@ -102,7 +102,7 @@ def test_provenance_and_table_say_which_masks_are_the_ground_truth(run, tmp_path
 def test_same_inputs_give_the_same_bytes(run, tmp_path):
     for name in ("one", "two"):
         run(*made(1), name=name)
-    for suffix in (".json", ".parquet", ".detections.parquet"):
+    for suffix in (".json", ".parquet", ".detections.parquet", ".draws.parquet"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
 
 

@@ -76,7 +76,7 @@ def test_ious_are_counted_pixels(masks, width, data):
     crowd = np.array(data.draw(st.lists(st.booleans(), min_size=len(masks), max_size=len(masks))))
     around, every = overlap.boxes_around(runs, ends, len(masks[0])), np.ones((len(masks), len(masks)), bool)
     found = overlap.mask_iou(
-        runs, ends, overlap.areas(runs, ends).astype(float), around, runs, ends, around, crowd, every
+        runs, ends, overlap.areas(runs, ends).astype(float), around, runs, ends, around, crowd, every, np.inf
     )
     edges = [mask & ~shrunk(mask, width) for mask in masks]
     at_edge = overlap.boundary_iou(runs, ends, runs, ends, every, len(masks[0]), width)

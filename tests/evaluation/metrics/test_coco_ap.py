@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from evaluation_factory import CATEGORIES, boxes, coco_api, made, rle, run_on
+from evaluation_factory import CATEGORIES, boxes, coco_api, columns, made, rle, run_on
 from pycocotools.cocoeval import COCOeval
 from scipy.ndimage import binary_erosion
 
-from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
+from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers, numbers_of
 
 EXACT = 1e-12
 
@@ -48,6 +48,14 @@ def test_polygons_rle_crowds_and_tied_scores(seed):
     around = coco_api(truth, boxes(predictions), "bbox").stats
     assert_same(coco_numbers(run_on(truth, predictions, kind="bbox")), around)
     assert_same(coco_numbers(run_on(truth, boxes(predictions), "bbox")), around)
+
+
+@pytest.mark.parametrize("kinds", [("segm",), ("segm", "bbox"), ("boundary",)])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_numbers_alone_are_those_of_a_whole_evaluation(seed, kinds):
+    truth, predictions = made(seed)
+    expected = {kind: coco_numbers(run_on(truth, predictions, kind=kind)) for kind in kinds}
+    assert numbers_of(columns(predictions), truth, kinds) == expected
 
 
 class BoundaryEval(COCOeval):

@@ -14,6 +14,11 @@ from evaluation_factory import write_tables
 from scipy import stats
 from tables_factory import LABELS, parameters, rows, write_reports
 
+from bcnet import layout
+from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.statistics.drawn import Drawn
+from bcnet.evaluation.statistics.kept_draws import draw_table
+from bcnet.evaluation.statistics.samples import Sample
 from bcnet.files import InputError
 from bcnet.report.tables.compare import compare
 from bcnet.report.tables.differences import with_verdicts
@@ -314,6 +319,22 @@ def test_a_broken_table_is_named_with_the_command_that_makes_it(reports, suffix)
     with pytest.raises(InputError, match=rf"^{path}: \d+ rows: expected \d+, as .*occluded.json says$"):
         compare(parameters(), reports)
     assert not (reports / "demo" / "tables").exists()
+
+
+def test_draws_that_an_evaluation_kept_are_taken(reports):
+    path = reports / "demo" / "metrics" / "zoo" / "imported" / "val.json"
+    tables = [layout.detection_table(path), layout.object_table(path)]
+    compare(parameters(tables=TABLES), reports)
+    before = found(reports, "The zoo's")
+    sample = Sample(objects=100, images=50, widening=1.0, freedom=49.0)
+    kept = {Metric("AP"): Drawn(np.full(201, 0.25), sample)}
+    pq.write_table(draw_table(kept, tables), layout.draw_table(path))
+    compare(parameters(tables=TABLES), reports)
+    after = found(reports, "The zoo's")
+    assert [key for key in after if after[key]["difference"] != before[key]["difference"]] == [("AP", "")]
+    layout.draw_table(path).write_bytes(b"no table")
+    with pytest.raises(InputError, match=rf"^{layout.draw_table(path)}: .*: expected what `bcnet evaluate"):
+        compare(parameters(tables=TABLES), reports)
 
 
 def test_methods_on_different_pictures_are_not_compared(reports):

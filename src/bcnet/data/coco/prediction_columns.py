@@ -1,18 +1,19 @@
-"""Predictions as columns, made of a part of a file and checked.
+"""Predictions as columns, made of a file and checked.
 
-Of a part that is as the COCO API writes it only the columns are looked at; any other is looked at entry by entry.
+Of predictions that are as the COCO API writes them only the columns are looked at; others entry by entry.
 """
 
 from collections.abc import Mapping, Sequence, Set
+from itertools import chain, compress
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from bcnet.data.coco.annotation_file import LARGEST_ID
 from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
-from bcnet.data.masks.rle_text import are_masks, bytes_of
+from bcnet.data.coco.prediction_scan import ABSENT, COLUMNS, MASKS, TEXTS, scan
+from bcnet.data.masks.rle_text import bytes_of
 from bcnet.data.masks.segmentation import are_triples, to_rle
 from bcnet.files import InputError
 
@@ -24,70 +25,121 @@ class Known(NamedTuple):
     categories: Set[int]
     left_out: Set[int]
 
-    def pixels(self, ids: np.ndarray) -> np.ndarray:
-        """(N,) int64: of images."""
-        images, place = np.unique(ids, return_inverse=True)
-        pixels = [self.images[i]["height"] * self.images[i]["width"] for i in images.tolist()]
-        return np.array(pixels, np.int64)[place]
-
 
 Texts = tuple[np.ndarray, np.ndarray]  # strings of masks, (bytes,) uint8, one after the other, and where each ends
-Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)]
+TYPES = {  # of what the values of TEXTS must be
+    "score": list[float],
+    "box_score": list[float | None],
+    "bbox": list[tuple[float, float, float, float] | None],
+    "id": list[int | str | None],
+    "others": list[msgspec.Raw],
+}
 
 
-class _Rle(msgspec.Struct, gc=False):
-    size: tuple[int, int]
-    counts: str
+class Part(NamedTuple):
+    """N predictions of a part of a file, not yet compared with the ground truth.
+
+    `start`: from where on the strings of their masks lie; `numbers`: as of `prediction_scan.scan`; `score`,
+    `box_score`: (N,) and `boxes`: (N, 4) float64, NaN for none; `ids`: None for none.
+    """
+
+    start: int
+    numbers: np.ndarray
+    score: np.ndarray
+    box_score: np.ndarray
+    boxes: np.ndarray
+    ids: list[Any]
 
 
-class _Mask(msgspec.Struct, gc=False):
-    image_id: Id
-    category_id: Id
-    score: float
-    segmentation: _Rle
-    occluder: _Rle | None = None
-    box_score: float | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    id: int | str | None = None
+class Scanned(NamedTuple):
+    """The predictions of a file, of which there are some; `strings`, `occluders`: as of `prediction_scan.scan`."""
+
+    iou_type: IouType
+    parts: list[Part]
+    strings: np.ndarray
+    occluders: np.ndarray
 
 
-class _Box(msgspec.Struct, gc=False):
-    image_id: Id
-    category_id: Id
-    score: float
-    bbox: tuple[float, float, float, float]
-    id: int | str | None = None
-
-
-def plain(block: memoryview, known: Known, iou_type: IouType) -> tuple[Predictions, int] | None:
-    """The predictions of a block and how many entries it has; None if one is wrong or not as the COCO API writes it."""
-    decoded = _decoded(block, iou_type)
-    if decoded is None:
+def part_of(
+    text: np.ndarray, start: int, stop: int, iou_type: IouType, strings: np.ndarray, occluders: np.ndarray
+) -> Part | None:
+    """Predictions of a file (arguments as of `prediction_scan.scan`); None if one is not as the COCO API writes it."""
+    numbers, texts, lengths, counts = scan(text, start, stop, iou_type == "segm", strings, occluders)
+    if not len(numbers):
         return None
-    count, entries = len(decoded), _kept(decoded, known.left_out)
-    # (a column at a time: tuples of all columns would keep the garbage collector busy)
-    image_ids = [entry.image_id for entry in entries]
-    category_ids = [entry.category_id for entry in entries]
-    image, category = np.array(image_ids, np.int64), np.array(category_ids, np.int64)
-    score = np.array([entry.score for entry in entries], np.float64)
-    sound = known.images.keys() >= set(image_ids) and known.categories >= set(category_ids)
-    if not sound or not np.isfinite(score).all():
+    values: dict[str, list[Any]] = {}
+    for name, own, length, count in zip(TEXTS, texts, lengths.tolist(), counts.tolist(), strict=True):
+        values[name] = [None] * len(numbers)
+        if count:
+            try:
+                values[name] = msgspec.json.decode(b"[%b]" % own[: length - 1], type=TYPES[name])
+            except (msgspec.DecodeError, RecursionError):
+                return None
+            if len(values[name]) != (count if name == "others" else len(numbers)):
+                return None
+    score, box_score = (np.array(values[name], np.float64) for name in ("score", "box_score"))
+    return Part(start, numbers.copy(), score, box_score, _beside(values["bbox"]), values["id"])
+
+
+def plain(scanned: Scanned, known: Known) -> Predictions | None:
+    """The predictions of a file, without those of images that are left out; None if one is wrong.
+
+    The strings in `scanned` are moved.
+    """
+    _, numbers, *others, of_parts = zip(*scanned.parts, strict=True)
+    column = {name: np.concatenate([part[:, place] for part in numbers]) for place, name in enumerate(COLUMNS)}
+    score, box_score, boxes = map(np.concatenate, others)
+    texts = [_moved_together(scanned, mask) for mask in MASKS]
+    ids = [*chain.from_iterable(of_parts)]
+    kept = ~np.isin(column["image_id"], [*known.left_out])
+    if not kept.all():
+        texts = [own[np.repeat(kept, column[f"{mask} length"])] for mask, own in zip(MASKS, texts, strict=True)]
+        column = {name: own[kept] for name, own in column.items()}
+        score, box_score, boxes, ids = score[kept], box_score[kept], boxes[kept], [*compress(ids, kept)]
+    sound = np.isfinite(score).all() and not np.isinf(box_score).any() and _are_known(column, known)
+    if not sound or (scanned.iou_type == "bbox" and np.isnan(boxes).any()):
         return None
-    ids = tuple(entry.id for entry in entries if entry.id is not None)
-    none: Texts = np.empty(0, np.uint8), np.zeros(len(image), np.int64)
-    if iou_type == "bbox":
-        boxes = _plain_boxes(entries)
-        if boxes is None:
-            return None
-        return Predictions("bbox", image, category, score, *_unscored(score), *none, boxes, *none, ids), count
-    box_scores = [entry.box_score for entry in entries]
-    box_score = np.full(len(score), np.nan) if _all_none(box_scores) else np.array(box_scores, np.float64)
-    masks = _plain_masks(entries, image_ids, known)
-    if masks is None or np.isinf(box_score).any():
-        return None
-    shapes, occluders = masks
-    scores, beside = (score, *_scored(box_score, score)), _beside([entry.bbox for entry in entries])
-    return Predictions("segm", image, category, *scores, *shapes, beside, *occluders, ids), count
+    (strings, occluders), (ends, occluder_ends) = texts, (column[f"{mask} length"].cumsum() for mask in MASKS)
+    scores = score, *(_scored(box_score, score) if scanned.iou_type == "segm" else _unscored(score))
+    return Predictions(
+        scanned.iou_type,
+        column["image_id"],
+        column["category_id"],
+        *scores,
+        strings,
+        ends,
+        boxes,
+        occluders,
+        occluder_ends,
+        tuple(own for own in ids if own is not None),
+    )
+
+
+def _are_known(column: Mapping[str, np.ndarray], known: Known) -> bool:
+    """Whether images and categories are those of the ground truth, and masks, if there are any, of their image."""
+    ids = np.array(sorted(known.images), np.int64)
+    images, categories = column["image_id"], column["category_id"]
+    if not (np.isin(images, ids).all() and np.isin(categories, [*known.categories]).all()):
+        return False
+    sizes = np.array([(known.images[i]["height"], known.images[i]["width"]) for i in ids.tolist()], np.int64)
+    height, width = sizes.reshape(-1, 2)[np.searchsorted(ids, images)].T
+    for mask in MASKS:
+        of_size = (column[f"{mask} height"] == height) & (column[f"{mask} width"] == width)
+        right = of_size & (column[f"{mask} pixels"] == height * width)
+        if not (right | (column[f"{mask} height"] == ABSENT)).all():
+            return False
+    return True
+
+
+def _moved_together(scanned: Scanned, mask: str) -> np.ndarray:
+    """The strings of all parts, moved together in their array: a copy would take as much memory again."""
+    strings = scanned.strings if mask == "segmentation" else scanned.occluders
+    every, end = strings.data, 0
+    for part in scanned.parts:
+        length = int(part.numbers[:, COLUMNS.index(f"{mask} length")].sum())
+        every[end : end + length] = every[part.start : part.start + length]
+        end += length
+    return strings[:end]
 
 
 def _scored(box_score: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,68 +153,14 @@ def _unscored(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return score, np.zeros(len(score), bool)
 
 
-def _decoded(block: memoryview, iou_type: IouType) -> list[Any] | None:
-    try:
-        entries: list[Any] = msgspec.json.decode(block, type=list[_Mask] if iou_type == "segm" else list[_Box])
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return entries
-
-
-def _kept(entries: list[Any], left_out: Set[int]) -> list[Any]:
-    return [entry for entry in entries if entry.image_id not in left_out] if left_out else entries
-
-
-def _plain_boxes(entries: list[_Box]) -> np.ndarray | None:
-    """(N, 4) float64; None if one is no box."""
-    boxes = np.array([entry.bbox for entry in entries], np.float64).reshape(-1, 4)
-    return boxes if np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all() else None
-
-
 def _beside(boxes: Sequence[Sequence[float] | None]) -> np.ndarray:
     """(N, 4) float64: boxes beside masks, NaN for those that have none, or one that is no box."""
-    if _all_none(boxes):
+    if boxes.count(None) == len(boxes):  # as mostly: looking at each takes long
         return np.full((len(boxes), 4), np.nan)
     columns = np.array([(np.nan,) * 4 if box is None else box for box in boxes], np.float64).reshape(-1, 4)
     wrong = ~np.isfinite(columns).all(axis=1) | (columns[:, 2:] < 0).any(axis=1)
     columns[wrong] = np.nan
     return columns
-
-
-def _all_none(values: Sequence[Any]) -> bool:
-    """Whether no prediction of a block has something, as mostly: looking at each takes long."""
-    return values.count(None) == len(values)
-
-
-def _plain_masks(entries: list[_Mask], images: list[int], known: Known) -> tuple[Texts, Texts] | None:
-    """The texts of the masks and of the occluders' masks, whose own texts only are looked at; None: one is wrong.
-
-    Args:
-        entries: predictions.
-        images: of each the id of its image.
-    """
-    sizes = {i: (known.images[i]["height"], known.images[i]["width"]) for i in set(images)}
-    shapes = _joined([entry.segmentation for entry in entries], images, sizes)
-    occluders = [entry.occluder for entry in entries]
-    having = [] if _all_none(occluders) else [place for place, mask in enumerate(occluders) if mask is not None]
-    of_images = [images[place] for place in having]
-    in_front = _joined([mask for mask in occluders if mask is not None], of_images, sizes)
-    pixels = known.pixels(np.array(of_images, np.int64))
-    if shapes is None or in_front is None or not are_masks(*in_front, pixels):
-        return None
-    lengths = np.zeros(len(entries), np.int64)
-    lengths[having] = np.diff(in_front[1], prepend=0)
-    return shapes, (in_front[0], lengths.cumsum())
-
-
-def _joined(masks: list[_Rle], images: list[int], sizes: Mapping[int, tuple[int, int]]) -> Texts | None:
-    """The strings of masks as bytes and where each ends; None if one is not ASCII or not of its image's size."""
-    if [mask.size for mask in masks] != [sizes[i] for i in images]:
-        return None
-    counts = [mask.counts for mask in masks]
-    texts = bytes_of("".join(counts))
-    ends = np.cumsum(list(map(len, counts)), dtype=np.int64)
-    return (texts, ends) if len(texts) == ends.max(initial=0) else None
 
 
 def checked(path: Path, entries: list[Any], place: int, known: Known, iou_type: IouType) -> tuple[Predictions, int]:

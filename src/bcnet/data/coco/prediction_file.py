@@ -5,19 +5,17 @@ import mmap
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Set
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 
-from bcnet.data.coco.prediction_columns import Known, checked, plain
+from bcnet.data.coco.prediction_columns import Known, Part, Scanned, checked, part_of, plain
 from bcnet.data.coco.prediction_format import IouType, Predictions
-from bcnet.data.masks.rle_text import are_masks
 from bcnet.files import UTF16, InputError, readable
-from bcnet.progress import byte_progress
+from bcnet.progress import byte_progress, in_threads
 
 BLOCK = 16 << 20  # bytes of a file that are read at once
 LONGEST = 256 << 20  # bytes without the end of a prediction: this is no file of predictions
@@ -25,7 +23,9 @@ BETWEEN = re.compile(rb"\}\s*(,)\s*\{")  # two predictions, or two objects withi
 EXPECTED = "expected COCO's result format, a list of predictions"
 
 
-def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
+def read(
+    path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset(), scanned: Scanned | None = None
+) -> Predictions:
     """Predictions in COCO's result format, checked: an evaluator would pass over wrong ones in silence.
 
     A file of masks is one whose first prediction has a `segmentation`, polygons or RLE. An
@@ -34,22 +34,56 @@ def read(path: Path, truth: dict[str, Any], left_out: Set[int] = frozenset()) ->
     Args:
         truth: the annotation file (from `coco.read`) whose images and categories they are of.
         left_out: ids of images that are not in `truth`, but whose predictions are no mistake; they are left out.
+        scanned: what `scan` says of the file, if it was asked.
 
     Raises:
         InputError: not a list of results; names the first wrong one by its place (from 0).
     """
     known = _known(truth, left_out)
+    scanned = scanned or scan(path)
+    if scanned and (predictions := plain(scanned, known)):
+        return predictions
     try:
-        return _of_blocks(path, known, _blocks(path)) or _of_blocks(path, known, _blocks(path), quick=False)
+        return _of_blocks(path, known, _blocks(path))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         pass  # no JSON; or objects within predictions, so that one was cut in two
     try:
         whole = path.read_bytes().removeprefix(BOM_UTF8)
-        return _of_blocks(path, known, [memoryview(whole)], quick=False)
+        return _of_blocks(path, known, [memoryview(whole)])
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         more = str(error).startswith("Extra data")
         why = "several lists in one file? join them to one" if more else "truncated?"
         raise InputError(f"{path}: not valid JSON ({why}): {error}") from error
+
+
+def scan(path: Path) -> Scanned | None:
+    """What can be known of predictions before their ground truth is; None: not all are as the COCO API writes them.
+
+    It needs no lock of Python's, so that other threads can read the ground truth meanwhile.
+
+    Raises:
+        InputError: it cannot be read, or is no list.
+    """
+    text = _text_of(path)
+    edges = [text.find(b"["), *_borders(path, text), text.rfind(b"]")]
+    first = BETWEEN.search(text, edges[0], edges[1])
+    try:
+        entry = json.loads(text[edges[0] + 1 : first.start(1) if first else edges[1]])
+    except (ValueError, RecursionError):
+        return None
+    if text[edges[-1] + 1 :].strip() or not isinstance(entry, dict):
+        return None
+    iou_type: IouType = "segm" if "segmentation" in entry else "bbox"
+    letters = np.frombuffer(text, np.uint8)
+    strings, occluders = np.empty((2, len(text)), np.uint8)  # only what is written takes memory
+
+    def part(edge: tuple[int, int]) -> Part | None:
+        found = part_of(letters, edge[0] + 1, edge[1], iou_type, strings, occluders)
+        _give_back(text, *edge)
+        return found
+
+    parts = [own for own in in_threads(part, [*pairwise(edges)], f"check {path.name}") if own]
+    return Scanned(iou_type, parts, strings, occluders) if len(parts) == len(edges) - 1 else None
 
 
 def of_entries(path: Path, entries: list[Any], truth: dict[str, Any], left_out: Set[int] = frozenset()) -> Predictions:
@@ -67,43 +101,26 @@ def _known(truth: dict[str, Any], left_out: Set[int]) -> Known:
     return Known(images, categories.keys(), left_out)
 
 
-@overload
-def _of_blocks(path: Path, known: Known, blocks: Iterable[memoryview]) -> Predictions | None: ...
-@overload
-def _of_blocks(path: Path, known: Known, blocks: Iterable[memoryview], quick: Literal[False]) -> Predictions: ...
-def _of_blocks(path: Path, known: Known, blocks: Iterable[memoryview], quick: bool = True) -> Predictions | None:
-    """The predictions of all blocks; what their shapes are, the first one of all tells.
-
-    `quick`: those that are as the COCO API writes them are not looked at one by one; None if a mask of these is broken,
-    which is found while the next blocks are read.
-    """
+def _of_blocks(path: Path, known: Known, blocks: Iterable[memoryview]) -> Predictions:
+    """The predictions of all blocks, looked at one by one; what their shapes are, the first one of all tells."""
     parts: list[Predictions] = []
     texts, starts = bytearray(), []
     occluder_texts, occluder_starts = bytearray(), []
     iou_type: IouType = "segm"
     place = 0
-    with ThreadPoolExecutor(1) as checker:
-        sound: list[Future[bool]] = []
-        for block in blocks:
-            part_and_count = plain(block, known, iou_type) if quick else None
-            if part_and_count is None:  # boxes, another way to write masks, or something wrong
-                entries = json.loads(bytes(block))
-                if not isinstance(entries, list):
-                    raise InputError(f"{path}: {EXPECTED}")
-                if not parts and entries and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
-                    iou_type = "bbox"
-                part_and_count = checked(path, entries, place, known, iou_type)
-            part, count = part_and_count
-            place += count
-            if quick and iou_type == "segm":
-                sound.append(checker.submit(are_masks, part.texts, part.ends, known.pixels(part.image)))
-            starts.append(len(texts))
-            texts += part.texts.data
-            occluder_starts.append(len(occluder_texts))
-            occluder_texts += part.occluder_texts.data
-            parts.append(replace(part, texts=part.texts[:0], occluder_texts=part.texts[:0]))
-        if not all(check.result() for check in sound):
-            return None
+    for block in blocks:
+        entries = json.loads(bytes(block))
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: {EXPECTED}")
+        if not parts and entries and isinstance(entries[0], dict) and "segmentation" not in entries[0]:
+            iou_type = "bbox"
+        part, count = checked(path, entries, place, known, iou_type)
+        place += count
+        starts.append(len(texts))
+        texts += part.texts.data
+        occluder_starts.append(len(occluder_texts))
+        occluder_texts += part.occluder_texts.data
+        parts.append(replace(part, texts=part.texts[:0], occluder_texts=part.texts[:0]))
     return _put_together(iou_type, parts, (texts, starts), (occluder_texts, occluder_starts))
 
 
@@ -156,6 +173,49 @@ def _instead(start: bytes) -> str:
     return ""
 
 
+def _text_of(path: Path) -> mmap.mmap:
+    """A file of predictions in memory, as far as it is read; what is written there stays there.
+
+    Raises:
+        InputError: it cannot be read, or is no list.
+    """
+    with readable(path), path.open("rb") as file:
+        if not path.is_file():
+            raise InputError(f"{path}: no regular file (a pipe?): {EXPECTED}")
+        if not path.stat().st_size:
+            raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
+        text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    if text[:3] == BOM_UTF8:
+        text[:3] = b"   "
+    if text[:2] in UTF16:
+        raise InputError(f"{path}: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)")
+    if not text[:1000].lstrip().startswith(b"["):
+        raise InputError(f"{path}: {EXPECTED}{_instead(text[:1000].lstrip())}")
+    return text
+
+
+def _borders(path: Path, text: mmap.mmap) -> Iterator[int]:
+    """Where the commas are between the blocks of a file.
+
+    Raises:
+        InputError: a block has no end.
+    """
+    start = 0
+    while start + BLOCK < len(text):
+        if (between := BETWEEN.search(text, start + BLOCK, start + LONGEST)) is None:
+            if start + LONGEST < len(text):
+                raise InputError(f"{path}: no end of a prediction in {LONGEST} bytes: {EXPECTED}")
+            return
+        start = between.start(1)
+        yield start
+
+
+def _give_back(text: mmap.mmap, start: int, stop: int) -> None:
+    """Give back the memory of what was read."""
+    pages = [place // mmap.PAGESIZE * mmap.PAGESIZE for place in (start, stop)]
+    text.madvise(mmap.MADV_DONTNEED, pages[0], pages[1] - pages[0])
+
+
 def _blocks(path: Path) -> Iterator[memoryview]:
     """The predictions of a file as JSON lists of some of them each.
 
@@ -165,32 +225,14 @@ def _blocks(path: Path) -> Iterator[memoryview]:
     Raises:
         InputError: it cannot be read, or is no list.
     """
-    with readable(path), path.open("rb") as file:
-        if not path.is_file():
-            raise InputError(f"{path}: no regular file (a pipe?): {EXPECTED}")
-        if not (size := path.stat().st_size):
-            raise InputError(f"{path}: an empty file: {EXPECTED} (no predictions: [])")
-        text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    if text[:3] == BOM_UTF8:
-        text[:3] = b"   "
-    if text[:2] in UTF16:
-        raise InputError(f"{path}: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)")
-    if not text[:1000].lstrip().startswith(b"["):
-        raise InputError(f"{path}: {EXPECTED}{_instead(text[:1000].lstrip())}")
-    start = 0
-    with byte_progress(f"check {path.name}", size) as bar:
-        while start + BLOCK < size:
-            if (between := BETWEEN.search(text, start + BLOCK, start + LONGEST)) is None:
-                if start + LONGEST < size:
-                    raise InputError(f"{path}: no end of a prediction in {LONGEST} bytes: {EXPECTED}")
-                break
-            comma = between.start(1)
+    text, start = _text_of(path), 0
+    with byte_progress(f"check {path.name}", len(text)) as bar:
+        for comma in _borders(path, text):
             text[comma] = ord("]")
             yield memoryview(text)[start : comma + 1]
             text[comma] = ord("[")
             bar.update(comma - start)
-            read, start = start, comma
-            pages = [place // mmap.PAGESIZE * mmap.PAGESIZE for place in (read, start)]
-            text.madvise(mmap.MADV_DONTNEED, pages[0], pages[1] - pages[0])
+            _give_back(text, start, comma)
+            start = comma
         yield memoryview(text)[start:]
-        bar.update(size - start)
+        bar.update(len(text) - start)

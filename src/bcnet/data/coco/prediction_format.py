@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bcnet.data.masks.rle_text import are_masks, bytes_of
+from bcnet.data.masks.rle_text import bytes_of, pixels_of
 from bcnet.data.masks.segmentation import segmentation_problem
 from bcnet.files import as_in_file
 
@@ -180,7 +180,7 @@ def _is_plain_mask(shape: Any, size: tuple[int, int]) -> bool:
     if not isinstance(shape, dict) or shape.get("size") != list(size) or not isinstance(shape.get("counts"), str):
         return False
     text = bytes_of(shape["counts"])
-    return are_masks(text, np.array([len(text)]), np.array([math.prod(size)]))
+    return bool(pixels_of(text, 0, len(text)) == math.prod(size))
 
 
 def _is_number(value: Any) -> bool:

@@ -13,11 +13,17 @@ from bcnet.data.masks.rle_text import read_lengths
 @njit(cache=True)
 def decode(text: np.ndarray) -> np.ndarray:
     """Runs of a compressed RLE string, (bytes,) uint8, that is sound (`masks.segmentation_problem`)."""
-    runs = np.empty(len(text) + 1, np.int64)
-    count = read_lengths(text, 0, len(text), runs)
+    runs = np.empty(len(text), np.int64)
+    return runs[: decode_to(text, 0, len(text), runs)]
+
+
+@njit(cache=True, nogil=True)
+def decode_to(text: np.ndarray, start: int, end: int, runs: np.ndarray) -> int:
+    """Write the runs of the string from `start` to `end` to (end - start,) int64 or more; how many numbers they are."""
+    count = read_lengths(text, start, end, runs)
     for k in range(1, count):
         runs[k] += runs[k - 1]  # where background ends, then foreground, and so on
-    return runs[: count - count % 2]
+    return count - count % 2
 
 
 @njit(cache=True)

@@ -32,33 +32,41 @@ def _of_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     pixels' centres, the mask begins or ends. Source: cocoapi, maskApi.c, `rleFrPoly`.
     """
     corners = _corners(points)
-    steps = 0
+    size = 0
     for k in range(1, len(corners)):
-        steps += abs(corners[k, 0] - corners[k - 1, 0])
-    borders, count = np.empty(steps + 1, np.int64), 0
-    last_x, last_y = corners[0, 0], corners[0, 1]
+        size += abs(corners[k, 0] - corners[k - 1, 0]) // FINER + 1
+    borders, count = np.empty(size, np.int64), 0
     for k in range(1, len(corners)):
         x0, y0, x1, y1 = corners[k - 1, 0], corners[k - 1, 1], corners[k, 0], corners[k, 1]
         across, down = abs(x1 - x0), abs(y1 - y0)
-        flip = (across >= down and x0 > x1) or (across < down and y0 > y1)
-        if flip:
+        if (across >= down and x0 > x1) or (across < down and y0 > y1):
             x0, y0, x1, y1 = x1, y1, x0, y0
-        length = max(across, down)
-        slope = 0.0 if length == 0 else (y1 - y0) / across if across >= down else (x1 - x0) / down
-        for step in range(length + 1):
-            along = length - step if flip else step
+        first, last = (min(x0, x1) + FINER // 2) // FINER, (max(x0, x1) + FINER // 2) // FINER
+        for column in range(max(first, 0), min(last, width)):  # whose centres it crosses
+            centre = FINER * column + FINER // 2
             if across >= down:
-                x, y = x0 + along, int(y0 + slope * along + 0.5)
+                slope = (y1 - y0) / across
+                before, behind = y0 + slope * (centre - x0), y0 + slope * (centre + 1 - x0)
+                y = min(int(before + 0.5), int(behind + 0.5))
             else:
-                x, y = int(x0 + slope * along + 0.5), y0 + along
-            finer = min(x, last_x)
-            if x != last_x and finer % FINER == FINER // 2 and 0 <= finer // FINER < width:  # the centre of a column
-                row = int(np.ceil((min(y, last_y) + 0.5) / FINER - 0.5))
-                borders[count] = finer // FINER * height + min(max(row, 0), height)
-                count += 1
-            last_x, last_y = x, y
+                y = y0 + _crossing(x0, x1, down, centre) - 1
+            row = int(np.ceil((y + 0.5) / FINER - 0.5))
+            borders[count] = column * height + min(max(row, 0), height)
+            count += 1
     _sort(borders, count)
     return _between(borders[:count], height * width)
+
+
+@njit(cache=True, nogil=True)
+def _crossing(x0: int, x1: int, down: int, centre: int) -> int:
+    """The first of `down` steps from `x0` to `x1`, fewer apart, that is on the other side of a column's centre."""
+    slope, rises = (x1 - x0) / down, x1 > x0
+    step = min(max(int((centre + 0.5 - x0) / slope), 1), down)  # or one close by
+    while step < down and (int(x0 + slope * step + 0.5) > centre) != rises:
+        step += 1
+    while step > 1 and (int(x0 + slope * (step - 1) + 0.5) > centre) == rises:
+        step -= 1
+    return step
 
 
 @njit(cache=True, nogil=True)

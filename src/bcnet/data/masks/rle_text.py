@@ -47,26 +47,12 @@ def read_lengths(text: np.ndarray, start: int, end: int, lengths: np.ndarray) ->
 
 
 @njit(cache=True, nogil=True)
-def are_masks(texts: np.ndarray, ends: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether strings, one after the other, are those of masks: lengths from 0 that sum to so many pixels.
-
-    Args:
-        texts: (bytes,) uint8, of all.
-        ends: (N,) int64, where each ends.
-        pixels: (N,) int64, of each mask's image.
-    """
-    start = longest = 0
-    for end in ends:
-        longest, start = max(longest, end - start), end
-    lengths, start = np.empty(longest, np.int64), 0
-    for mask in range(len(ends)):
-        count = read_lengths(texts, start, ends[mask], lengths)
-        total = 0
-        for length in lengths[: max(count, 0)]:
-            if length < 0:
-                return False
-            total += length
-        if count < 0 or total != pixels[mask]:
-            return False
-        start = ends[mask]
-    return True
+def pixels_of(text: np.ndarray, start: int, end: int) -> int:
+    """How many pixels the image of a mask has, whose string goes from `start` to `end`; -1: it is no mask's."""
+    lengths, total = np.empty(end - start, np.int64), 0
+    count = read_lengths(text, start, end, lengths)
+    for place in range(count):
+        if lengths[place] < 0:
+            return -1
+        total += lengths[place]
+    return total if count >= 0 else -1

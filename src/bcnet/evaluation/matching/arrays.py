@@ -178,13 +178,17 @@ def _place_in_image(image: np.ndarray) -> np.ndarray:
     return place
 
 
-def coco_order(
-    image: np.ndarray, category: np.ndarray, score: np.ndarray, categories: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections are of `categories`, rising ids, by category, falling score, image; and the category's place."""
-    order = np.lexsort((image, -score, category))
+def coco_order(category: np.ndarray, score: np.ndarray, categories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections are of `categories`, rising ids, by category, falling score, image; and the category's place.
+
+    Args:
+        category, score: (D,), of detections by image.
+    """
+    order = np.argsort(-score, kind="stable")
     order = order[np.isin(category[order], categories)]
-    return order, np.searchsorted(categories, category[order])
+    place = np.searchsorted(categories, category[order])
+    by_category = np.argsort(place.astype(np.min_scalar_type(len(categories))), kind="stable")  # few bits are quick
+    return order[by_category], place[by_category]
 
 
 def images_of(ends: np.ndarray) -> np.ndarray:

@@ -44,6 +44,7 @@ def detection_table(
     outcomes: Outcomes,
     iou_type: IouType,
     as_boxes: tuple[Detections, Outcomes] | None = None,
+    kinds: Collection[str] | None = None,
 ) -> pa.Table:
     """One row an image, rising by id, with all that COCO's AP has to know of its detections, as lists.
 
@@ -58,12 +59,15 @@ def detection_table(
         iou_type: whether the detections are masks or boxes.
         as_boxes: the same predictions ranked and matched as boxes, where these have scores of their own: the lists of
             boxes then go by `box_category_id` and `box_score`.
+        kinds: those of KINDS that `outcomes` knows, in their order; None: all.
     """
     columns: dict[str, tuple[Detections, np.ndarray]] = {}
     rankings = [(RANKING, detections), *([(BOX_RANKING, as_boxes[0])] if as_boxes else [])]
     for (category, score), ranked in rankings:
         columns |= {category: (ranked, ranked.category), score: (ranked, ranked.score)}
     for k, kind in enumerate(KINDS[iou_type]):
+        if kinds is not None and kind not in kinds:
+            continue
         ranked, became, of_kind = detections, outcomes, k
         if kind == "bbox" and as_boxes:
             (ranked, became), of_kind = as_boxes, 0
@@ -74,4 +78,6 @@ def detection_table(
         name: pa.ListArray.from_arrays(pa.array(np.append(0, ranked.ends), pa.int32()), np.ascontiguousarray(values))
         for name, (ranked, values) in columns.items()
     }
-    return pa.table({"image_id": images, **lists}, schema=schema(iou_type, as_boxes is not None))
+    every = schema(iou_type, as_boxes is not None)
+    columns_there = {"image_id": images, **lists}
+    return pa.table(columns_there, schema=pa.schema([every.field(name) for name in columns_there]))

@@ -3,6 +3,7 @@
 Images are taken one by one, so that only the arrays of one are in memory, beside some numbers of each detection.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from bcnet.data.masks.pixel_runs import decode
 from bcnet.evaluation.matching.arrays import Detections, Objects, by_image
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS, match_categories
 from bcnet.evaluation.matching.overlap import (
+    CROSS_CATEGORY_MIN_IOU,
     areas,
     boundary_widths,
     box_areas,
@@ -64,18 +66,34 @@ class Outcomes(NamedTuple):
     leak: np.ndarray
 
 
-def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, int]], iou_type: IouType) -> Outcomes:
+class _Wanted(NamedTuple):
+    """Whether detections are masks, are matched as boxes and as boundaries as well, and whether all is wanted."""
+
+    masks: bool
+    boxes: bool
+    boundaries: bool
+    everything: bool
+
+
+def outcomes(
+    detections: Detections,
+    objects: Objects,
+    sizes: list[tuple[int, int]],
+    iou_type: IouType,
+    kinds: Collection[str] | None = None,
+) -> Outcomes:
     """What becomes of each detection and object.
 
     Args:
         sizes: height and width of each image, pixels.
         iou_type: whether the detections are masks or boxes.
+        kinds: of KINDS; only `area`, and `matched` and `ignored` of these, are asked for. None: everything is.
     """
-    count, kinds = len(detections.place), len(KINDS[iou_type])
+    count, of_kinds = len(detections.place), len(KINDS[iou_type])
     result = Outcomes(
         area=np.zeros(count),
-        matched=np.zeros((kinds, count, len(AREAS)), np.uint16),
-        ignored=np.zeros((kinds, count, len(AREAS)), np.uint16),
+        matched=np.zeros((of_kinds, count, len(AREAS)), np.uint16),
+        ignored=np.zeros((of_kinds, count, len(AREAS)), np.uint16),
         object=np.full((count, len(IOU_THRESHOLDS)), NOTHING, np.int32),
         same_iou=np.zeros(count),
         same_object=np.full(count, -1, np.int32),
@@ -90,10 +108,15 @@ def outcomes(detections: Detections, objects: Objects, sizes: list[tuple[int, in
         leak=np.full(len(objects.place), np.nan),
     )
     heights, widths = np.array([height for height, _ in sizes], np.int64), boundary_widths(sizes)
-    masks = iou_type == "segm"
+    wanted = _Wanted(
+        masks=iou_type == "segm",
+        boxes=kinds is None or "bbox" in kinds,
+        boundaries=kinds is None or "boundary" in kinds,
+        everything=kinds is None,
+    )
 
     def of_images(first: int, last: int) -> None:
-        _of_images(first, last, masks, heights, widths, detections, objects, result)
+        _of_images(first, last, wanted, heights, widths, detections, objects, result)
 
     by_image(of_images, len(sizes), "match")
     return result
@@ -130,7 +153,7 @@ def _boxes_of_images(first: int, last: int, heights: np.ndarray, detections: Det
 def _of_images(
     first: int,
     last: int,
-    masks: bool,
+    wanted: _Wanted,
     heights: np.ndarray,
     widths: np.ndarray,
     detections: Detections,
@@ -149,26 +172,31 @@ def _of_images(
         before = objects.run_ends[g0 - 1] if g0 else 0
         their_ends = ends_from(objects.run_ends[g0:g1], before)
         theirs = objects.runs[before : objects.run_ends[g1 - 1] if g1 else 0]
-        boxes = boxes_around(runs, ends, height) if masks else detections.boxes[d0:d1]
+        boxes = boxes_around(runs, ends, height) if wanted.masks else detections.boxes[d0:d1]
         by_box = coco_box_iou(boxes, objects.boxes[g0:g1], crowd)
         area = of_boxes = box_areas(boxes)
         ious = by_box
-        if masks:
+        if wanted.masks:
+            least = CROSS_CATEGORY_MIN_IOU if wanted.everything else np.inf
             their_boxes = boxes_around(theirs, their_ends, height)
             same = same_category(category, object_category)
             area = areas(runs, ends)
-            ious = mask_iou(runs, ends, area, boxes, theirs, their_ends, their_boxes, crowd, same)
+            ious = mask_iou(runs, ends, area, boxes, theirs, their_ends, their_boxes, crowd, same, least)
         for d in range(d1 - d0):
             result.area[d0 + d] = area[d]
         about = category, object_category, crowd, object_area
         match_categories(ious, *about, area, matched[0, d0:d1], ignored[0, d0:d1], given)
-        if masks:
-            lower = lower_iou(ious, same, crowd, runs, ends, theirs, their_ends, height, widths[image])
+        if wanted.masks:
             other = np.empty((d1 - d0, len(IOU_THRESHOLDS)), np.int32)  # what they are given by box or boundary
-            other[:] = NOTHING
-            match_categories(by_box, *about, of_boxes, matched[1, d0:d1], ignored[1, d0:d1], other)
-            other[:] = NOTHING
-            match_categories(lower, *about, area, matched[2, d0:d1], ignored[2, d0:d1], other)
+            if wanted.boxes:
+                other[:] = NOTHING
+                match_categories(by_box, *about, of_boxes, matched[1, d0:d1], ignored[1, d0:d1], other)
+            if wanted.boundaries:
+                lower = lower_iou(ious, same, crowd, runs, ends, theirs, their_ends, height, widths[image])
+                other[:] = NOTHING
+                match_categories(lower, *about, area, matched[2, d0:d1], ignored[2, d0:d1], other)
+        if not wanted.everything:
+            continue
         _pairs(d0, g0, given, crowd, result.detection)
         best = result.best[g0:g1], result.iou[g0:g1], result.score[g0:g1]
         same_best = result.same_iou[d0:d1], result.same_object[d0:d1]
@@ -179,7 +207,7 @@ def _of_images(
         for g in range(g1 - g0):
             if not crowd[g]:
                 result.failure[g0 + g], result.taken_for[g0 + g] = fates[g], taken[g]
-        if masks:
+        if wanted.masks:
             texts, start, stop = objects.occluder_texts, objects.occluder_start[g0:g1], objects.occluder_stop[g0:g1]
             of_image = runs, ends, theirs, their_ends
             _leaks(d0, *of_image, texts, start, stop, result.detection[g0:g1], result.leak[g0:g1])

@@ -9,26 +9,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from bcnet.compiled import njit
-from bcnet.data.masks.pixel_runs import append, area, decode, shared_area
+from bcnet.data.masks.pixel_runs import append, area, decode_to, shared_area
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS
 
-CROSS_CATEGORY_MIN_IOU = (
-    0.09  # IoU with an object of another category from which it is exact: below it nothing asks (TIDE: .1)
-)
+CROSS_CATEGORY_MIN_IOU = 0.09  # with an object of another category: below it nothing asks (TIDE: from .1 up)
 DILATION = 0.02  # width of a boundary, of the image's diagonal
 
 
 @njit(cache=True, nogil=True)
 def decode_all(texts: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Runs of the masks whose compressed RLE strings lie in `texts`, (bytes,) uint8, and where each mask's runs end."""
-    size = len(starts)
+    size = count = 0
     for place in range(len(starts)):
         size += stops[place] - starts[place]
-    runs, ends, count = np.empty(size, np.int64), np.empty(len(starts), np.int64), 0
+    runs, ends = np.empty(size, np.int64), np.empty(len(starts), np.int64)
     for place in range(len(starts)):
-        mask = decode(texts[starts[place] : stops[place]])
-        runs = append(runs, count, mask)
-        count += len(mask)
+        count += decode_to(texts, starts[place], stops[place], runs[count:])
         ends[place] = count
     return runs[:count], ends
 
@@ -105,11 +101,11 @@ def mask_iou(
     their_boxes: np.ndarray,
     crowd: np.ndarray,
     same: np.ndarray,
+    least: float,
 ) -> np.ndarray:
     """(D, G) float64: IoU of pairs of masks, given the boxes around them and our areas, (D,) float64.
 
-    Pairs that are not `same` (D, G), of different categories, whose IoU is below `CROSS_CATEGORY_MIN_IOU` may be
-    reported as 0: only TIDE reads them, from .1 up.
+    Pairs that are not `same` (D, G), of different categories, whose IoU is below `least` may be reported as 0.
     """
     shared, their_areas = shared_boxes(our_boxes, their_boxes), areas(theirs, their_ends)
     for d in range(len(our_ends)):
@@ -118,7 +114,7 @@ def mask_iou(
             of_boxes, shared[d, g] = shared[d, g], 0.0
             if of_boxes <= 0:
                 continue
-            if same[d, g] or of_boxes >= CROSS_CATEGORY_MIN_IOU * max(our_areas[d], their_areas[g]):
+            if same[d, g] or of_boxes >= least * max(our_areas[d], their_areas[g]):
                 shared[d, g] = shared_area(mask, mask_at(theirs, their_ends, g))
     return iou_of(shared, our_areas, their_areas, crowd)
 

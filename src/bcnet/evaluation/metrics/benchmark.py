@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bcnet.evaluation.matching.arrays import Detections, Objects, coco_order, images_of, in_file_order
+from bcnet.evaluation.matching.arrays import Detections, Objects, coco_order, in_file_order
 from bcnet.evaluation.matching.object_table import MATCHED
 from bcnet.evaluation.matching.outcomes import CROWD, Outcomes
 from bcnet.evaluation.metrics import failures
@@ -71,7 +71,7 @@ def _given(
     solid = in_file_order(objects)
     rows = np.full(len(objects.place) + 1, -1)  # of each of `objects`, the row of the table; the last: for none
     rows[solid] = np.arange(len(solid))
-    order, category = coco_order(images_of(detections.ends), detections.category, detections.score, categories)
+    order, category = coco_order(detections.category, detections.score, categories)
     given = outcomes.object[order]
     return category, np.where(given >= 0, rows[given], given).astype(np.int32), object_category
 

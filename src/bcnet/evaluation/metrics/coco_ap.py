@@ -1,11 +1,17 @@
 """COCO's numbers of a split: of masks, of boxes and of boundaries; in total and of each category."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from bcnet.data.coco.prediction_format import Predictions
+from bcnet.evaluation.matching.arrays import Shapes, detections_of, objects_of
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
-from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, precisions_of, resampled
+from bcnet.evaluation.matching.detection_table import detection_table
+from bcnet.evaluation.matching.outcomes import outcomes
+from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, precisions_of, resampled, run_of
 
 NAMES = (*PRECISION, *RECALL)  # in the order of COCO's summary
 
@@ -17,6 +23,27 @@ def coco_numbers(run: Run) -> dict[str, float | None]:
     """
     numbers = resampled(run, _once(run), NAMES)
     return {name: defined(numbers[name][0]) for name in NAMES}
+
+
+def numbers_of(
+    predictions: Predictions, content: dict[str, Any], kinds: Collection[str] = ("segm",), shapes: Shapes | None = None
+) -> dict[str, dict[str, float | None]]:
+    """`coco_numbers` of predicted masks and of the boxes and boundaries of these, by kind, and nothing else.
+
+    Args:
+        predictions: masks.
+        content: the annotation file (from `coco.read`) of whose images they are.
+        kinds: of `outcomes.KINDS`.
+        shapes: the masks of `content`, if they are known.
+    """
+    images = sorted(content["images"], key=lambda image: image["id"])
+    ids, sizes = np.array([image["id"] for image in images]), [(image["height"], image["width"]) for image in images]
+    detections = detections_of(predictions, ids)
+    outcome = outcomes(detections, objects_of(content, ids, shapes), sizes, "segm", kinds)
+    rows = detection_table(ids, detections, outcome, "segm", kinds=kinds)
+    solid = [annotation for annotation in content["annotations"] if not annotation["iscrowd"]]
+    objects = pa.table({key: [annotation[key] for annotation in solid] for key in ("image_id", "category_id", "area")})
+    return {kind: coco_numbers(run_of(rows, objects, kind)) for kind in kinds}
 
 
 def category_numbers(run: Run) -> list[dict[str, float | None]]:

@@ -9,7 +9,7 @@ import numpy as np
 from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import area, difference, shared_area
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, coco_order, images_of, joined
+from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, coco_order, joined
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING, Outcomes
 from bcnet.evaluation.matching.overlap import areas, boxes_around, decode_all, mask_at, mask_iou, same_category
@@ -70,8 +70,8 @@ def invisible(
 
     by_image(of_images, len(sizes), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
-    image, place = images_of(detections.ends), np.where(hides, 0, -1)
-    order, category = coco_order(image, detections.category, detections.score, categories)
+    place = np.where(hides, 0, -1)
+    order, category = coco_order(detections.category, detections.score, categories)
     matched = hides & ~np.isnan(iou)
     numbers: dict[str, float | int | None] = {"objects": int(hides.sum())}
     for name, thresholds in THRESHOLDS.items():
@@ -119,7 +119,7 @@ def _of_images(
         crowd = objects.crowd[g0:g1]
         same = same_category(detections.category[d0:d1], objects.category[g0:g1])
         our_areas = areas(ours, our_ends)
-        ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same)
+        ious = mask_iou(ours, our_ends, our_areas, our_boxes, theirs, their_ends, their_boxes, crowd, same, np.inf)
         of_object = same & (ious >= MIN_IOU)
         parts, pixels = invisible_iou(ours, our_ends, theirs, their_ends, seen, seen_ends, of_object)
         counted = ~crowd & (pixels >= MIN_PIXELS)

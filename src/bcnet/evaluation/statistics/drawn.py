@@ -1,6 +1,7 @@
 """The numbers of a run that have intervals, on a split and on draws of its images."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ def drawn_numbers(
     edges: Mapping[str, Sequence[float]],
     metrics: Iterable[str],
     times: np.ndarray,
+    kept: Mapping[Metric, np.ndarray] = MappingProxyType({}),
 ) -> dict[Metric, Drawn]:
     """The numbers of a run that have intervals.
 
@@ -38,6 +40,7 @@ def drawn_numbers(
         edges: of the bins of measures of occlusion.
         metrics: of COCO's, of masks (`PRECISION`, `RECALL`).
         times: (1 + draws, I), as of `draw_images`.
+        kept: values of any of them on the same draws, which are not computed again.
 
     Returns:
         Of masks `metrics`; AP of boxes and of boundaries, where `runs` has them; all of `object_numbers`, and recall at
@@ -48,24 +51,32 @@ def drawn_numbers(
     wanted = {
         kind: {name: Metric(name) for name in metrics} if kind == "segm" else {"AP": Metric(AP[kind])} for kind in runs
     }
-    values = resampled_together(runs, times, wanted)
+    missing = {kind: [name for name, metric in own.items() if metric not in kept] for kind, own in wanted.items()}
+    values = resampled_together(runs, times, missing)
     for kind, run in runs.items():
-        own = wanted[kind].items()
-        numbers |= {metric: Drawn(values[kind][name], sample_of_area(run, name)) for name, metric in own}
+        for name, metric in wanted[kind].items():
+            own = kept[metric] if metric in kept else values[kind][name]
+            numbers[metric] = Drawn(own, sample_of_area(run, name))
     first = next(iter(runs.values()))
-    means = drawn_means(first, object_numbers(table, edges), times)
+    means = drawn_means(first, object_numbers(table, edges), times, kept)
     return numbers | means | _at_equal_size(first, means, table, edges, times)
 
 
-def drawn_means(run: Run, numbers: Mapping[Key, np.ndarray], times: np.ndarray) -> dict[Key, Drawn]:
+def drawn_means(
+    run: Run,
+    numbers: Mapping[Key, np.ndarray],
+    times: np.ndarray,
+    kept: Mapping[Key, np.ndarray] = MappingProxyType({}),
+) -> dict[Key, Drawn]:
     """Means over objects.
 
     Args:
         run: whose `object_image` says of which image each object is.
         numbers: (G,) each, NaN for objects that it is not about.
-        times: as of `drawn_numbers`.
+        times, kept: as of `drawn_numbers`.
     """
-    means = resampled_means(run, times, numbers)
+    missing = {key: own for key, own in numbers.items() if key not in kept}
+    means = {**kept, **resampled_means(run, times, missing)}
     return {key: Drawn(means[key], sample_of_objects(run, ~np.isnan(own))) for key, own in numbers.items()}
 
 

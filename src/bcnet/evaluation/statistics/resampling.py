@@ -66,7 +66,7 @@ def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
     of, by = ranking(kind, detections.column_names)
     image = np.repeat(np.arange(len(images)), detections[by].combine_chunks().value_lengths().to_numpy())
     categories, object_category = np.unique(objects["category_id"].to_numpy(), return_inverse=True)
-    order, category = coco_order(image, column[of], column[by], categories)
+    order, category = coco_order(column[of], column[by], categories)
     return Run(
         images=images,
         image=image[order],

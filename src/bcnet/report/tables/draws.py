@@ -14,6 +14,7 @@ from bcnet.evaluation.matching.outcomes import KINDS
 from bcnet.evaluation.metrics import occlusion_bins
 from bcnet.evaluation.metrics.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn, drawn_means, drawn_numbers
+from bcnet.evaluation.statistics.kept_draws import kept_draws
 from bcnet.evaluation.statistics.resampling import Run, run_of
 from bcnet.evaluation.statistics.samples import smaller
 from bcnet.evaluation.statistics.significance import draw_images
@@ -138,8 +139,18 @@ def _numbers(params: Params, times: np.ndarray, runs: dict[Path, tuple[Method, d
     method, provenance = runs[path]
     detections, objects = _read(path, provenance, evaluate_command(path, method, params.dataset))
     kinds = {kind: run_of(detections, objects, kind) for kind in KINDS[provenance["iou_type"]]}
-    numbers = drawn_numbers(kinds, objects, params.evaluate.bins(), params.tables.metrics, times)
+    kept = _kept(path, len(times) - 1, evaluate_command(path, method, params.dataset))
+    numbers = drawn_numbers(kinds, objects, params.evaluate.bins(), params.tables.metrics, times, kept)
     return _RunDraws(kinds, numbers, objects["leak"].to_numpy())
+
+
+def _kept(path: Path, draws: int, command: str) -> dict[Metric, np.ndarray]:
+    """Values that are in the table of draws beside the metrics of a run."""
+    table = layout.draw_table(path)
+    try:
+        return kept_draws(table, [table_of(path) for table_of in TABLES], draws)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{table}: {str(error).splitlines()[0]}: expected what `{command}` makes") from error
 
 
 def _read(path: Path, provenance: dict, command: str) -> tuple[pa.Table, pa.Table]:

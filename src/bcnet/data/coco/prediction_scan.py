@@ -1,0 +1,243 @@
+"""Predictions as the COCO API writes them, from the bytes of a file into columns; compiled.
+
+Whole numbers and the strings of masks are read here. All other values are gathered, one list of JSON for each of
+TEXTS, which a parser of JSON reads: whatever is no JSON, it finds.
+"""
+
+import numpy as np
+
+from bcnet.compiled import njit
+from bcnet.data.masks.rle_text import pixels_of
+
+IDS = ("image_id", "category_id")
+MASKS = ("segmentation", "occluder")
+TEXTS = ("score", "box_score", "bbox", "id", "others")  # what entries lack is null, but for `others`, a plain list
+NUMBERS = ("height", "width", "length", "pixels")  # of a mask: of its image, of its string, of its runs
+COLUMNS = (*IDS, *(f"{mask} {number}" for mask in MASKS for number in NUMBERS))
+ABSENT = -1  # as the height of a mask that is not there
+_MASK_HEIGHT, _OCCLUDER_HEIGHT = (COLUMNS.index(f"{mask} height") for mask in MASKS)
+_ENTRY = 32  # bytes, fewer than the shortest prediction has
+
+_KEYS = (*IDS, *MASKS, *TEXTS[:-1], "size", "counts")
+_NAMES = np.frombuffer("".join(_KEYS).encode(), np.uint8).copy()
+_ENDS = np.cumsum([len(key) for key in _KEYS])
+_MASK, _OCCLUDER, _TEXT, _SIZE, _COUNTS, _OTHER = 2, 3, 4, 8, 9, 10  # places in _KEYS; the last is beyond
+_SPACE, _QUOTE, _COMMA, _ZERO, _NINE, _COLON, _N = 32, 34, 44, 48, 57, 58, 110
+_OPEN, _BACKSLASH, _CLOSE, _BEGIN, _END, _POINT, _DELETE = 91, 92, 93, 123, 125, 46, 127
+_DIGITS = 18  # a number of so many has room in an int64
+
+
+@njit(cache=True, nogil=True)
+def scan(
+    text: np.ndarray, start: int, stop: int, masks: bool, strings: np.ndarray, occluders: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Read predictions, JSON objects with commas between them.
+
+    Args:
+        text: (bytes,) uint8, of a file; they are from `start` to `stop`.
+        masks: whether they are masks; the masks of boxes are passed over.
+        strings, occluders: (bytes,) uint8, as long as `text`; get the strings of masks, one after the other, from
+            `start` on.
+
+    Returns:
+        (N, 10) int64 of COLUMNS, -1 as the pixels of a string that is no mask's; (5, bytes) uint8, for each of TEXTS
+        values with a comma behind each; (5,) int64, how long these are, and how many of them entries have. No row: one
+        is written in another way, or wrong.
+    """
+    numbers = np.empty(((stop - start) // _ENTRY + 1, len(COLUMNS)), np.int64)  # only what is written takes memory
+    texts = np.empty((len(TEXTS), stop - start + 8), np.uint8)
+    lengths, counts = np.zeros(len(TEXTS), np.int64), np.zeros(len(TEXTS), np.int64)
+    failed = numbers[:0], texts, lengths, counts
+    written, ahead, row, at = start, start, 0, start
+    while True:
+        at = _after_space(text, at, stop)
+        if at == stop or text[at] != _BEGIN or row == len(numbers):
+            return failed
+        for column in range(len(COLUMNS)):
+            numbers[row, column] = 0
+        numbers[row, _MASK_HEIGHT] = numbers[row, _OCCLUDER_HEIGHT] = ABSENT
+        seen, more = 0, True
+        while more:
+            key, at = _key(text, at + 1, stop)
+            if at < 0 or seen >> key & 1:
+                return failed
+            seen |= (1 << key) & ((1 << _SIZE) - 1)
+            if key < _MASK:
+                numbers[row, key], at = _whole(text, at, stop)
+            elif masks and (key == _MASK or (key == _OCCLUDER and text[at] != _N)):
+                if key == _MASK:
+                    written, at = _mask(text, at, stop, strings, written, numbers[row, _MASK_HEIGHT:_OCCLUDER_HEIGHT])
+                else:
+                    ahead, at = _mask(text, at, stop, occluders, ahead, numbers[row, _OCCLUDER_HEIGHT:])
+            else:
+                own = key - _TEXT if _TEXT <= key < _SIZE else len(TEXTS) - 1
+                end = _value_end(text, at, stop)
+                for place in range(at, end):
+                    texts[own, lengths[own] + place - at] = text[place]
+                texts[own, lengths[own] + end - at] = _COMMA
+                lengths[own] += end - at + 1
+                counts[own] += 1
+                at = end
+            if at < 0:
+                return failed
+            at = _after_space(text, at, stop)
+            if at == stop or (text[at] != _COMMA and text[at] != _END):
+                return failed
+            more = text[at] == _COMMA
+        if not (seen & 1 and seen & 2 and seen >> _TEXT & 1 and (not masks or seen >> _MASK & 1)):
+            return failed
+        for own in range(1, len(TEXTS) - 1):
+            if not seen >> (_TEXT + own) & 1:
+                for letter in (_N, 117, 108, 108, _COMMA):  # null
+                    texts[own, lengths[own]] = letter
+                    lengths[own] += 1
+        row += 1
+        at = _after_space(text, at + 1, stop)
+        if at == stop:
+            return numbers[:row], texts, lengths, counts
+        if text[at] != _COMMA:
+            return failed
+        at += 1
+
+
+@njit(cache=True, nogil=True)
+def _after_space(text: np.ndarray, at: int, stop: int) -> int:
+    """Where the next byte is that is no space; `stop`: nowhere."""
+    while at < stop and (text[at] == _SPACE or text[at] == 10 or text[at] == 13 or text[at] == 9):
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _key(text: np.ndarray, at: int, stop: int) -> tuple[int, int]:
+    """Which of _KEYS stands there, spaces before it, and where its value starts; -1: there is none."""
+    at = _after_space(text, at, stop)
+    if at == stop or text[at] != _QUOTE:
+        return _OTHER, -1
+    start = at = at + 1
+    while at < stop and text[at] != _QUOTE:
+        if text[at] < _SPACE or text[at] >= _DELETE or text[at] == _BACKSLASH:
+            return _OTHER, -1
+        at += 1
+    key, first = _OTHER, 0
+    for place in range(len(_ENDS)):
+        if key == _OTHER and _ENDS[place] - first == at - start:
+            key = place
+            for letter in range(at - start):
+                if text[start + letter] != _NAMES[first + letter]:
+                    key = _OTHER
+        first = _ENDS[place]
+    at = _after_space(text, at + 1, stop)
+    if at >= stop or text[at] != _COLON:
+        return key, -1
+    at = _after_space(text, at + 1, stop)
+    return key, at if at < stop else -1
+
+
+@njit(cache=True, nogil=True)
+def _whole(text: np.ndarray, at: int, stop: int) -> tuple[int, int]:
+    """The whole number from 0 that stands there, `.0` behind it or not, and where it ends; -1: there is none."""
+    start, number = at, 0
+    while at < stop and _ZERO <= text[at] <= _NINE:
+        number = 10 * number + text[at] - _ZERO
+        at += 1
+    if at == start or at - start > _DIGITS or (text[start] == _ZERO and at > start + 1):
+        return 0, -1
+    if at + 1 < stop and text[at] == _POINT and text[at + 1] == _ZERO:
+        at += 2
+    if at < stop and (text[at] == _COMMA or text[at] == _END or text[at] == _CLOSE or text[at] <= _SPACE):
+        return number, at
+    return 0, -1
+
+
+@njit(cache=True, nogil=True)
+def _mask(
+    text: np.ndarray, at: int, stop: int, strings: np.ndarray, written: int, numbers: np.ndarray
+) -> tuple[int, int]:
+    """Read compressed RLE, an object of `size` and `counts`; its NUMBERS go to `numbers`.
+
+    Returns:
+        Where its string ends in `strings`, from `written` on, and where it ends itself; -1: it is none.
+    """
+    if text[at] != _BEGIN:
+        return written, -1
+    start, seen, more = written, 0, True
+    while more:
+        key, at = _key(text, at + 1, stop)
+        if at < 0 or seen >> key & 1:
+            return start, -1
+        seen |= 1 << key
+        if key == _SIZE and text[at] == _OPEN:
+            numbers[0], at = _side(text, at + 1, stop, _COMMA)
+            if at >= 0:
+                numbers[1], at = _side(text, at, stop, _CLOSE)
+            if at < 0:
+                return start, -1
+        elif key == _COUNTS and text[at] == _QUOTE:
+            read, length = _string(text[at + 1 : stop], strings[written:])
+            if read < 0:
+                return start, -1
+            at, written = at + 1 + read, written + length
+        else:
+            return start, -1
+        at = _after_space(text, at, stop)
+        if at >= stop or (text[at] != _COMMA and text[at] != _END):
+            return start, -1
+        more = text[at] == _COMMA
+    if seen != 1 << _SIZE | 1 << _COUNTS:
+        return start, -1
+    numbers[2], numbers[3] = written - start, pixels_of(strings, start, written)
+    return written, at + 1
+
+
+@njit(cache=True, nogil=True)
+def _string(text: np.ndarray, string: np.ndarray) -> tuple[int, int]:
+    """Write what stands before the next quote to `string`; how many bytes that and the quote are (-1: there is none),
+    and how many are written."""
+    length, escaped = 0, False
+    for place in range(len(text)):
+        letter = text[place]
+        if escaped:
+            if letter != _BACKSLASH:
+                return -1, length
+            escaped = False
+        elif letter == _QUOTE:
+            return place + 1, length
+        elif letter == _BACKSLASH:  # of the letters of masks only this one is escaped, by itself
+            escaped = True
+            continue
+        string[length] = letter
+        length += 1
+    return -1, length
+
+
+@njit(cache=True, nogil=True)
+def _side(text: np.ndarray, at: int, stop: int, last: int) -> tuple[int, int]:
+    """A whole number among spaces, and the place behind the letter `last`, which follows; -1: it does not."""
+    number, at = _whole(text, _after_space(text, at, stop), stop)
+    if at >= 0:
+        at = _after_space(text, at, stop)
+        at = at + 1 if at < stop and text[at] == last else -1
+    return number, at
+
+
+@njit(cache=True, nogil=True)
+def _value_end(text: np.ndarray, at: int, stop: int) -> int:
+    """Where a value ends, of any kind; -1: within one."""
+    depth, quoted = 0, False
+    while at < stop:
+        letter = text[at]
+        if quoted:
+            if letter == _BACKSLASH:
+                at += 1
+            quoted = letter != _QUOTE
+        elif letter == _QUOTE:
+            quoted = True
+        elif letter in (_OPEN, _BEGIN):
+            depth += 1
+        elif depth and letter in (_CLOSE, _END):
+            depth -= 1
+        elif not depth and letter in (_COMMA, _END):
+            return at
+        at += 1
+    return -1
