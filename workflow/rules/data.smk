@@ -45,11 +45,6 @@ rule bring:
         SHELL
 
 
-def convert_command(wildcards, input, output):
-    gather = f" --gather {input.shards}" if SHARDS else ""
-    return f"bcnet convert --annotations {input[0]} --out {output[0]}{gather}"
-
-
 rule convert:
     input:
         DATA.annotations("{part}"),
