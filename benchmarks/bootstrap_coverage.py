@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn, drawn_means, sample_of_area
 from bcnet.evaluation.statistics.resampling import Run, resampled
 from bcnet.evaluation.statistics.samples import smaller

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from bcnet.files import InputError, sha256
 from bcnet.layout import DatasetFiles, checkpoints, downloads, lock
 from bcnet.locks import is_held
-from bcnet.training.code import code_digest
-from bcnet.training.unfinished import RESULTS, About, about
+from bcnet.unfinished.code import code_digest
+from bcnet.unfinished.folder import RESULTS, About, about
 
 RECENT = 600  # seconds: what has changed since may be in use
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<suffix>\.[^.]+)?")  # as `files.atomic_output` calls them

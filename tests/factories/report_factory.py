@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from bcnet import params as parameters
 from bcnet.data.masks.encoded_masks import EncodedMasks
 from bcnet.data.masks.segmentation import encode
-from bcnet.evaluation.metrics.occlusion_bins import bin_names
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import bin_names
 from bcnet.files import write_json
 from bcnet.inference.detect import Detections
 from bcnet.models.detections import MAPS

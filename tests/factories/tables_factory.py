@@ -9,7 +9,7 @@ from places import ROOT
 
 from bcnet import params
 from bcnet.evaluation.metrics.coco_ap import NAMES
-from bcnet.evaluation.metrics.occlusion_bins import OCCLUDERS
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import OCCLUDERS
 
 EDGES = [0.0, 0.125, 1.0]
 SHARE = {"bcnet": 0.4, "mask-rcnn": 0.3, "zoo": 0.45, "yolo": 0.35, "boxes": 0.2}  # AP of seed 0 on val

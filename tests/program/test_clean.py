@@ -13,8 +13,8 @@ from bcnet import clean
 from bcnet.cli import main
 from bcnet.layout import DATA, DatasetFiles, checkpoints, downloads, lock
 from bcnet.locks import alone
-from bcnet.training import unfinished
-from bcnet.training.unfinished import begin
+from bcnet.unfinished import folder as unfinished
+from bcnet.unfinished.folder import begin
 
 RUN = DatasetFiles(DATA / "demo").run("bcnet", "0")
 LONG_AGO = time.time() - 3600

@@ -65,7 +65,7 @@ def test_where_the_program_cannot_be_written_compiled_code_is_kept_in_the_users_
 
 def test_a_change_elsewhere_leaves_compiled_code_in_force(package: Path, tmp_path: Path):
     assert run(PROGRAM, tmp_path) == THREE
-    for other in ("evaluation/metrics/leak.py", "data/masks/rasterise.py", "evaluation/measure.py"):
+    for other in ("evaluation/metrics/occlusion/leak.py", "data/masks/rasterise.py", "evaluation/measure.py"):
         (package / other).write_text((package / other).read_text() + "\n# changed\n")
     assert run(PROGRAM, tmp_path) == KEPT
 

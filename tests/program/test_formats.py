@@ -9,11 +9,11 @@ from bcnet.data.occlusion.convert import COLUMNS as OCCLUSION_TABLE
 from bcnet.data.occlusion.convert import OCCLUDER_KEY
 from bcnet.evaluation.matching import object_table
 from bcnet.evaluation.metrics.coco_ap import NAMES
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.evaluation.metrics.failures import NAMES as FAILURES
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.inference.speed import Speed
 from bcnet.report.tables import ablation_steps, comparison, differences, intervals, occlusion, published
-from bcnet.training.unfinished import About
+from bcnet.unfinished.folder import About
 
 TEXT = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
 WORDS = set(re.findall(r"`([^`\n]+)`", TEXT))

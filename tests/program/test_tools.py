@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from bcnet import tools
 from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.locks import alone
+from bcnet.workflow import tools
 
-HOLD = "from bcnet.tools import unlock_snakemake; unlock_snakemake(); print(flush=True); input()"
+HOLD = "from bcnet.workflow.tools import unlock_snakemake; unlock_snakemake(); print(flush=True); input()"
 NOBODY = {"write": {}, "read": {}}
 
 

@@ -19,7 +19,7 @@ from bcnet.files import InputError
 from bcnet.training import checkpoint
 from bcnet.training.checkpoint import newest_checkpoint, save_checkpoint
 from bcnet.training.together import while_peers_live
-from bcnet.training.unfinished import NAME, begin, of_other_settings
+from bcnet.unfinished.folder import NAME, begin, of_other_settings
 from bcnet.weights.model_file import load_model
 
 INTERRUPTED = """

@@ -17,9 +17,11 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode
 from bcnet.files import InputError, sha256
 from bcnet.params.methods import METHODS
-from bcnet.training import code, loop, progress, unfinished
+from bcnet.training import loop, progress
 from bcnet.training.sampler import batch_indices
-from bcnet.training.unfinished import packages
+from bcnet.unfinished import code
+from bcnet.unfinished import folder as unfinished
+from bcnet.unfinished.folder import packages
 from bcnet.weights.imagenet import efficientnet_lite0
 
 FLIPPED = {"flip": 1.0, "short_side": [64]}

@@ -128,11 +128,11 @@ def test_a_method_has_what_its_recipe_says() -> None:
 
 def test_a_metric_has_its_section_and_its_test() -> None:
     headings = "\n".join(re.findall("^## .*", text_of("docs/benchmark.md"), re.MULTILINE))
-    modules = {path.stem for path in (ROOT / "src/bcnet/evaluation/metrics").glob("*.py")}
-    assert modules > NO_METRIC - {"__init__"}
-    for module in modules - NO_METRIC:
-        assert f"evaluation/metrics/{module}.py" in headings
-        assert (ROOT / f"tests/evaluation/metrics/test_{module}.py").is_file()
+    modules = {path.stem: path for path in (ROOT / "src/bcnet").glob("evaluation/metrics/**/*.py")}
+    assert modules.keys() > NO_METRIC - {"__init__"}
+    for module in modules.keys() - NO_METRIC:
+        assert str(modules[module].relative_to(ROOT / "src/bcnet")) in headings
+        assert list(ROOT.glob(f"tests/evaluation/metrics/**/test_{module}.py"))
 
 
 def test_a_dataset_stands_in_all_places_of_its_recipe() -> None:

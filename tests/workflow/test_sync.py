@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from bcnet import sync
 from bcnet.files import InputError
-from bcnet.timings import made_by_a_job
+from bcnet.workflow import sync
+from bcnet.workflow.timings import made_by_a_job
 
 SUMMARY = """output_file\tdate\trule\tlog-file(s)\tinput-file(s)\tshellcmd\tstatus\tplan
 a.json\t-\tfetch\t-\t-\t{fetch}\tok\tno update

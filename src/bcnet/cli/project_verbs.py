@@ -21,13 +21,13 @@ def params(args: Namespace) -> None:
 
 
 def sync(args: Namespace) -> None:
-    from bcnet.sync import sync
+    from bcnet.workflow.sync import sync
 
     sync()
 
 
 def run(args: Namespace) -> None:
-    from bcnet.tools import run
+    from bcnet.workflow.tools import run
 
     run(args.tool, args.arguments)
 

@@ -20,11 +20,11 @@ from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes,
 from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.metrics.confusion import false_detections
-from bcnet.evaluation.metrics.equal_size import cells
-from bcnet.evaluation.metrics.invisible import invisible, is_amodal
-from bcnet.evaluation.metrics.occlusion_bins import Metric
-from bcnet.evaluation.metrics.order import has_order, order
-from bcnet.evaluation.metrics.separated import separated
+from bcnet.evaluation.metrics.occlusion.equal_size import cells
+from bcnet.evaluation.metrics.occlusion.invisible import invisible, is_amodal
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.order import has_order, order
+from bcnet.evaluation.metrics.occlusion.separated import separated
 from bcnet.evaluation.remarks import all_remarks
 from bcnet.evaluation.statistics import kept_draws
 from bcnet.evaluation.statistics.drawn import Drawn, drawn_numbers

@@ -24,7 +24,7 @@ from bcnet.parallel import Shard
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.progress import note, progress
-from bcnet.training.unfinished import begin
+from bcnet.unfinished.folder import begin
 from bcnet.weights.model_file import ModelFile, load_model
 
 MEASURED = "measured here"  # the origin of predictions of models that were trained here

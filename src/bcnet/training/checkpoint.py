@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bcnet.files import atomic_output, read_json, sha256, write_json
-from bcnet.training.unfinished import RESULTS
+from bcnet.unfinished.folder import RESULTS
 
 KEPT = 2  # the newest, and one more in case the disk spoilt it
 

@@ -23,7 +23,6 @@ from bcnet.params.methods import METHODS
 from bcnet.params.models import Schedule
 from bcnet.threads import processors
 from bcnet.training.checkpoint import keep_results, save_checkpoint
-from bcnet.training.code import code_digest
 from bcnet.training.curve import Validate, ValidationCurve, due
 from bcnet.training.initial import load_backbone, load_what_fits
 from bcnet.training.key import at_test_time, describe, determining
@@ -35,7 +34,8 @@ from bcnet.training.sampler import BatchKeys
 from bcnet.training.schedule import learning_rate, set_rate
 from bcnet.training.stopping import Told, leave_to_parent, listening
 from bcnet.training.together import Together, join_processes
-from bcnet.training.unfinished import begin, packages
+from bcnet.unfinished.code import code_digest
+from bcnet.unfinished.folder import begin, packages
 
 
 def train(

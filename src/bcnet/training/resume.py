@@ -8,7 +8,7 @@ from bcnet.training.checkpoint import load_checkpoint, newest_checkpoint, take_r
 from bcnet.training.curve import ValidationCurve, is_whole
 from bcnet.training.progress import Training, say
 from bcnet.training.together import Together
-from bcnet.training.unfinished import RESULTS, of_other_settings
+from bcnet.unfinished.folder import RESULTS, of_other_settings
 
 
 def is_finished(name: str, folder: Path, out: RunFiles, curve: ValidationCurve, together: Together) -> bool:

@@ -20,7 +20,7 @@ from bcnet.files import InputError
 from bcnet.models.device import pick_device
 from bcnet.threads import threads
 from bcnet.training.stopping import ToldToEndError
-from bcnet.training.unfinished import differences
+from bcnet.unfinished.folder import differences
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # until the slowest process has read its data

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from bcnet.data.occlusion.convert import convert
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.metrics import benchmark
-from bcnet.evaluation.metrics.occlusion_bins import OCCLUDERS
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import OCCLUDERS
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 

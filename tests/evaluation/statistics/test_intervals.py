@@ -6,7 +6,7 @@ from evaluation_factory import EDGES, made, run_on, tables
 from scipy import stats
 
 from bcnet.evaluation.matching.object_table import MATCHED
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import drawn_numbers
 from bcnet.evaluation.statistics.intervals import intervals
 from bcnet.evaluation.statistics.significance import difference, draw_images

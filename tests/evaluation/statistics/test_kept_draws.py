@@ -11,7 +11,7 @@ from evaluation_factory import made
 from bcnet import layout
 from bcnet.evaluation.evaluate import evaluate
 from bcnet.evaluation.matching.outcomes import KINDS
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import drawn_numbers
 from bcnet.evaluation.statistics.kept_draws import kept_draws
 from bcnet.evaluation.statistics.resampling import run_of

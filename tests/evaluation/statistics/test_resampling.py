@@ -23,7 +23,7 @@ from bcnet.data.coco.prediction_format import IouType
 from bcnet.evaluation.matching.detection_table import schema
 from bcnet.evaluation.matching.object_table import MATCHED
 from bcnet.evaluation.metrics.coco_ap import NAMES
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.statistics.resampling import Run, resampled, resampled_means, resampled_together, run_of
 
 BINS = {"box_cover": EDGES, "mask_cover": (0.0, 0.5, 1.0), "max_box_iou": (0.0, 0.2, 1.0)}

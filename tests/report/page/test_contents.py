@@ -22,8 +22,8 @@ def charts(data: list[str], context: Context):
 
 
 def test_an_entry_puts_a_section_on_the_page_in_its_contents_and_its_charts_in_files(copied, monkeypatch):
-    toy = Section("toy", "A toy & more", "missing", lines, charts)
-    absent = Section("absent", "Nothing to show", "missing", lambda context: None)
+    toy = Section("toy", "A toy & more", "runs/missing", lines, charts)
+    absent = Section("absent", "Nothing to show", "runs/missing", lambda context: None)
     monkeypatch.setattr(page, "SECTIONS", (toy, absent, *contents.SECTIONS))
     page.report(run_parameters(), copied / "data", copied / "reports")
     text = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
@@ -39,5 +39,8 @@ def test_every_section_has_its_template(entry):
 
 
 def test_no_template_is_left_over():
-    written = {path.name.partition(".")[0] for path in page.TEMPLATES.joinpath("sections").glob("*.html.j2")}
+    written = {
+        f"{path.parent.name}/{path.name.partition('.')[0]}"
+        for path in page.TEMPLATES.joinpath("sections").glob("*/*.html.j2")
+    }
     assert written == {entry.template for entry in (contents.SUMMARY, contents.MISSING, *contents.SECTIONS)}

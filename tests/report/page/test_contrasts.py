@@ -19,7 +19,7 @@ from bcnet.report.figures import rois
 from bcnet.report.figures.contrasts import drawn, most_different, window
 from bcnet.report.figures.predictions import predictions_of, read_predictions
 from bcnet.report.page.context import Context
-from bcnet.report.page.sections.contrasts import Contrasts, contrasts
+from bcnet.report.page.sections.examples.contrasts import Contrasts, contrasts
 from bcnet.report.tables.rows import methods
 
 LEVELS = 0.05  # of IoU, in the tables of the made run

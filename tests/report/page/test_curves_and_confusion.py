@@ -7,8 +7,8 @@ from page_factory import section
 from report_factory import run_parameters
 
 from bcnet.report.page.context import Context
-from bcnet.report.page.sections.confusion import confusions
-from bcnet.report.page.sections.curves import curves
+from bcnet.report.page.sections.analysis.confusion import confusions
+from bcnet.report.page.sections.analysis.curves import curves
 
 
 def context_of(made_run) -> Context:

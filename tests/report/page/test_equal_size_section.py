@@ -6,7 +6,7 @@ from pathlib import Path
 from report_factory import run_parameters
 
 from bcnet.report.page.context import Context
-from bcnet.report.page.sections.equal_size import equal_size
+from bcnet.report.page.sections.analysis.equal_size import equal_size
 from bcnet.report.tables.intervals import COLUMNS
 
 WHOSE = ["origin", "label", "split"]

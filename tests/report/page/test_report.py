@@ -15,8 +15,8 @@ import bcnet.report
 from bcnet.files import InputError
 from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
-from bcnet.report.page.sections.differences import against_baselines
-from bcnet.report.page.sections.pictures import shown_pictures
+from bcnet.report.page.sections.examples.pictures import shown_pictures
+from bcnet.report.page.sections.results.differences import against_baselines
 from bcnet.report.tables import compare
 
 TABLES = ("comparison", "benchmark", "recall", "categories", "differences", "ablations", "published")

@@ -10,8 +10,8 @@ from report_factory import SCRIPT, run_parameters
 from bcnet.drawing import figures
 from bcnet.files import InputError
 from bcnet.report.page.page import report
-from bcnet.report.page.sections import size as size_section
-from bcnet.report.page.sections.size import CLOCK, PROCESSOR
+from bcnet.report.page.sections.runs import size as size_section
+from bcnet.report.page.sections.runs.size import CLOCK, PROCESSOR
 
 
 @pytest.fixture(scope="module")

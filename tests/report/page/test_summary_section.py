@@ -10,7 +10,7 @@ from report_factory import SCRIPT, run_parameters
 
 from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
-from bcnet.report.page.sections.summary import StatedDifference, summary
+from bcnet.report.page.sections.results.summary import StatedDifference, summary
 from bcnet.report.tables import compare, intervals
 from bcnet.report.tables.ablation_steps import SWITCH
 from bcnet.report.tables.differences import KEYS, NUMBERS

@@ -15,7 +15,7 @@ from scipy import stats
 from tables_factory import LABELS, parameters, rows, write_reports
 
 from bcnet import layout
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn
 from bcnet.evaluation.statistics.kept_draws import draw_table
 from bcnet.evaluation.statistics.samples import Sample

@@ -14,7 +14,7 @@ from bcnet.files import InputError
 from bcnet.params.results import BINNED
 from bcnet.report.page.grid import origin_words
 from bcnet.report.page.page import report
-from bcnet.report.page.sections.differences import beyond_chance, difference_cell, signed
+from bcnet.report.page.sections.results.differences import beyond_chance, difference_cell, signed
 from bcnet.report.tables import compare
 from bcnet.report.tables.differences import NUMBERS
 from bcnet.report.tables.occlusion import BENCHMARK, IN_BINS

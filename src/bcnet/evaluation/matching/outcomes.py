@@ -29,7 +29,7 @@ from bcnet.evaluation.matching.overlap import (
 )
 from bcnet.evaluation.metrics.confusion import taken_for
 from bcnet.evaluation.metrics.failures import failures
-from bcnet.evaluation.metrics.leak import leak
+from bcnet.evaluation.metrics.occlusion.leak import leak
 
 KINDS = {"segm": ("segm", "bbox", "boundary"), "bbox": ("bbox",)}  # of predictions: what they are matched by
 NOTHING, CROWD = -1, -2  # in the place of an object that a detection is given

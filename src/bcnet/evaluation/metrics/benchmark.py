@@ -12,8 +12,8 @@ from bcnet.evaluation.matching.outcomes import CROWD, Outcomes
 from bcnet.evaluation.metrics import failures
 from bcnet.evaluation.metrics.calibration import calibration
 from bcnet.evaluation.metrics.coco_ap import defined
-from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
-from bcnet.evaluation.metrics.occlusion_bins import bins_of
+from bcnet.evaluation.metrics.occlusion.occlusion_ap import ap_by_bin
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import bins_of
 from bcnet.evaluation.metrics.tide import tide
 
 Numbers = dict[str, Any]

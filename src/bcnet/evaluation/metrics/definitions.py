@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bcnet.data.coco.prediction_format import DETECTIONS
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.overlap import DILATION
-from bcnet.evaluation.metrics import calibration, confusion, equal_size, failures, invisible, separated, tide
+from bcnet.evaluation.metrics import calibration, confusion, failures, tide
+from bcnet.evaluation.metrics.occlusion import equal_size, invisible, separated
 from bcnet.evaluation.statistics.average_precision import RECALLS
 
 NUMBERS = {2: "two", 10: "ten"}

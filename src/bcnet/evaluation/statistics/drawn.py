@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import AREAS
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, cells, standardised
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_numbers
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, cells, standardised
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, object_numbers
 from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled_means, resampled_together
 from bcnet.evaluation.statistics.samples import Sample, sample, smaller
 

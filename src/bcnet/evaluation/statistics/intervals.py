@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
-from bcnet.evaluation.metrics.occlusion_bins import Metric, bin_names
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, bin_names
 from bcnet.evaluation.statistics.drawn import Drawn
 from bcnet.evaluation.statistics.significance import estimate
 from bcnet.params.results import BINNED

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn
 from bcnet.files import sha256
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP, GAP
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.evaluation.metrics.occlusion_bins import GROUPS, Metric
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import GROUPS, Metric
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import name_of
 from bcnet.evaluation.statistics.samples import FEW

@@ -2,26 +2,10 @@
 
 from bcnet.report.page.context import Context
 from bcnet.report.page.section import Section
-from bcnet.report.page.sections import (
-    ablations,
-    boxes,
-    comparison,
-    confusion,
-    contrasts,
-    curves,
-    definitions,
-    differences,
-    equal_size,
-    maps,
-    objects,
-    occlusion,
-    pictures,
-    provenance,
-    published,
-    size,
-    summary,
-    training,
-)
+from bcnet.report.page.sections.analysis import boxes, confusion, curves, equal_size, occlusion
+from bcnet.report.page.sections.examples import contrasts, maps, objects, pictures
+from bcnet.report.page.sections.results import ablations, comparison, differences, published, summary
+from bcnet.report.page.sections.runs import definitions, provenance, size, training
 
 
 def missing_files(context: Context) -> list[str] | None:
@@ -29,16 +13,16 @@ def missing_files(context: Context) -> list[str] | None:
     return context.missing or None
 
 
-SUMMARY = Section("summary", "In short", "summary", summary.summary)  # the first screen
-MISSING = Section("missing", "Missing files", "missing", missing_files)  # below it, but made after all others
+SUMMARY = Section("summary", "In short", "results/summary", summary.summary)  # the first screen
+MISSING = Section("missing", "Missing files", "runs/missing", missing_files)  # below it, but made after all others
 SECTIONS = (
-    Section("comparison", "All numbers", "comparison", comparison.comparison_grid),
-    Section("differences", "Differences", "differences", differences.against_baselines, differences.charts),
-    Section("objects", "Missed objects", "objects", objects.missed_objects),
+    Section("comparison", "All numbers", "results/comparison", comparison.comparison_grid),
+    Section("differences", "Differences", "results/differences", differences.against_baselines, differences.charts),
+    Section("objects", "Missed objects", "examples/objects", objects.missed_objects),
     Section(
         "occlusion",
         "Occlusion",
-        "occlusion",
+        "analysis/occlusion",
         occlusion.coping,
         occlusion.charts,
         "Recall by other measures and on other splits; AP of each category",
@@ -46,14 +30,14 @@ SECTIONS = (
     Section(
         "equal-size",
         "Equal size",
-        "equal_size",
+        "analysis/equal_size",
         equal_size.equal_size,
         teaser="How much recall a method keeps under occlusion, among objects of one size",
     ),
     Section(
         "same-category",
         "Occluders",
-        "same_category",
+        "analysis/same_category",
         occlusion.by_occluder,
         occlusion.charts_by_occluder,
         "Are objects harder to find behind their own kind?",
@@ -61,14 +45,14 @@ SECTIONS = (
     Section(
         "boxes",
         "Boxes",
-        "boxes",
+        "analysis/boxes",
         boxes.boxes,
         teaser="Recall by occlusion and failures of predictions that are boxes",
     ),
     Section(
         "curves",
         "Curves",
-        "curves",
+        "analysis/curves",
         curves.curves,
         curves.charts,
         "Precision by recall, and what a score threshold does",
@@ -76,14 +60,14 @@ SECTIONS = (
     Section(
         "confusion",
         "Confusion",
-        "confusion",
+        "analysis/confusion",
         confusion.confusions,
         teaser="What objects are taken for, and which categories suffer when covered",
     ),
     Section(
         "ablations",
         "Ablations",
-        "ablations",
+        "results/ablations",
         ablations.ablations,
         ablations.charts,
         "What one setting changes, all else being equal",
@@ -91,51 +75,51 @@ SECTIONS = (
     Section(
         "published",
         "Published",
-        "published",
+        "results/published",
         published.published_grids,
         teaser="Which numbers of the papers are reproduced",
     ),
     Section(
         "size",
         "Cost",
-        "size",
+        "runs/size",
         size.costs,
         size.charts,
         "Parameters and time per image, against accuracy",
     ),
-    Section("training", "Training", "training", training.loss_charts, training.charts, "Losses by iteration"),
+    Section("training", "Training", "runs/training", training.loss_charts, training.charts, "Losses by iteration"),
     Section(
         "contrasts",
         "Contrasts",
-        "contrasts",
+        "examples/contrasts",
         contrasts.contrasts,
         teaser="The objects on which methods differ most, with the masks of all",
     ),
     Section(
         "pictures",
         "Images",
-        "pictures",
+        "examples/pictures",
         pictures.most_occluded_pictures,
         teaser="Whole images with all predictions",
     ),
     Section(
         "maps",
         "Maps",
-        "maps",
+        "examples/maps",
         maps.most_covered_maps,
         teaser="What BCNet predicts of the occluder and of the object",
     ),
     Section(
         "metrics",
         "Definitions",
-        "definitions",
+        "runs/definitions",
         definitions.definitions,
         teaser="What the numbers mean",
     ),
     Section(
         "provenance",
         "Settings",
-        "provenance",
+        "runs/provenance",
         provenance.provenance,
         teaser="Dataset, schedule, versions and hashes behind each number",
     ),

@@ -17,8 +17,9 @@ def no_charts(data: Any, context: Context) -> Iterable[Figure]:
 class Section:
     """A section: its `id` on the page, its title, and where its content comes from.
 
-    `template`: the file in `sections/` without its ending; it sees `data`, `context` and `params`. `data`: what the
-    template shows, None where the section is left out. `charts`: those of `data` that become files of their own.
+    `template`: the file in `sections/` without its ending, such as `runs/size`; it sees `data`, `context` and
+    `params`. `data`: what the template shows, None where the section is left out. `charts`: those of `data` that become
+    files of their own.
     `teaser`: of a section that is folded, what it answers; without one it stands open.
     """
 

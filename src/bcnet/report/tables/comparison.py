@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.significance import Estimate
 from bcnet.params.variants import DETECTORS
 from bcnet.report.tables.measured import Measured, mean, std

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.evaluation.metrics.occlusion_bins import FARES, Metric, object_metrics
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import FARES, Metric, object_metrics
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.samples import FEW, smaller
 from bcnet.evaluation.statistics.significance import CONFIDENCE, Estimate, corrected, estimate

@@ -11,8 +11,8 @@ import pyarrow as pa
 from bcnet import layout
 from bcnet.evaluation.matching import detection_table
 from bcnet.evaluation.matching.outcomes import KINDS
-from bcnet.evaluation.metrics import occlusion_bins
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion import occlusion_bins
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import Drawn, drawn_means, drawn_numbers
 from bcnet.evaluation.statistics.kept_draws import kept_draws
 from bcnet.evaluation.statistics.resampling import Run, run_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT, LEAST
-from bcnet.evaluation.metrics.occlusion_bins import Metric, object_metrics
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT, LEAST
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, object_metrics
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import BOUNDS
 from bcnet.evaluation.statistics.significance import Estimate, estimate

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcnet.evaluation.metrics.occlusion_bins import bin_names
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import bin_names
 from bcnet.files import InputError, read_json
 from bcnet.layout import ReportFiles
 from bcnet.params import Params

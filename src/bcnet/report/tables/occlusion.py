@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.evaluation.metrics.occlusion_bins import bin_names
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import bin_names
 from bcnet.report.tables.comparison import BOXES, one_run, percent
 from bcnet.report.tables.measured import Measured
 from bcnet.report.tables.rows import Row, why

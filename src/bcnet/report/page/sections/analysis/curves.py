@@ -17,7 +17,7 @@ from bcnet.report.figures.line_chart import Axes, Point, line_chart
 from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line
-from bcnet.report.page.sections.occlusion import strong_on_val
+from bcnet.report.page.sections.analysis.occlusion import strong_on_val
 from bcnet.report.tables.measured import is_there, read_table_of
 from bcnet.report.tables.rows import Method, evaluate_command
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bcnet import layout
 from bcnet.files import InputError, read_json, sha256, write_json
-from bcnet.training.code import code_digest
+from bcnet.unfinished.code import code_digest
 
 NAME = "about.json"
 RESULTS = "results.json"  # beside it, when all is done and the results are kept: their hashes

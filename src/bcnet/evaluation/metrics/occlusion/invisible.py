@@ -13,7 +13,7 @@ from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_imag
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING, Outcomes
 from bcnet.evaluation.matching.overlap import areas, boxes_around, decode_all, mask_at, mask_iou, same_category
-from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
+from bcnet.evaluation.metrics.occlusion.occlusion_ap import ap_by_bin
 from bcnet.files import InputError
 
 MIN_PIXELS = 20  # of an invisible part: fewer are where two annotated outlines meet

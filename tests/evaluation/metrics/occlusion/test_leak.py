@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from mask_factory import runs_of
 
-from bcnet.evaluation.metrics.leak import leak
+from bcnet.evaluation.metrics.occlusion.leak import leak
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=10)
 

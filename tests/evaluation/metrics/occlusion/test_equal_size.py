@@ -6,8 +6,8 @@ import pytest
 from evaluation_factory import made, run_on, tables, vary_occlusion
 
 from bcnet.evaluation.matching.object_table import MATCHED
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT, LEAST, common_weights
-from bcnet.evaluation.metrics.occlusion_bins import Metric
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT, LEAST, common_weights
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.drawn import drawn_numbers
 from bcnet.evaluation.statistics.significance import draw_images
 

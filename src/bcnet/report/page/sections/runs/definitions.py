@@ -8,7 +8,7 @@ from markupsafe import Markup
 from bcnet.evaluation.metrics.definitions import DEFINITIONS, IOU, RULES, Definition
 from bcnet.report.page.context import Context
 from bcnet.report.page.formula import mathml
-from bcnet.report.page.sections.occlusion import has_amodal
+from bcnet.report.page.sections.analysis.occlusion import has_amodal
 
 NAME = 17  # letters in a line of a name
 

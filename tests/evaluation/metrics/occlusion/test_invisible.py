@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.masks.segmentation import decode, encode
-from bcnet.evaluation.metrics.invisible import invisible, is_amodal
+from bcnet.evaluation.metrics.occlusion.invisible import invisible, is_amodal
 from bcnet.files import InputError
 
 SIZE = (60, 80)

@@ -16,7 +16,7 @@ from bcnet.inference.speed import Speed
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, rows_of
-from bcnet.report.page.sections.comparison import comparison_file, comparison_rows
+from bcnet.report.page.sections.results.comparison import comparison_file, comparison_rows
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
 

@@ -9,7 +9,15 @@ from mask_factory import flooded
 
 from bcnet.data.masks.segmentation import encode
 from bcnet.evaluation.matching.arrays import objects_of
-from bcnet.evaluation.metrics.separated import FILLED, MIN_PIXELS, MIN_SHARE, REACH, UNDERLAY, WIDTH, separated
+from bcnet.evaluation.metrics.occlusion.separated import (
+    FILLED,
+    MIN_PIXELS,
+    MIN_SHARE,
+    REACH,
+    UNDERLAY,
+    WIDTH,
+    separated,
+)
 
 SIZE = (40, 60)
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from bcnet.evaluation.metrics.equal_size import EQUAL_SIZE_GAP, GAP, KEPT
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP, KEPT
 from bcnet.evaluation.statistics.summary import sentence
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, TextRow, named, reasons, rows_of, splits
 from bcnet.report.page.interval_table import interval_rows
-from bcnet.report.page.sections.comparison import comparison_rows, not_learnt
+from bcnet.report.page.sections.results.comparison import comparison_rows, not_learnt
 
 SPLIT, MEASURE = "val", "box_cover"
 SHOWN = {GAP: "AR gap", EQUAL_SIZE_GAP: "AR gap, equal size", KEPT: "AR kept, equal size"}

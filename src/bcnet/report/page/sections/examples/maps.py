@@ -6,7 +6,7 @@ from bcnet.drawing.roi_maps import colour_bar
 from bcnet.report.figures import rois
 from bcnet.report.figures.rois import Roi
 from bcnet.report.page.context import Context
-from bcnet.report.page.sections.pictures import shown_pictures
+from bcnet.report.page.sections.examples.pictures import shown_pictures
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import bcnets
 

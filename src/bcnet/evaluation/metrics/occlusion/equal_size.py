@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import AREAS
 from bcnet.evaluation.matching.object_table import MATCHED
-from bcnet.evaluation.metrics.occlusion_bins import Metric, bin_names, bins_of
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, bin_names, bins_of
 from bcnet.params.results import BINNED
 
 LEAST = 10  # objects of an area that each bin must have for the area to count

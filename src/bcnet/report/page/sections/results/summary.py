@@ -7,9 +7,9 @@ from pathlib import Path
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
 from bcnet.report.page.interval_table import ends_of
-from bcnet.report.page.sections.ablations import ablation_rows
-from bcnet.report.page.sections.differences import beyond_chance, difference_rows, signed
-from bcnet.report.page.sections.occlusion import WHOSE, RecallChart, recall_measures
+from bcnet.report.page.sections.analysis.occlusion import WHOSE, RecallChart, recall_measures
+from bcnet.report.page.sections.results.ablations import ablation_rows
+from bcnet.report.page.sections.results.differences import beyond_chance, difference_rows, signed
 from bcnet.report.tables.rows import Method, bcnets
 
 SPLIT = "val"

@@ -7,7 +7,7 @@ import pytest
 from evaluation_factory import columns, evaluated, made, rle
 
 from bcnet.data.masks.segmentation import decode
-from bcnet.evaluation.metrics.order import has_order, order
+from bcnet.evaluation.metrics.occlusion.order import has_order, order
 from bcnet.files import InputError
 
 SIZE = (60, 80)

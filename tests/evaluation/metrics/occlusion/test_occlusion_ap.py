@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING
-from bcnet.evaluation.metrics.occlusion_ap import ap_by_bin
+from bcnet.evaluation.metrics.occlusion.occlusion_ap import ap_by_bin
 
 
 def matched(truth, predictions):

@@ -7,7 +7,7 @@ from bcnet.files import InputError
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Line, TextRow, read_table
-from bcnet.report.page.sections.differences import (
+from bcnet.report.page.sections.results.differences import (
     DIFFERENCE_COLUMNS,
     INTERVAL,
     MAIN_MEASURES,

@@ -8,7 +8,7 @@ from bcnet.evaluation.statistics.summary import LEARNT
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, origin_words, read_table, rows_of, splits
 from bcnet.report.page.interval_table import with_ends
-from bcnet.report.page.sections.occlusion import (
+from bcnet.report.page.sections.analysis.occlusion import (
     AMODAL,
     COPING,
     ERRORS,

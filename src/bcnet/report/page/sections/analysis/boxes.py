@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from bcnet.evaluation.metrics.occlusion_bins import FARES
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import FARES
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, origin_words, reasons, rows_of
 from bcnet.report.page.interval_table import interval_rows
-from bcnet.report.page.sections.occlusion import head
+from bcnet.report.page.sections.analysis.occlusion import head
 from bcnet.report.tables.rows import Method
 
 BOX_AP, MEASURE, METRIC = "box_AP", "box_cover", "AR"

@@ -4,7 +4,7 @@ from collections import Counter
 
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, read_table, reasons
-from bcnet.report.page.sections.differences import signed
+from bcnet.report.page.sections.results.differences import signed
 from bcnet.report.tables.published import COLUMNS, NOT_RUN
 
 WHOSE = ("detector", "backbone", "method", "origin", "label")  # what a line is told from the others by

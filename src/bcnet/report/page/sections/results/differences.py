@@ -12,7 +12,7 @@ from bcnet.files import InputError
 from bcnet.report.figures.figure_files import Figure
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, named, read_table, reasons
-from bcnet.report.page.sections.occlusion import bin_name, head
+from bcnet.report.page.sections.analysis.occlusion import bin_name, head
 from bcnet.report.tables.differences import FEW_OBJECTS, HIGHER, KEYS, LOWER, NUMBERS
 from bcnet.report.tables.rows import Method
 

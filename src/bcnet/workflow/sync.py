@@ -17,7 +17,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from bcnet.files import InputError
 from bcnet.params import load
-from bcnet.timings import made_by_a_job
+from bcnet.workflow.timings import made_by_a_job
 
 LOCK = Path("dvc.lock")
 KNOWN = Path(".snakemake/bcnet_sync")  # the `_state` in which both agreed
