@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evaluation_factory import coco_api, made, tables
 
-from bcnet.evaluation.metrics.curves import SCORES, by_score, precision_by_recall
+from bcnet.evaluation.metrics.curves import SCORES, best, by_score, precision_by_recall
 from bcnet.evaluation.statistics.resampling import resampled, run_of
 
 
@@ -49,3 +49,13 @@ def test_without_objects_or_detections_nothing_is_precise():
     assert np.isnan(precision).all()
     assert not recall.any()
     assert not f1.any()
+
+
+def test_the_best_score_is_where_f1_is_highest_and_the_last_of_equal_ones():
+    truth, predictions = made(0)
+    detections, objects = tables(truth, predictions)
+    values = by_score(detections, objects.num_rows)
+    place = best(values)
+    assert (values[2] <= values[2][place]).all()
+    assert (values[2][place + 1 :] < values[2][place]).all()
+    assert SCORES[best(by_score(tables(truth, [])[0], objects.num_rows))] == 1  # nothing is right: nothing is drawn

@@ -106,11 +106,13 @@ def test_an_unmatched_prediction_and_a_crowd_are_marked():
     assert [(shape.label, shape.matched) for shape in truth.shapes] == labels
     assert [shape.outline.radius > 10 for shape in truth.shapes] == [True, True, False]
     assert truth.caption == "2 objects"
-    panel = pictures.method_panel(ground, predictions, {5: 0, 7: 1}, names, size)
+    panel = pictures.method_panel(ground, predictions, {5: 0, 7: 1}, names, size, 0.5)
     assert [(shape.label, shape.matched) for shape in panel.shapes] == [("disc 0.60", False), ("disc 0.90", True)]
     assert panel.shapes[1].colour == truth.shapes[2].colour != truth.shapes[1].colour
-    assert panel.caption == "1 of 2 objects found, 1 unmatched"
-    assert pictures.method_panel([], [], {}, names, size).caption == "0 of 0 objects found"
+    assert panel.caption == "1 of 2 objects found, 1 unmatched, from score 0.50"
+    everything = pictures.method_panel(ground, predictions, {5: 0, 7: 1}, names, size, 0.4)
+    assert everything.caption == "2 of 2 objects found, 1 unmatched, from score 0.40"
+    assert pictures.method_panel([], [], {}, names, size, 0.5).caption == "0 of 0 objects found, from score 0.50"
 
 
 def test_a_band_is_drawn_around_a_line_with_spread_in_its_colour():

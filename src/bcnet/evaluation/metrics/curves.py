@@ -64,3 +64,12 @@ def by_score(detections: pa.Table, objects: int) -> np.ndarray:
     recall = right / max(1, objects)
     f1 = 2 * right / np.maximum(1, kept + objects)
     return np.stack([precision, recall, f1])
+
+
+def best(values: np.ndarray) -> int:
+    """The place in `SCORES` at which F1 is highest, of several the last.
+
+    Args:
+        values: (3, 101), as of `by_score`.
+    """
+    return len(SCORES) - 1 - int(np.argmax(values[2][::-1]))

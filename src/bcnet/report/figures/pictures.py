@@ -12,7 +12,6 @@ from bcnet.drawing.figures import COLOURS, cut, text_width
 from bcnet.drawing.outlines import Outline, outline
 from bcnet.report.figures.predictions import Annotations
 
-MIN_SCORE = 0.5  # of a prediction that is drawn
 MIN_OBJECTS = 3
 LINE = 1.2  # of a line of text, in sizes of its letters
 RULE = (
@@ -115,20 +114,21 @@ def method_panel(
     detections: Mapping[int, int],
     names: dict[int, str],
     size: tuple[int, int],
+    least: float,
 ) -> Panel:
     """A method's predictions, each in the colour of the object that it finds; dashed where it finds none.
 
-    Drawn are those with a score of `MIN_SCORE` or more. COCO's matching goes by falling score, so that what they find
-    is the same with and without the others.
+    COCO's matching goes by falling score, so that what is drawn finds the same with and without the others.
 
     Args:
         annotations, names, size: as of `truth_panel`.
         predictions: those of the picture, in the order of their file.
         detections: by annotation id the place in `predictions` of the one that COCO's matching gives it at IoU .5.
+        least: the score from which on predictions are drawn.
     """
     objects = _largest_first(_objects(annotations), size)
     object_of = {detections[entry["id"]]: index for index, entry in enumerate(objects) if entry["id"] in detections}
-    drawn = [place for place, prediction in enumerate(predictions) if prediction["score"] >= MIN_SCORE]
+    drawn = [place for place, prediction in enumerate(predictions) if prediction["score"] >= least]
     areas = {place: _area(predictions[place], size) for place in drawn}
     shapes = tuple(
         _shape(entry, f"{names[entry['category_id']]} {entry['score']:.2f}", object_of.get(place), size)
@@ -137,7 +137,7 @@ def method_panel(
     )
     hits = sum(shape.matched for shape in shapes)
     others = f", {len(shapes) - hits} unmatched" if hits < len(shapes) else ""
-    return Panel(shapes, f"{hits} of {_counted(len(objects), 'object')} found{others}")
+    return Panel(shapes, f"{hits} of {_counted(len(objects), 'object')} found{others}, from score {least:.2f}")
 
 
 def _objects(annotations: Annotations) -> list[dict[str, Any]]:

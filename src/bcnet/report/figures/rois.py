@@ -17,11 +17,11 @@ from bcnet.evaluation.matching.coco_matching import match_at_half
 from bcnet.files import InputError
 from bcnet.inference.detect import Detections, detect
 from bcnet.progress import progress
-from bcnet.report.figures.pictures import MIN_SCORE
 from bcnet.report.figures.predictions import Annotations
 from bcnet.weights.model_file import ModelFile, load_model
 
 OBJECTS = 6
+MIN_SCORE = 0.5  # of a detection whose maps are drawn
 RULE = f"the {OBJECTS} objects with the largest box_cover among those that the model finds in the images above"
 
 

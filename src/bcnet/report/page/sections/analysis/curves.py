@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bcnet import layout
 from bcnet.evaluation.matching.detection_table import flag
-from bcnet.evaluation.metrics.curves import SCORES, by_score, precision_by_recall
+from bcnet.evaluation.metrics.curves import SCORES, best, by_score, precision_by_recall
 from bcnet.evaluation.statistics.average_precision import RECALLS
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.report.figures.figure_files import Figure
@@ -49,11 +49,10 @@ def curves(context: Context) -> Curves | None:
     Raises:
         InputError: a table beside metrics is none.
     """
-    tables = {method: table for method in context.looks if (table := _tables(method, context))}
+    tables, scored = context.once(_all_tables), context.once(scores)
     if not tables:
         return None
     runs = {method: run_of(*table) for method, table in tables.items()}
-    scored = {method: by_score(detections, objects.num_rows) for method, (detections, objects) in tables.items()}
     charts = [
         _chart(
             f"precision-recall-{name}",
@@ -83,6 +82,16 @@ def charts(content: Curves, context: Context) -> Iterator[Figure]:
     """The charts as files."""
     for chart in content.charts:
         yield Figure(chart.name, chart.title, chart.drawing, ())
+
+
+def scores(context: Context) -> dict[Method, np.ndarray]:
+    """Precision, recall and F1 by score (`by_score`) of each method's first run on val whose masks were evaluated."""
+    tables = context.once(_all_tables)
+    return {method: by_score(detections, objects.num_rows) for method, (detections, objects) in tables.items()}
+
+
+def _all_tables(context: Context) -> dict[Method, tuple[pa.Table, pa.Table]]:
+    return {method: table for method in context.looks if (table := _tables(method, context))}
 
 
 def _tables(method: Method, context: Context) -> tuple[pa.Table, pa.Table] | None:
@@ -126,7 +135,7 @@ def _points(x: np.ndarray, y: np.ndarray) -> tuple[Point, ...]:
 
 def _best(method: Method, values: np.ndarray) -> Line:
     """The line of a method at the threshold at which its F1 is highest."""
-    best = int(np.argmax(values[2]))
-    numbers = (f"{100 * value:.2f}" if not np.isnan(value) else "" for value in values[:, best])
+    place = best(values)
+    numbers = (f"{100 * value:.2f}" if not np.isnan(value) else "" for value in values[:, place])
     cells = (Cell(number, why="no detection has such a score") for number in numbers)
-    return Line(method.label, (Cell(f"{SCORES[best]:.2f}"), *cells))
+    return Line(method.label, (Cell(f"{SCORES[place]:.2f}"), *cells))

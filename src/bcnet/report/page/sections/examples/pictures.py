@@ -8,12 +8,14 @@ import pandas as pd
 
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import Look, data_uri
+from bcnet.evaluation.metrics.curves import SCORES, best
 from bcnet.files import InputError
 from bcnet.progress import progress
 from bcnet.report.figures import pictures
 from bcnet.report.figures.pictures import Panel
 from bcnet.report.figures.predictions import Predictions, by_image, predictions_of
 from bcnet.report.page.context import Context
+from bcnet.report.page.sections.analysis import curves
 from bcnet.report.tables.measured import is_there
 from bcnet.report.tables.rows import Method, predict_command
 
@@ -76,31 +78,37 @@ def shown_pictures(context: Context) -> list[ShownPicture]:
             panel = OF_BOXES
             if not evaluated.predictions.are_boxes:
                 entries = evaluated.predictions.by_image[image["id"]]
-                panel = pictures.method_panel(own, entries, evaluated.detections, names, size)
+                panel = pictures.method_panel(own, entries, evaluated.detections, names, size, evaluated.least)
             panels.append((method.label, context.looks[method], panel))
         shown.append(ShownPicture(image, own, overlap, data_uri(read_image(file, size), LONGEST), panels))
     return shown
 
 
 class _Evaluated(NamedTuple):
-    """A method's predictions of the pictures, and by annotation id the place of that which is given to it at IoU .5."""
+    """A method's predictions of the pictures, and what is drawn of them.
+
+    `detections`: by annotation id the place of the one that is given to it at IoU .5. `least`: the score from which on
+    predictions are drawn.
+    """
 
     predictions: Predictions
     detections: dict[int, int]
+    least: float
 
 
 def _predictions(context: Context, annotations: Mapping[int, Entries]) -> dict[Method, _Evaluated]:
     """The predictions of these pictures, of the methods whose predictions are there and were evaluated."""
-    found = {}
+    found, scores = {}, context.once(curves.scores)
     for method in progress(context.looks, "predictions", len(context.looks)):
         file = context.predictions(method)
         if not is_there(file, predict_command(method, context.params.dataset), context.missing):
             continue
         objects = context.objects(method, ["annotation_id", "image_id", "detection"])
-        if objects is None:
+        if objects is None or (method not in scores and not context.boxes(method)):
             continue
         predictions = predictions_of(file, annotations)
-        found[method] = _Evaluated(predictions, _detections(objects, annotations, predictions, context, method))
+        least = float(SCORES[best(scores[method])]) if method in scores else 0.0  # boxes are not drawn
+        found[method] = _Evaluated(predictions, _detections(objects, annotations, predictions, context, method), least)
     return found
 
 
