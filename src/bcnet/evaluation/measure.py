@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
-from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of
+from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of, order_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
@@ -134,42 +135,56 @@ def measure(
     content, sizes, kinds = truth.content, truth.sizes, KINDS[predictions.iou_type]
     detections = detections_of(predictions, truth.ids)
     ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
-    outcome = outcomes(detections, objects, sizes, predictions.iou_type)
+    with ThreadPoolExecutor(1) as beside:
+        ordering = beside.submit(order_of, detections, objects)
+        outcome = outcomes(detections, objects, sizes, predictions.iou_type)
+        order_of_scores = ordering.result()
     own_boxes = settings.file_boxes and predictions.boxes_beside > 0
     apart = own_boxes or not np.array_equal(predictions.box_score, predictions.score)
     as_boxes = _as_boxes(predictions, truth, objects, own_boxes) if apart else None
     detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
     table = object_table(content["annotations"], separated(objects, sizes), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
-    runs = {kind: run_of(detection_rows, table, kind) for kind in kinds}
-    every = drawn_numbers(runs, table, settings.bins(), kept_draws.AP, draw_images(len(truth.ids), settings.draws))
-    drawn = {metric: number for metric, number in every.items() if metric.metric not in kept_draws.AP[1:]}
+    own_order = {"bbox": None} if apart else {}
+    runs = {kind: run_of(detection_rows, table, kind, own_order.get(kind, order_of_scores)) for kind in kinds}
     masks, bins = predictions.iou_type == "segm", settings.bins()
-    metrics = {
-        "provenance": {
-            **provenance,
-            "images": len(truth.ids),
-            "objects": table.num_rows,
-            "iou_type": predictions.iou_type,
-            "box_scores": as_boxes is not None,
-            "file_boxes": own_boxes,
-            "predictions": len(predictions),
-            "remarks": all_remarks(content, predictions, detections, objects, outcome, sizes, settings.file_boxes),
-        },
-        **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
-        "recall": by_occlusion(table, bins, detections, objects, outcome),
+    with ThreadPoolExecutor(1) as beside:
+        times = draw_images(len(truth.ids), settings.draws)
+        drawing = beside.submit(drawn_numbers, runs, table, bins, kept_draws.AP, times)
+        metrics = {  # most of it is computed by one thread; what needs the draws has its place here and comes below
+            "provenance": {
+                **provenance,
+                "images": len(truth.ids),
+                "objects": table.num_rows,
+                "iou_type": predictions.iou_type,
+                "box_scores": as_boxes is not None,
+                "file_boxes": own_boxes,
+                "predictions": len(predictions),
+                "remarks": all_remarks(content, predictions, detections, objects, outcome, sizes, settings.file_boxes),
+            },
+            **{kind: coco_numbers(runs[kind]) if kind in runs else dict.fromkeys(NAMES) for kind in KINDS["segm"]},
+            "recall": by_occlusion(table, bins, detections, objects, outcome),
+            "equal_size": {},
+            "failures": failure_shares(table),
+            "leak": leak_rate(table) if masks else None,
+            "amodal": (
+                {"invisible": invisible(content, detections, objects, outcome, sizes)}
+                if masks and truth.amodal
+                else None
+            ),
+            "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
+            **errors(detections, objects, outcome),
+            "false_detections": _false_detections(content["categories"], detections, outcome),
+            "intervals": {},
+            "few": [],
+            "categories": _of_categories(content["categories"], table, runs),
+        }
+        every = drawing.result()
+    drawn = {metric: number for metric, number in every.items() if metric.metric not in kept_draws.AP[1:]}
+    metrics |= {
         "equal_size": equal_size(drawn, bins, cells(table, bins)[0]),
-        "failures": failure_shares(table),
-        "leak": leak_rate(table) if masks else None,
-        "amodal": (
-            {"invisible": invisible(content, detections, objects, outcome, sizes)} if masks and truth.amodal else None
-        ),
-        "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
-        **errors(detections, objects, outcome),
-        "false_detections": _false_detections(content["categories"], detections, outcome),
         "intervals": intervals(drawn),
         "few": [name_of(metric) for metric, number in drawn.items() if number.sample.few],
-        "categories": _of_categories(content["categories"], table, runs),
     }
     return Evaluation(metrics, table, detection_rows, every)
 

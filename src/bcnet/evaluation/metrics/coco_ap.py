@@ -1,13 +1,14 @@
 """COCO's numbers of a split: of masks, of boxes and of boundaries; in total and of each category."""
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions
-from bcnet.evaluation.matching.arrays import Shapes, detections_of, objects_of
+from bcnet.evaluation.matching.arrays import Shapes, detections_of, images_of, objects_of, order_of
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.outcomes import outcomes
@@ -38,12 +39,16 @@ def numbers_of(
     """
     images = sorted(content["images"], key=lambda image: image["id"])
     ids, sizes = np.array([image["id"] for image in images]), [(image["height"], image["width"]) for image in images]
-    detections = detections_of(predictions, ids)
-    outcome = outcomes(detections, objects_of(content, ids, shapes), sizes, "segm", kinds)
+    detections, objects = detections_of(predictions, ids), objects_of(content, ids, shapes)
+    with ThreadPoolExecutor(1) as beside:
+        ordering = beside.submit(order_of, detections, objects)
+        outcome = outcomes(detections, objects, sizes, "segm", kinds)
+        order = ordering.result()
     rows = detection_table(ids, detections, outcome, "segm", kinds=kinds)
-    solid = [annotation for annotation in content["annotations"] if not annotation["iscrowd"]]
-    objects = pa.table({key: [annotation[key] for annotation in solid] for key in ("image_id", "category_id", "area")})
-    return {kind: coco_numbers(run_of(rows, objects, kind)) for kind in kinds}
+    solid = ~objects.crowd
+    columns = {"image_id": ids[images_of(objects.ends)], "category_id": objects.category, "area": objects.area}
+    table = pa.table({name: column[solid] for name, column in columns.items()})
+    return {kind: coco_numbers(run_of(rows, table, kind, order)) for kind in kinds}
 
 
 def category_numbers(run: Run) -> list[dict[str, float | None]]:

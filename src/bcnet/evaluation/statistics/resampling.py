@@ -53,27 +53,30 @@ class Run:
     area: np.ndarray
 
 
-def run_of(detections: pa.Table, objects: pa.Table, kind: str = "segm") -> Run:
+def run_of(
+    detections: pa.Table, objects: pa.Table, kind: str = "segm", order: tuple[np.ndarray, np.ndarray] | None = None
+) -> Run:
     """The two tables of an evaluation (`detections.detection_table`, `occlusion_metrics.object_table`) as a run.
 
     Detections of categories that no image has objects of are left out: COCO's means leave them out.
 
     Args:
         kind: what detections and objects are matched by: "segm", "bbox" or "boundary".
+        order: of the detections as they are ranked (`coco_order`), if it is known.
     """
     images = detections["image_id"].to_numpy()
     column = {name: detections[name].combine_chunks().flatten().to_numpy() for name in detections.column_names[1:]}
     of, by = ranking(kind, detections.column_names)
     image = np.repeat(np.arange(len(images)), detections[by].combine_chunks().value_lengths().to_numpy())
     categories, object_category = np.unique(objects["category_id"].to_numpy(), return_inverse=True)
-    order, category = coco_order(column[of], column[by], categories)
+    places, category = order or coco_order(column[of], column[by], categories)
     return Run(
         images=images,
-        image=image[order],
+        image=image[places],
         category=category,
-        rank=rank(image, column[of])[order],
-        matched={area: column[flag(kind, "matched", area)][order] for area in AREAS},
-        ignored={area: column[flag(kind, "ignored", area)][order] for area in AREAS},
+        rank=rank(image, column[of])[places],
+        matched={area: column[flag(kind, "matched", area)][places] for area in AREAS},
+        ignored={area: column[flag(kind, "ignored", area)][places] for area in AREAS},
         object_image=np.searchsorted(images, objects["image_id"].to_numpy()),
         object_category=object_category,
         area=objects["area"].to_numpy(),
