@@ -5,7 +5,9 @@ from itertools import combinations
 
 import numpy as np
 
+from bcnet.compiled import njit
 from bcnet.data.masks import pixel_runs
+from bcnet.data.masks.pixel_runs import parts
 from bcnet.evaluation.matching.arrays import Objects, by_image, starts
 
 MIN_PIXELS = 20  # fewer are scraps of an outline, no part
@@ -38,36 +40,55 @@ def separated(objects: Objects, sizes: Sequence[tuple[int, int]]) -> list[bool]:
         One for each annotation, in the file's order. After the idea of Separated COCO, whose own list is a file: Zhan,
         Xie and Zisserman, A Tri-Layer Plugin to Improve Occluded Detection, BMVC 2022.
     """
-    result = np.zeros(len(objects.place), bool)
+    result, in_parts = np.zeros((2, len(objects.place)), bool)
     firsts, run_starts = starts(objects.ends), starts(objects.run_ends)
+    heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(first: int, last: int) -> None:
+        _find_in_parts(first, last, objects, heights, in_parts)
         for image in range(first, last):
-            solid = [g for g in range(firsts[image], objects.ends[image]) if not objects.crowd[g]]
-            masks = [objects.runs[run_starts[g] : objects.run_ends[g]] for g in solid]
-            for g, mask in zip(solid, masks, strict=True):
-                result[objects.place[g]] = is_split(mask, masks, sizes[image][0])
+            if in_parts[firsts[image] : objects.ends[image]].any():
+                solid = [g for g in range(firsts[image], objects.ends[image]) if not objects.crowd[g]]
+                masks = [objects.runs[run_starts[g] : objects.run_ends[g]] for g in solid]
+                for g, mask in zip(solid, masks, strict=True):
+                    result[objects.place[g]] = in_parts[g] and is_split(mask, masks, sizes[image][0])
 
     by_image(of_images, len(sizes), "separated objects")
     return result.tolist()
 
 
+@njit(cache=True, nogil=True)
+def _find_in_parts(first: int, last: int, objects: Objects, heights: np.ndarray, in_parts: np.ndarray) -> None:
+    """Fill in `in_parts`, which objects have two parts or more, for the images `first` to `last`, exclusive."""
+    for image in range(first, last):
+        for g in range(objects.ends[image - 1] if image else 0, objects.ends[image]):
+            mask = objects.runs[objects.run_ends[g - 1] if g else 0 : objects.run_ends[g]]
+            in_parts[g] = not objects.crowd[g] and len(_parts(mask, heights[image])[2]) > 1
+
+
+@njit(cache=True, nogil=True)
+def _parts(mask: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces of a mask and the component that each is of (`pixel_runs.parts`), and which components are parts."""
+    pieces, component = parts(mask, height)
+    sizes = np.zeros(component.max() + 1 if len(component) else 0, np.int64)
+    for piece in range(len(component)):
+        sizes[component[piece]] += pieces[piece, 1] - pieces[piece, 0]
+    return pieces, component, np.flatnonzero(sizes >= max(MIN_PIXELS, MIN_SHARE * sizes.sum()))
+
+
 def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool:
     """Whether one of `masks`, which may hold `mask` itself, splits it (`separated`); all as runs, of one image."""
-    pieces, part = pixel_runs.parts(mask, height)
-    if part.max(initial=0) == 0:
+    pieces, component, numbers = _parts(mask, height)
+    if len(numbers) < 2:
         return False
-    sizes = np.bincount(part, pieces[:, 1] - pieces[:, 0])
-    large = np.flatnonzero(sizes >= max(MIN_PIXELS, MIN_SHARE * sizes.sum()))
-    if len(large) < 2:
-        return False
-    lumps = [pieces[part == number].ravel() for number in large]
+    lumps = [pieces[component == number].ravel() for number in numbers]
     grown = [_box(lump, height, REACH) for lump in lumps]
+    near = [{place for place, box in enumerate(grown) if len(pixel_runs.cut(rival, box, height))} for rival in masks]
     rivals = [
-        rival
-        for rival in masks
-        if sum(len(pixel_runs.cut(rival, around, height)) > 0 for around in grown) >= 2  # else it touches none or one
-        and pixel_runs.shared_area(mask, rival) < UNDERLAY * pixel_runs.area(mask)
+        (rival, pair)
+        for rival, touched in zip(masks, near, strict=True)
+        if len(touched) > 1 and pixel_runs.shared_area(mask, rival) < UNDERLAY * pixel_runs.area(mask)
+        for pair in combinations(sorted(touched), 2)
     ]
     if not rivals:
         return False
@@ -75,10 +96,13 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
 
     box = _box(pieces.ravel(), height)
     free = ~pixel_runs.pixels(mask, box, height)
-    occluders = [pixel_runs.pixels(rival, box, height) for rival in rivals]
-    distances = [distance_transform_edt(~pixel_runs.pixels(lump, box, height)) for lump in lumps]
+    distance = {
+        place: distance_transform_edt(~pixel_runs.pixels(lumps[place], box, height))
+        for place in {place for _, pair in rivals for place in pair}
+    }
     return any(
-        _splits(occluder, first, second, free) for first, second in combinations(distances, 2) for occluder in occluders
+        _splits(pixel_runs.pixels(rival, box, height), distance[first], distance[second], free)
+        for rival, (first, second) in rivals
     )
 
 
