@@ -202,7 +202,7 @@ REFUSED = {
     "404": ([status(404)], "HTTP 404 Not Found"),
     "403": ([status(403)], "HTTP 403 Forbidden"),
     "204": ([status(204)], "HTTP 204 No Content"),
-    "416 without a range": ([status(416)], "HTTP 416 Requested Range Not Satisfiable"),
+    "416 without a range": ([status(416)], "HTTP 416 (Requested )?Range Not Satisfiable"),
     "503 for ever": ([status(503)] * 6, r"HTTP 503 Service Unavailable \(6 attempts\)"),
     "no answer for ever": ([hang_up] * 6, r".* \(6 attempts\)"),
     "no byte for ever": ([cut(0)] * 6, r".* \(6 attempts\)"),
