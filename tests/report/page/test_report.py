@@ -89,7 +89,10 @@ def test_every_loss_has_a_chart(page):
 def test_pictures_have_a_panel_for_the_truth_and_each_method(text):
     page = Page(section(text, "pictures"))
     captions = re.findall(r"mask-rcnn: (.*)", page.text)
-    assert captions == 8 * ["2 of 3 objects found"]
+    best = {
+        row[0]: row[1] for row in Page(section(text, "curves")).rows if len(row) > 1
+    }  # method: its best score threshold
+    assert captions == 8 * [f"2 of 3 objects found, from score {best['mask-rcnn']}"]
     assert page.tags.count("image") == 8
     assert page.text.count("ground truth: 3 objects") == 8
     assert page.text.index("<10.png") < page.text.index("<9.png") < page.text.index("<3.png")
