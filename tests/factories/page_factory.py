@@ -66,3 +66,15 @@ def rows_of(text: str) -> list[list[str]]:
     """The cells of every table row, as they are read."""
     rows = [re.findall(r"<t[dh]\b.*?</t[dh]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", text, re.DOTALL)]
     return [[html.unescape(re.sub("<[^>]*>", "", cell)) for cell in row] for row in rows]
+
+
+def main_table(text: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The main table: split, method, column; rows stay in their order."""
+    heads, *rows = rows_of(section(text, "comparison"))
+    table: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows:
+        if len(row) == 1:
+            of_split = table[row[0]] = {}
+        else:
+            of_split[row[0]] = dict(zip(heads, row, strict=True))
+    return table

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+
 
 def random_tensors(shapes: Mapping[str, tuple[int, ...]], scales: Mapping[str, float]) -> dict[str, Tensor]:
     """Numbers with which signals neither vanish nor explode on their way through a network.
@@ -95,3 +97,11 @@ def released_shapes(blocks: tuple[int, int, int, int], classes: int = 80) -> dic
     for predictor in ("predictor", "predictor_bo", "boundary_predictor", "boundary_predictor_bo"):
         convolution(f"mask_head.{predictor}", 1, 256, 1)
     return shapes
+
+
+def stand_ins(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """One number stands for all of a tensor's, so that files and memory stay small."""
+    return {
+        name: torch.tensor(7) if name.endswith("num_batches_tracked") else torch.tensor(0.5).expand(shape)
+        for name, shape in shapes.items()
+    }

@@ -12,6 +12,7 @@ from bcnet.evaluation.metrics.coco_ap import NAMES
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import OCCLUDERS
 
 EDGES = [0.0, 0.125, 1.0]
+TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}  # of differences
 SHARE = {"bcnet": 0.4, "mask-rcnn": 0.3, "zoo": 0.45, "yolo": 0.35, "boxes": 0.2}  # AP of seed 0 on val
 LEVELS = {  # IoU thresholds of what a seed finds
     "bcnet": (7, 5, 8),
@@ -120,3 +121,14 @@ def write_reports(tmp_path: Path) -> Path:
 def rows(reports: Path, name: str) -> list[dict[str, str]]:
     with (reports / "demo" / "tables" / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def differences_of(
+    reports: Path, label: str, split: str = "val", baseline: str = "Mask R-CNN"
+) -> dict[tuple[str, ...], dict[str, str]]:
+    """Rows of one pair by metric and what tells its bin: the lower end (of `box_cover`), or the measure and that."""
+    return {
+        (row["metric"], *({row["measure"]} - {"", "box_cover"}), row["occluder"] or row["from"]): row
+        for row in rows(reports, "differences.csv")
+        if (row["label"], row["split"], row["baseline"]) == (label, split, baseline)
+    }

@@ -2,22 +2,17 @@
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_export_conventions import BOXES, HEIGHT, WIDTH, Program, mask, outline, right
+from check_factory import Checker
+from export_factory import BOXES, HEIGHT, WIDTH, mask, outline, right
 
 import bcnet
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode
 from bcnet.data.sources.parts import read_visible
-
-
-@pytest.fixture
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
@@ -30,11 +25,11 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
         ({"type": "FeatureCollection", "features": []}, "GeoJSON: its coordinates are of a map: cut it into tiles"),
     ],
 )
-def test_files_that_are_not_coco_at_all_say_what_to_export(content: Any, line: str, check: Program) -> None:
+def test_files_that_are_not_coco_at_all_say_what_to_export(content: Any, line: str, check: Checker) -> None:
     code, said, error = check(content)
     assert (code, len(said)) == (2, 1)
     assert said[0].startswith(f"expected a COCO annotation file, this is {line}")
-    assert error == f"bcnet check: {check.path}: 1 problem in 1 entry\n"
+    assert error == "bcnet check: file.json: 1 problem in 1 entry\n"
 
 
 def with_keypoints(masks: bool) -> dict[str, Any]:
@@ -45,15 +40,15 @@ def with_keypoints(masks: bool) -> dict[str, Any]:
     return data
 
 
-def test_keypoints_without_masks_are_named_and_never_mended_away(check: Program) -> None:
+def test_keypoints_without_masks_are_named_and_never_mended_away(check: Checker) -> None:
     code, said, _ = check(with_keypoints(masks=False))
     assert (code, said[0].partition(";")[0]) == (2, "note: all 4 annotations have a box, keypoints and no mask")
     assert check(with_keypoints(masks=False), "--fix", str(check.out), "--drop")[0] == 2
     assert not check.out.exists()
 
 
-def test_keys_beside_masks_are_kept(check: Program) -> None:
-    assert check(with_keypoints(masks=True))[:2] == (0, [f"{check.path}: nothing wrong, 0 notes"])
+def test_keys_beside_masks_are_kept(check: Checker) -> None:
+    assert check(with_keypoints(masks=True))[:2] == (0, ["file.json: nothing wrong, 0 notes"])
     assert check.fixed(with_keypoints(masks=True)) == with_keypoints(masks=True)
 
 
@@ -70,7 +65,7 @@ def track(frames: int = 5) -> dict[str, Any]:
     return {**data, "annotations": annotations, "categories": data["categories"][:1]}
 
 
-def test_objects_outside_their_frame_are_noted_and_removed(check: Program, capsys: pytest.CaptureFixture[str]) -> None:
+def test_objects_outside_their_frame_are_noted_and_removed(check: Checker, capsys: pytest.CaptureFixture[str]) -> None:
     """Datumaro writes frames where CVAT's track is outside; CVAT's own export leaves them out."""
     data = track()
     for entry in data["annotations"]:
@@ -104,7 +99,7 @@ def test_only_a_track_is_outside(attributes: Any, outside: bool) -> None:
     assert annotation_file.is_outside({"attributes": attributes}) == outside
 
 
-def test_tracks_that_stay_to_the_last_frame_are_a_note(check: Program) -> None:
+def test_tracks_that_stay_to_the_last_frame_are_a_note(check: Checker) -> None:
     """CVAT's COCO doesn't say outside: what was not marked so, stays where it was last."""
     line = "note: file: 1 tracks have one outline in their last 3 frames, which end the file: objects that rest look so"
     assert check(track())[1][0].startswith(line)
@@ -116,7 +111,7 @@ def test_tracks_that_stay_to_the_last_frame_are_a_note(check: Program) -> None:
         assert not any("tracks have one outline" in said for said in check(data)[1])
 
 
-def test_objects_whose_first_part_only_was_exported_are_a_note(check: Program) -> None:
+def test_objects_whose_first_part_only_was_exported_are_a_note(check: Checker) -> None:
     """Box and area are of both parts."""
     data = right()
     for entry in data["annotations"]:
@@ -138,7 +133,7 @@ def test_objects_whose_first_part_only_was_exported_are_a_note(check: Program) -
     assert not any("were parts of objects lost" in note for note in check(data)[1])
 
 
-def test_holes_are_filled_as_pycocotools_fills_them(check: Program) -> None:
+def test_holes_are_filled_as_pycocotools_fills_them(check: Checker) -> None:
     data = right()
     data["annotations"][3]["segmentation"].append(outline((10, 10, 5, 5)))
     assert check(data)[0] == 0
@@ -146,35 +141,35 @@ def test_holes_are_filled_as_pycocotools_fills_them(check: Program) -> None:
     np.testing.assert_array_equal(decode(read, HEIGHT, WIDTH), mask(BOXES[4]))
 
 
-def test_parts_that_thin_lines_join_are_read_as_they_are(check: Program) -> None:
+def test_parts_that_thin_lines_join_are_read_as_they_are(check: Checker) -> None:
     """There and back along one line: it encloses nothing, so that the mask is that of both parts."""
     data = right()
     left, other = outline((2, 2, 8, 8)), outline((20, 2, 10, 8))
     joined = [*left[:4], *other, *other[:2], *left[2:]]
     data["annotations"][3] |= {"segmentation": [joined], "bbox": [2, 2, 28, 8], "area": 144}
-    assert check(data)[:2] == (0, [f"{check.path}: nothing wrong, 0 notes"])
+    assert check(data)[:2] == (0, ["file.json: nothing wrong, 0 notes"])
     both = mask((2, 2, 8, 8)) | mask((20, 2, 10, 8))
     assert int((decode([joined], HEIGHT, WIDTH) ^ both).sum()) <= 10  # a line of 10 pixels may be drawn
 
 
-def test_an_object_that_comes_with_and_without_its_mask_is_kept_once(check: Program) -> None:
+def test_an_object_that_comes_with_and_without_its_mask_is_kept_once(check: Checker) -> None:
     data = right()
     data["annotations"].append({**data["annotations"][0], "id": 5, "segmentation": []})
     assert "1 of 5 annotations would be lost" in check(data, "--fix", str(check.out))[2]
     assert check.fixed(data, "--drop") == right()
 
 
-def test_texts_as_ids_of_annotations_become_numbers(check: Program) -> None:
+def test_texts_as_ids_of_annotations_become_numbers(check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         entry["id"] = f"3f2a-{entry['id']}"
     assert check.fixed(data) == right()
 
 
-def test_a_category_that_only_groups_others_changes_no_number(check: Program) -> None:
+def test_a_category_that_only_groups_others_changes_no_number(check: Checker) -> None:
     grouped = right()
     grouped["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
-    assert check(grouped)[1] == ["note: category 0: no annotations", f"{check.path}: nothing wrong, 1 notes"]
+    assert check(grouped)[1] == ["note: category 0: no annotations", "file.json: nothing wrong, 1 notes"]
     found = [
         {"image_id": 3, "category_id": entry["category_id"], "score": 0.5 + entry["id"] / 10}
         | {"segmentation": mask(BOXES[entry["id"]])}

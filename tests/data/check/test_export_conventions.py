@@ -2,43 +2,16 @@
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from check_factory import Checker
+from export_factory import BOXES, HEIGHT, WIDTH, mask, outline, right
 from PIL import Image
 
-from bcnet.cli import main
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode, encode, run_lengths
-
-HEIGHT, WIDTH = 30, 40
-BOXES = {1: (4, 6, 10, 8), 2: (20, 3, 5, 20), 3: (11, 17, 18, 9), 4: (2, 2, 30, 25)}
-
-
-def outline(box: tuple[int, ...]) -> list[int]:
-    x, y, w, h = box
-    return [x, y, x + w, y, x + w, y + h, x, y + h]
-
-
-def mask(box: tuple[int, ...]) -> np.ndarray:
-    x, y, w, h = box
-    pixels = np.zeros((HEIGHT, WIDTH), bool)
-    pixels[y : y + h, x : x + w] = True
-    return pixels
-
-
-def right() -> dict[str, Any]:
-    """Four rectangles, all of it right."""
-    annotations = [
-        {"id": key, "image_id": 3, "category_id": 1 + key % 2, "iscrowd": 0, "bbox": list(box)}
-        | {"area": box[2] * box[3], "segmentation": [outline(box)]}
-        for key, box in BOXES.items()
-    ]
-    image = {"id": 3, "width": WIDTH, "height": HEIGHT, "file_name": "a.png"}
-    categories = [{"id": 1, "name": "cup"}, {"id": 2, "name": "plate"}]
-    return {"images": [image], "annotations": annotations, "categories": categories}
 
 
 def pairs(box: tuple[int, ...]) -> list[list[int]]:
@@ -73,34 +46,8 @@ FORMS = {
 }
 
 
-class Program:
-    """Runs `bcnet check` on a content."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.path, self.out, self.capsys = folder / "file.json", folder / "out.json", capsys
-
-    def __call__(self, data: Any, *flags: str) -> tuple[int, list[str], str]:
-        self.path.write_text(json.dumps(data))
-        self.out.unlink(missing_ok=True)
-        code = main(["check", str(self.path), *flags])
-        said = self.capsys.readouterr()
-        return code, said.out.splitlines(), said.err
-
-    def fixed(self, data: Any, *flags: str) -> Any:
-        code, _, error = self(data, "--fix", str(self.out), *flags)
-        assert (code, error) == (0, "")
-        content = json.loads(self.out.read_text())
-        assert self(content)[0] == 0
-        return content
-
-
-@pytest.fixture
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(tmp_path, capsys)
-
-
 @pytest.mark.parametrize("form", FORMS)
-def test_masks_of_every_form_are_read_as_they_were_meant(form: str, check: Program) -> None:
+def test_masks_of_every_form_are_read_as_they_were_meant(form: str, check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         entry["segmentation"] = FORMS[form](BOXES[entry["id"]])
@@ -119,7 +66,7 @@ def test_masks_of_every_form_are_read_as_they_were_meant(form: str, check: Progr
     "unreadable",
     [[[1, 2], [3, 4]], ["a", "b"], "no list", "[[1, 2]", "7", [{"x": 1}], {"x": [1, 2], "y": [1]}, [[[1, 2], "a"]]],
 )
-def test_what_has_no_reading_is_none(unreadable: Any, check: Program) -> None:
+def test_what_has_no_reading_is_none(unreadable: Any, check: Checker) -> None:
     data = right()
     data["annotations"][0]["segmentation"] = unreadable
     code, lines, error = check(data, "--fix", str(check.out))
@@ -131,7 +78,7 @@ def test_what_has_no_reading_is_none(unreadable: Any, check: Program) -> None:
 
 
 @pytest.mark.parametrize("empty", [None, [], [[]], "missing"])
-def test_boxes_without_masks_are_never_mended_away(empty: Any, check: Program) -> None:
+def test_boxes_without_masks_are_never_mended_away(empty: Any, check: Checker) -> None:
     data = right()
     for entry in data["annotations"][1:]:
         entry["segmentation"] = empty
@@ -157,7 +104,7 @@ def test_boxes_without_masks_are_never_mended_away(empty: Any, check: Program) -
         ("centre x, centre y, width, height", lambda x, y, w, h: [x + w / 2, y + h / 2, w, h]),
     ],
 )
-def test_boxes_of_another_form_are_mended_everywhere_or_nowhere(form: str, write: Any, check: Program) -> None:
+def test_boxes_of_another_form_are_mended_everywhere_or_nowhere(form: str, write: Any, check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         entry["bbox"] = write(*entry["bbox"])
@@ -168,17 +115,17 @@ def test_boxes_of_another_form_are_mended_everywhere_or_nowhere(form: str, write
     assert check.fixed(data)["annotations"][0] == right()["annotations"][0]
 
 
-def test_right_boxes_of_any_kind_are_no_convention(check: Program) -> None:
+def test_right_boxes_of_any_kind_are_no_convention(check: Checker) -> None:
     """Also those of the corner, which are the same as x1, y1, x2, y2."""
     data = right()
     for entry in data["annotations"]:
         box = (0, 0, *entry["bbox"][2:])
         entry |= {"bbox": list(box), "segmentation": [outline(box)]}
-    assert check(data)[:2] == (0, [f"{check.path}: nothing wrong, 0 notes"])
+    assert check(data)[:2] == (0, ["file.json: nothing wrong, 0 notes"])
     assert check.fixed(data) == data
 
 
-def test_coordinates_from_0_to_1_are_mended_everywhere_or_nowhere(check: Program) -> None:
+def test_coordinates_from_0_to_1_are_mended_everywhere_or_nowhere(check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         scale = [n / (HEIGHT if k % 2 else WIDTH) for k, n in enumerate(entry["segmentation"][0])]
@@ -195,7 +142,7 @@ def test_coordinates_from_0_to_1_are_mended_everywhere_or_nowhere(check: Program
     assert line.endswith("none is multiplied by its image's size")
 
 
-def test_names_in_the_place_of_ids_are_mended_where_they_differ(check: Program) -> None:
+def test_names_in_the_place_of_ids_are_mended_where_they_differ(check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         entry |= {"category_id": ["cup", "plate"][entry["category_id"] - 1], "image_id": "a.png"}
@@ -206,7 +153,7 @@ def test_names_in_the_place_of_ids_are_mended_where_they_differ(check: Program) 
     assert (code, "all 4 annotations would be lost" in error) == (2, True)
 
 
-def test_images_of_lvis_are_named_by_their_address(check: Program) -> None:
+def test_images_of_lvis_are_named_by_their_address(check: Checker) -> None:
     data = right()
     del data["images"][0]["file_name"]
     data["images"][0] |= {"coco_url": "http://images.cocodataset.org/val2017/a.png", "neg_category_ids": []}
@@ -216,14 +163,14 @@ def test_images_of_lvis_are_named_by_their_address(check: Program) -> None:
     assert any(line.startswith("note: file: LVIS annotates") for line in check(check.fixed(data))[1])
 
 
-def test_panoptic_files_are_named(check: Program) -> None:
+def test_panoptic_files_are_named(check: Checker) -> None:
     data = right()
     data["annotations"] = [{"image_id": 3, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 1}]}]
     assert "all 1 annotations have segments_info: this is COCO's panoptic format" in check(data)[1][0]
     assert check(data, "--fix", str(check.out))[0] == 2
 
 
-def test_areas_are_the_masks_where_they_are_0_or_mostly_something_else(check: Program) -> None:
+def test_areas_are_the_masks_where_they_are_0_or_mostly_something_else(check: Checker) -> None:
     triangles = right()
     for entry in triangles["annotations"]:
         entry["segmentation"] = [entry["segmentation"][0][:6]]
@@ -252,7 +199,7 @@ def test_areas_are_the_masks_where_they_are_0_or_mostly_something_else(check: Pr
         ({"items": [], "categories": {}}, "a Datumaro file"),
     ],
 )
-def test_files_of_other_programs_are_named(content: Any, what: str, check: Program) -> None:
+def test_files_of_other_programs_are_named(content: Any, what: str, check: Checker) -> None:
     code, lines, _ = check(content)
     assert (code, len(lines)) == (2, 1)
     assert lines[0].startswith(f"expected a COCO annotation file, this is {what}")
@@ -261,7 +208,7 @@ def test_files_of_other_programs_are_named(content: Any, what: str, check: Progr
 
 
 @pytest.mark.parametrize("names", [("cup", "Cup "), ("", "plate"), ("cup", "\t")])
-def test_categories_of_one_name_and_blank_ones_are_notes(names: tuple[str, str], check: Program) -> None:
+def test_categories_of_one_name_and_blank_ones_are_notes(names: tuple[str, str], check: Checker) -> None:
     data = right()
     for category, name in zip(data["categories"], names, strict=True):
         category["name"] = name
@@ -270,16 +217,16 @@ def test_categories_of_one_name_and_blank_ones_are_notes(names: tuple[str, str],
     assert any(("its name is blank" in line) or ("is category" in line) for line in lines)
 
 
-def test_files_of_crowds_are_a_note(check: Program) -> None:
+def test_files_of_crowds_are_a_note(check: Checker) -> None:
     data = right()
     for entry in data["annotations"]:
         entry["iscrowd"] = 1
     assert check(data)[1][0].startswith("note: file: all annotations are crowds (iscrowd 1)")
     data["annotations"][0]["iscrowd"] = 0
-    assert check(data)[1] == [f"{check.path}: nothing wrong, 0 notes"]
+    assert check(data)[1] == ["file.json: nothing wrong, 0 notes"]
 
 
-def test_a_polygon_inside_another_is_a_note(check: Program) -> None:
+def test_a_polygon_inside_another_is_a_note(check: Checker) -> None:
     """COCO unites polygons: what a hole was meant to be is filled."""
     data = right()
     data["annotations"][3]["segmentation"].append(outline((10, 10, 5, 5)))
@@ -290,11 +237,11 @@ def test_a_polygon_inside_another_is_a_note(check: Program) -> None:
     assert not any("inside another" in line for line in check(data)[1])
 
 
-def test_a_file_without_annotations_is_a_note(check: Program) -> None:
+def test_a_file_without_annotations_is_a_note(check: Checker) -> None:
     assert check(right() | {"annotations": []})[1][0].startswith("note: file: no annotations at all")
 
 
-def test_paths_of_windows_are_mended_where_the_pictures_lie(check: Program) -> None:
+def test_paths_of_windows_are_mended_where_the_pictures_lie(check: Checker) -> None:
     folder = check.path.parent / "pictures"
     (folder / "sub").mkdir(parents=True)
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "sub/a.png")

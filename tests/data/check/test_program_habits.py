@@ -1,21 +1,16 @@
 """Habits of single programs in outlines, ids and sizes: named as a whole, mended everywhere or nowhere."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_export_conventions import BOXES, HEIGHT, WIDTH, Program, mask, outline, right
+from check_factory import Checker
+from export_factory import BOXES, HEIGHT, WIDTH, mask, outline, right
 
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode, encode
 from bcnet.files import InputError
-
-
-@pytest.fixture
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(tmp_path, capsys)
 
 
 def with_z(box: tuple[int, ...], z: int = 1) -> list[int]:
@@ -32,7 +27,7 @@ def each(**values: Any) -> dict[str, Any]:
     return data
 
 
-def test_triples_are_refused_everywhere_and_mended(check: Program) -> None:
+def test_triples_are_refused_everywhere_and_mended(check: Checker) -> None:
     """Read as pairs they are other outlines, and nothing would tell."""
     data = each(segmentation=lambda box: [with_z(box)])
     code, said, _ = check(data)
@@ -45,7 +40,7 @@ def test_triples_are_refused_everywhere_and_mended(check: Program) -> None:
         assert entry["segmentation"] == [outline(BOXES[entry["id"]])]
 
 
-def test_triples_of_triangles_are_seen(check: Program) -> None:
+def test_triples_of_triangles_are_seen(check: Checker) -> None:
     """Nine numbers, which are no pairs; six numbers are."""
     data = each(segmentation=lambda box: [with_z(box)[:9]])
     assert any("outlines are x, y, z triples" in line for line in check(data)[1])
@@ -53,7 +48,7 @@ def test_triples_of_triangles_are_seen(check: Program) -> None:
     assert not any("x, y, z triples" in line for line in check(data)[1])
 
 
-def test_one_polygon_of_pairs_tells_that_there_are_no_triples(check: Program) -> None:
+def test_one_polygon_of_pairs_tells_that_there_are_no_triples(check: Checker) -> None:
     data = each(segmentation=lambda box: [with_z(box)])
     data["annotations"][3]["segmentation"] = [outline(BOXES[4])]
     assert not any("triples" in line for line in check(data)[1])
@@ -71,7 +66,7 @@ def images_of(box: tuple[int, ...], rle: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("rle", [False, True])
-def test_exchanged_sides_are_mended_where_all_say_so(rle: bool, check: Program) -> None:
+def test_exchanged_sides_are_mended_where_all_say_so(rle: bool, check: Checker) -> None:
     data = images_of((25, 5, 10, 10), rle)
     code, said, _ = check(data)
     line = "note: 4 images have annotations that fit them only if width and height are exchanged"
@@ -83,7 +78,7 @@ def test_exchanged_sides_are_mended_where_all_say_so(rle: bool, check: Program) 
         assert np.array_equal(decode(entry["segmentation"], HEIGHT, WIDTH), mask((25, 5, 10, 10)))
 
 
-def test_exchanged_sides_are_mended_nowhere_where_one_image_is_right(check: Program) -> None:
+def test_exchanged_sides_are_mended_nowhere_where_one_image_is_right(check: Checker) -> None:
     data = images_of((25, 5, 10, 10), False)
     low = (2, 25, 10, 12)
     data["annotations"][3] |= {"segmentation": [outline(low)], "bbox": list(low)}
@@ -111,14 +106,14 @@ def test_exchanged_sides_are_mended_nowhere_where_one_image_is_right(check: Prog
         ),
     ],
 )
-def test_what_holds_no_mask_is_named_and_never_mended_away(values: dict[str, Any], line: str, check: Program) -> None:
+def test_what_holds_no_mask_is_named_and_never_mended_away(values: dict[str, Any], line: str, check: Checker) -> None:
     code, said, _ = check(each(**values))
     assert (code, said[0].partition(": export")[0]) == (2, f"note: {line}")
     assert check(each(**values), "--fix", str(check.out))[0] == 2
     assert not check.out.exists()
 
 
-def test_texts_as_ids_become_numbers_with_all_that_refers_to_them(check: Program) -> None:
+def test_texts_as_ids_become_numbers_with_all_that_refers_to_them(check: Checker) -> None:
     data = right()
     data["images"].append({**data["images"][0], "id": "b/2", "file_name": "b.png"})
     data["images"][0]["id"] = "a/1"
@@ -131,12 +126,12 @@ def test_texts_as_ids_become_numbers_with_all_that_refers_to_them(check: Program
     assert {entry["id"]: entry["image_id"] for entry in fixed["annotations"]} == {1: 1, 2: 2, 3: 1, 4: 1}
 
 
-def test_one_id_for_all_annotations_gets_free_ones_and_none_is_merged(check: Program) -> None:
+def test_one_id_for_all_annotations_gets_free_ones_and_none_is_merged(check: Checker) -> None:
     assert check(each(id=0), "--fix", str(check.out))[0] == 0
     assert [entry["id"] for entry in annotation_file.read(check.out)["annotations"]] == [0, 1, 2, 3]
 
 
-def test_references_too_large_for_floats_are_not_guessed(check: Program) -> None:
+def test_references_too_large_for_floats_are_not_guessed(check: Checker) -> None:
     """Images 2^53 and 2^53 + 1 are one float."""
     data = right()
     data["images"] = [{**data["images"][0], "id": 2**53 + k, "file_name": f"{k}.png"} for k in range(2)]
@@ -157,13 +152,13 @@ def test_references_too_large_for_floats_are_not_guessed(check: Program) -> None
         ({"categories": ["cup", "plate"]}, 'the categories are bare names, expected objects {"id": 1, "name": "…"}'),
     ],
 )
-def test_sections_of_another_kind_are_named_in_one_line(changes: dict[str, Any], line: str, check: Program) -> None:
+def test_sections_of_another_kind_are_named_in_one_line(changes: dict[str, Any], line: str, check: Checker) -> None:
     data = {key: value for key, value in {**right(), **changes}.items() if value is not None}
     code, said, _ = check(data)
     assert (code, len(said)) == (2, 1)
     assert line in said[0]
 
 
-def test_ignore_is_a_note(check: Program) -> None:
+def test_ignore_is_a_note(check: Checker) -> None:
     _, said, _ = check(each(ignore=1))
     assert "note: file: 4 annotations have ignore, which COCO's evaluation doesn't read" in said[0]

@@ -4,7 +4,6 @@ The made objects are found at so many of the ten IoU thresholds, all of a run al
 """
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation_factory import write_tables
 from scipy import stats
-from tables_factory import LABELS, parameters, rows, write_reports
+from tables_factory import LABELS, TABLES, differences_of, parameters, rows
 
 from bcnet import layout
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
@@ -24,25 +23,6 @@ from bcnet.report.tables.compare import compare
 from bcnet.report.tables.differences import with_verdicts
 
 ALIKE = f"{100 * (1 - 0.025 ** (1 / 150)):.2f}"  # what 150 images that are all alike leave open
-TABLES = {"metrics": ["AP", "AP50", "APs"], "draws": 200}
-
-
-@pytest.fixture
-def reports(tmp_path):
-    return write_reports(tmp_path)
-
-
-def found(reports, label: str, split: str = "val", baseline: str = "Mask R-CNN") -> dict[tuple[str, ...], dict]:
-    """Rows of one pair by metric and what tells its bin: the lower end (of `box_cover`), or the measure and that."""
-    return {
-        (row["metric"], *([row["measure"]] if row["measure"] not in ("", "box_cover") else []), *bin_of(row)): row
-        for row in rows(reports, "differences.csv")
-        if (row["label"], row["split"], row["baseline"]) == (label, split, baseline)
-    }
-
-
-def bin_of(row: dict[str, str]) -> list[str]:
-    return [row["occluder"] or row["from"]]
 
 
 def test_each_method_is_set_against_the_first_variant(reports):
@@ -77,7 +57,7 @@ def test_each_method_is_set_against_the_first_variant(reports):
 def test_the_difference_is_of_the_means_over_seeds(reports):
     """70 - 40, 50 - 40, 80 - 50; images are all alike, so that it is the paired t-test."""
     compare(parameters(tables=TABLES), reports)
-    ours = found(reports, "BCNet")
+    ours = differences_of(reports, "BCNet")
     alike = [("AP", ""), ("AR", "0.0"), ("AR", "0.125")]
     alike += [("AR", "mask_cover", "0.0"), ("AR", "max_box_iou", "0.5"), ("AR", "occluder", "same category")]
     for key in alike:
@@ -103,7 +83,7 @@ def test_the_difference_is_of_the_means_over_seeds(reports):
 def test_what_is_found_and_what_leaks_is_of_its_own_objects(reports):
     """Found from level 6 on: two of three seeds against none. Leak of level l is 10 - l tenths: 3, 5, 2 to 6, 6, 5."""
     compare(parameters(tables=TABLES), reports)
-    ours = found(reports, "BCNet")
+    ours = differences_of(reports, "BCNet")
     assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == ["66.67"] * 3
     assert (ours["leak", ""]["difference"], ours["leak", ""]["std"]) == ("-23.33", "11.55")
     path = reports / "demo" / "metrics" / "bcnet" / "0" / "val.json"
@@ -111,7 +91,7 @@ def test_what_is_found_and_what_leaks_is_of_its_own_objects(reports):
     levels[::10] = [10] * len(levels[::10])
     write_tables(path, 150, levels, [0.0] * 700 + [0.5] * 205)
     compare(parameters(seeds=[0], tables=TABLES), reports)
-    ours = found(reports, "BCNet")
+    ours = differences_of(reports, "BCNet")
     assert [ours[name, ""]["difference"] for name in ("found", "found_occluded", "found_separated")] == [
         f"{100 * 91 / 905:.2f}",
         f"{100 * 21 / 205:.2f}",
@@ -128,7 +108,7 @@ def test_leak_is_also_compared_on_the_objects_that_both_find(reports):
         path = reports / "demo" / "metrics" / name / "0" / "val.json"
         write_tables(path, 150, of_method, [0.5] * 905)
     compare(parameters(seeds=[0], tables=TABLES), reports)
-    ours = found(reports, "BCNet")
+    ours = differences_of(reports, "BCNet")
     both, each_own = ours["leak_found_by_both", ""], ours["leak", ""]
     assert (both["difference"], both["objects"]) == ("0.00", str(sum(easy)))
     assert each_own["difference"] == f"{100 * 0.6 * (1 - sum(easy) / 905):.2f}"
@@ -155,7 +135,7 @@ def test_each_p_is_corrected_for_all_of_the_table_and_decides_the_verdict(report
             clear = float(row["p_corrected"]) < 0.05
             assert (row["verdict"] in ("higher", "lower")) == clear
             assert not clear or (row["verdict"] == "higher") == (float(row["difference"]) > 0)
-    of_few = found(reports, "BCNet")["AR", "0.125"]
+    of_few = differences_of(reports, "BCNet")["AR", "0.125"]
     assert (of_few["objects"], of_few["verdict"]) == ("10", "few objects")
 
 
@@ -173,7 +153,7 @@ def test_a_win_on_five_objects_is_no_win():
 def test_boxes_differ_in_box_ap_only(reports):
     """40 - 80, 40 - 80, 40 - 100."""
     compare(parameters(tables=TABLES), reports)
-    boxes = found(reports, "A detector")
+    boxes = differences_of(reports, "A detector")
     assert (boxes["box_AP", ""]["difference"], boxes["box_AP", ""]["std"]) == ("-46.67", "11.55")
     for key, row in boxes.items():
         assert (row["why"] == "") is (key == ("box_AP", ""))
@@ -186,13 +166,13 @@ def test_boxes_differ_in_box_ap_only(reports):
 def test_brought_predictions_are_compared_with_each_seed(reports):
     """50 - 40, 50 - 40, 50 - 50."""
     compare(parameters(tables=TABLES), reports)
-    row = found(reports, "YOLOv8n")["AP", ""]
+    row = differences_of(reports, "YOLOv8n")["AP", ""]
     assert (row["difference"], row["std"], row["seeds"]) == ("6.67", "5.77", "3")
 
 
 def test_one_seed_has_no_spread(reports):
     compare(parameters(seeds=[1], tables=TABLES | {"compare_to": ["yolo"]}), reports)
-    row = found(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
+    row = differences_of(reports, "BCNet", baseline="YOLOv8n")["AP", ""]
     assert (row["difference"], row["std"], row["low"], row["high"]) == ("0.00", "", f"-{ALIKE}", ALIKE)
     assert (row["seeds"], row["why"]) == ("1", "std: one run")
     assert row["baseline_origin"] == "brought"
@@ -203,8 +183,8 @@ def test_several_baselines_each_have_their_rows(reports):
     table = rows(reports, "differences.csv")
     assert len(table) == 2 * 2 * 4 * 21
     assert {row["label"] for row in table if row["baseline"] == "BCNet"} == set(LABELS.values()) - {"BCNet"}
-    turned = found(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
-    ours = found(reports, "BCNet")["AP", ""]
+    turned = differences_of(reports, "Mask R-CNN", baseline="BCNet")["AP", ""]
+    ours = differences_of(reports, "BCNet")["AP", ""]
     assert float(ours["low"]) < float(ours["difference"]) < float(ours["high"])
     assert [float(turned[key]) for key in ("difference", "low", "high")] == [
         -float(ours[key]) for key in ("difference", "high", "low")
@@ -217,7 +197,7 @@ def test_pictures_of_different_difficulty_widen_the_interval(reports):
     write_tables(path, 150, [8 if place % 150 < 75 else 4 for place in range(905)], [0.0] * 905)
     write_tables(reports / "demo" / "metrics" / "mask-rcnn" / "0" / "val.json", 150, [4] * 905, [0.0] * 905)
     compare(parameters(seeds=[0], tables={"metrics": [], "draws": 2000}), reports)
-    row = found(reports, "BCNet")["AR", "0.0"]
+    row = differences_of(reports, "BCNet")["AR", "0.0"]
     assert float(row["difference"]) == pytest.approx(20, abs=0.2)
     half = 1.96 * 40 * (0.5 * 0.5 / 150) ** 0.5
     assert float(row["low"]) == pytest.approx(20 - half, abs=0.5)
@@ -231,38 +211,9 @@ def test_what_both_methods_owe_to_a_picture_does_not_widen_the_interval(reports)
         path = reports / "demo" / "metrics" / name / "0" / "val.json"
         write_tables(path, 150, [level + more for level in levels], [0.0] * 905)
     compare(parameters(seeds=[0], tables={"metrics": ["AP"], "draws": 200}), reports)
-    row = found(reports, "BCNet")["AR", "0.0"]
+    row = differences_of(reports, "BCNet")["AR", "0.0"]
     assert row["difference"] == "20.00"
     assert float(row["high"]) - float(row["low"]) < 5
-
-
-def test_an_empty_number_says_why(reports):
-    compare(parameters(), reports)
-    everything = "difference, std, low, high, p, p_corrected, objects, draws: "
-    assert found(reports, "BCNet")["APs", ""]["why"] == everything + "no object of this size in the split"
-    assert found(reports, "BCNet", "occluded")["AR", "0.125"]["why"] == everything + "no object in this bin"
-    assert found(reports, "BCNet", "occluded")["AR", "occluder", "same category"]["why"].endswith("in this bin")
-    assert found(reports, "BCNet", "occluded")["leak", ""]["why"].endswith(": no object that has an occluder is found")
-    assert found(reports, "BCNet", "occluded")["found_occluded", ""]["why"].endswith(": no such object in the split")
-    assert found(reports, "A detector")["AP", ""]["why"] == everything + "the predictions are boxes"
-    for name in ("yolo/brought", "mask-rcnn/0", "mask-rcnn/1", "mask-rcnn/2"):
-        path = reports / "demo" / "metrics" / name / "val.json"
-        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"recall": None}), encoding="utf-8")
-        write_tables(path, 150, [4] * 905, [float("nan")] * 905)
-    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "yolo", "boxes"]}), reports)
-    ours = found(reports, "YOLOv8n")
-    assert ours["found_separated", ""]["why"] == ""
-    for row in (ours["AR", "0.0"], ours["AR", "occluder", "none"], ours["leak", ""], ours["found_occluded", ""]):
-        assert row["why"] == everything + "the ground truth has no occlusion, `bcnet convert` adds it"
-    row = found(reports, "A detector", baseline="YOLOv8n")["AP", ""]
-    assert row["why"] == everything + "the predictions are boxes; seeds: brought predictions do not say"
-    assert found(reports, "The zoo's", baseline="YOLOv8n")["AP", ""]["why"] == "std: one run; seeds: trained elsewhere"
-
-
-def test_one_method_alone_differs_from_nothing(reports):
-    variants = parameters().model_dump(mode="json", exclude_unset=True)["variants"]
-    compare(parameters(variants={"bcnet": variants["bcnet"]}, imported={}, predictions={}), reports)
-    assert rows(reports, "differences.csv") == []
 
 
 def test_the_long_table_holds_the_differences_in_full(reports):
@@ -277,71 +228,17 @@ def test_the_long_table_holds_the_differences_in_full(reports):
     assert [each["name"] for each in json.loads(row["provenance"])] == 3 * ["bcnet"] + 3 * ["mask-rcnn"]
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
-def test_without_a_table_there_is_no_difference_and_the_command_that_makes_it_is_named(reports, suffix):
-    """The metrics lie in git, the tables beside them do not."""
-    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
-    path.unlink()
-    compare(parameters(tables=TABLES | {"compare_to": ["mask-rcnn", "bcnet"]}), reports)
-    for label, baseline in (("BCNet", "Mask R-CNN"), ("YOLOv8n", "BCNet")):
-        for row in found(reports, label, "occluded", baseline).values():
-            numbers, _, reason = row["why"].partition(": ")
-            assert reason.startswith(f"{path}: missing, `bcnet evaluate --annotations data/demo/splits/occluded.json ")
-            assert numbers == "difference, std, low, high, p, p_corrected, objects, seeds, draws"
-            assert not any(row[number] for number in numbers.split(", "))
-    assert found(reports, "YOLOv8n", "occluded")["AP", ""]["difference"] == "6.67"
-    assert found(reports, "BCNet")["AP", ""]["difference"] == "23.33"
-    assert rows(reports, "comparison.csv")[3]["AP"]
-
-
-def test_two_methods_without_metrics_are_both_named(reports):
-    for name in ("mask-rcnn/0", "zoo/imported"):
-        (reports / "demo" / "metrics" / name / "val.json").unlink()
-    compare(parameters(), reports)
-    why = found(reports, "The zoo's")["AP", ""]["why"]
-    assert re.search(r"zoo/imported/val.json: missing, .* makes it and .*mask-rcnn/0/val.json: missing, ", why)
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".detections.parquet"])
-def test_a_broken_table_is_named_with_the_command_that_makes_it(reports, suffix):
-    path = reports / "demo" / "metrics" / "bcnet" / "1" / f"occluded{suffix}"
-    whole = path.read_bytes()
-    for content in (whole[:200], b""):
-        path.write_bytes(content)
-        with pytest.raises(InputError, match=rf"^{path}: .*: expected what `bcnet evaluate [^\n]*makes$"):
-            compare(parameters(), reports)
-    path.write_bytes(whole)
-    pq.write_table(pq.read_table(path).drop_columns("image_id"), path)
-    with pytest.raises(InputError, match=rf"^{path}: .*image_id.*: expected what `bcnet evaluate"):
-        compare(parameters(), reports)
-    path.write_bytes(whole)
-    pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(InputError, match=rf"^{path}: \d+ rows: expected \d+, as .*occluded.json says$"):
-        compare(parameters(), reports)
-    assert not (reports / "demo" / "tables").exists()
-
-
 def test_draws_that_an_evaluation_kept_are_taken(reports):
     path = reports / "demo" / "metrics" / "zoo" / "imported" / "val.json"
     tables = [layout.detection_table(path), layout.object_table(path)]
     compare(parameters(tables=TABLES), reports)
-    before = found(reports, "The zoo's")
+    before = differences_of(reports, "The zoo's")
     sample = Sample(objects=100, images=50, widening=1.0, freedom=49.0)
     kept = {Metric("AP"): Drawn(np.full(201, 0.25), sample)}
     pq.write_table(draw_table(kept, tables), layout.draw_table(path))
     compare(parameters(tables=TABLES), reports)
-    after = found(reports, "The zoo's")
+    after = differences_of(reports, "The zoo's")
     assert [key for key in after if after[key]["difference"] != before[key]["difference"]] == [("AP", "")]
     layout.draw_table(path).write_bytes(b"no table")
     with pytest.raises(InputError, match=rf"^{layout.draw_table(path)}: .*: expected what `bcnet evaluate"):
         compare(parameters(tables=TABLES), reports)
-
-
-def test_methods_on_different_pictures_are_not_compared(reports):
-    path = reports / "demo" / "metrics" / "yolo" / "brought" / "val.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["provenance"]["annotations_sha256"] = "another"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    line = f"{path}: provenance.annotations_sha256: 'another': expected None as in "
-    with pytest.raises(InputError, match=re.escape(line)):
-        compare(parameters(), reports)

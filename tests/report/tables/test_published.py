@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from places import ROOT
 from pydantic import ValidationError
-from tables_factory import metrics, parameters, rows, write_reports
+from tables_factory import metrics, parameters, rows
 
 from bcnet import params
 from bcnet.files import InputError
@@ -29,11 +29,6 @@ second:
 speed:
   - {detector: FCOS, inference_ms: 44, sure: primary}
 """
-
-
-@pytest.fixture
-def reports(tmp_path):
-    return write_reports(tmp_path)
 
 
 @pytest.fixture

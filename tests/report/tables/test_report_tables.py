@@ -6,32 +6,16 @@ import json
 import re
 
 import pytest
-from evaluation_factory import write_tables
-from page_factory import Page, cells, rows_of, section
+from page_factory import cells, main_table, rows_of, section
 from report_factory import SCRIPT, run_parameters
 
 from bcnet.files import InputError
 from bcnet.params.results import BINNED
 from bcnet.report.page.grid import origin_words
 from bcnet.report.page.page import report
-from bcnet.report.page.sections.results.differences import beyond_chance, difference_cell, signed
 from bcnet.report.tables import compare
-from bcnet.report.tables.differences import NUMBERS
 from bcnet.report.tables.occlusion import BENCHMARK, IN_BINS
 from bcnet.report.tables.rows import Method, methods
-
-
-def main_table(text: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The main table: split, method, column; rows stay in their order."""
-    heads, *rows = rows_of(section(text, "comparison"))
-    table: dict[str, dict[str, dict[str, str]]] = {}
-    for row in rows:
-        if len(row) == 1:
-            of_split = table[row[0]] = {}
-        else:
-            of_split[row[0]] = dict(zip(heads, row, strict=True))
-    return table
-
 
 BCNET = f"BCNet $x$ {SCRIPT}"
 
@@ -88,72 +72,6 @@ def test_without_published_numbers_there_is_no_section_of_them(copied):
     compare.compare(run_parameters(), copied / "reports")
     report(run_parameters(), copied / "data", copied / "reports")
     assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
-
-
-def test_differences_are_shown_with_interval_and_p(made_run, text):
-    """Every cell has what its row of differences.csv says; recall by `box_cover` is in the first table."""
-    shown = section(text, "differences")
-    main, others = (re.findall(r"<td.*?</td>", part, re.DOTALL) for part in shown.split("<table>")[1:])
-    with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    expected: dict[bool, list[str]] = {True: [], False: []}
-    for row in rows:
-        cell = "".join(f"{row[key]:>9}" for key in ("difference", "std", "low", "high", "objects"))
-        expected[row["measure"] in ("", "box_cover")].append(cell)
-
-    def plain(cell: str) -> str:
-        words = " ".join(re.sub("<[^>]*>", " ", cell.replace("\N{MINUS SIGN}", "-").replace("+", "")).split())
-        found = re.fullmatch(r"(\S+) ± (\S+) n (\S+) (\S+) to (\S+) p .*, corrected \S+", words)
-        return "".join(f"{found[place]:>9}" for place in (1, 2, 4, 5, 3)) if found else f"{'':45}"
-
-    assert [plain(cell) for cell in main] == expected[True]
-    assert [plain(cell) for cell in others] == expected[False]
-    assert (len(main), len(others)) == (2 * 3 * 14, 2 * 3 * 11)
-    assert "+10.00<small> ± 0.00</small>" in main[0]  # BCNet finds each object at one threshold more
-    assert "\N{MINUS SIGN}10.00" in main[8]  # and leaks a tenth less
-    assert shown.count("<strong>") == 0  # of ten images nothing is clear
-    assert {row["verdict"] for row in rows} == {"few objects", ""}
-    assert "<summary>Table: differences to mask-rcnn</summary>" in shown
-    assert "images and seeds (100 draws)" in " ".join(shown.split())
-    assert "<li>no object in this bin</li>" in shown
-    labels = re.findall(r'aria-label="AP: difference of each method to mask-rcnn on (\S+),', text)
-    assert labels == ["val", "occluded"]
-
-
-@pytest.mark.parametrize(
-    ("verdict", "bold", "few"),
-    [
-        ("higher", True, False),
-        ("lower", True, False),
-        ("not clear", False, False),
-        ("few objects", False, True),
-        ("", False, False),
-    ],
-)
-def test_only_a_difference_that_the_corrected_p_makes_clear_is_bold(verdict, bold, few):
-    """Whatever its interval; p, corrected p and n stand beside it."""
-    row = dict.fromkeys(NUMBERS, "1.00") | {"p": "1.2e-07", "p_corrected": "0.03", "objects": "41", "verdict": verdict}
-    cell = difference_cell(row)
-    assert (beyond_chance(row), cell.bold, cell.few) == (bold, bold, few)
-    assert (cell.count, cell.below) == ("41", ("+1.00 to +1.00", "p < 0.0001, corrected 0.03"))
-
-
-def test_a_difference_has_its_sign():
-    assert [signed(text) for text in ("1.50", "-1.50", "0.00", "-0.00")] == [
-        "+1.50",
-        "\N{MINUS SIGN}1.50",
-        "0.00",
-        "0.00",
-    ]
-
-
-def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
-    assert "not training again" not in " ".join(page.text.split())
-    params = run_parameters(seeds=[0])
-    compare.compare(params, copied / "reports")
-    report(params, copied / "data", copied / "reports")
-    text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text.split())
-    assert "With one seed, they cover other images, but not training again with another seed." in text
 
 
 def test_recall_is_shown_as_in_the_table(text, page):
@@ -213,18 +131,6 @@ def test_the_benchmark_and_the_kinds_of_errors_are_columns_of_the_main_table(mad
     assert [zoo[kinds[0]][:8], zoo[kinds[1]][:9], zoo["TIDE FN"]] == ["1.00n 20", "10.00n 20", "7.00"]
 
 
-def test_leak_has_a_column_among_the_numbers_and_among_the_differences(made_run, text):
-    assert main_table(text)["val"]["mask-rcnn"]["leak (lower is better)"].startswith("7.00 ± 0.00n 15")
-    heads, *rows = rows_of(section(text, "differences").split("</table>")[0])
-    with (made_run / "reports/demo/tables/differences.csv").open(newline="", encoding="utf-8") as file:
-        expected = [row for row in csv.DictReader(file) if row["metric"] == "leak"]
-    shown = [row for row in rows if len(row) > 1]
-    assert len(shown) == len(expected) == 6
-    for cells_of, row in zip(shown, expected, strict=True):
-        assert cells_of[0].startswith(row["label"])
-        assert f"n {row['objects']}" in cells_of[heads.index("leak (lower is better)")]
-
-
 def test_invisible_parts_and_order_are_there_if_any_method_has_them(text, copied):
     row = main_table(text)["val"][BCNET]
     heads = ["invisible AP", "invisible IoU", "order decided", "order right of decided", "order right"]
@@ -272,64 +178,6 @@ def test_every_number_of_the_tables_is_defined_with_its_formula(text):
         in_words = term in ("AP", "occluder", "box AP", TERMS["both"])
         assert ("<math" in defined[term]) is not in_words, name
     assert "<math" in section[: section.index("<dl>")]  # IoU, before all
-
-
-def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied):
-    path = copied / "data/demo/predictions/theirs/brought/val.json"
-    boxes = [
-        {key: each[key] for key in ("image_id", "category_id", "score")}
-        for each in json.loads(path.read_text(encoding="utf-8"))
-    ]
-    path.write_text(json.dumps([each | {"bbox": [1, 2, 30, 40]} for each in boxes]), encoding="utf-8")
-    for split in ("val", "occluded"):
-        path = copied / f"reports/demo/metrics/theirs/brought/{split}.json"
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        metrics["provenance"]["iou_type"] = "bbox"
-        metrics |= dict.fromkeys(("segm", "boundary"), dict.fromkeys(metrics["segm"]))
-        metrics |= dict.fromkeys(("failures", "leak", "amodal", "order"))
-        metrics["categories"] = [
-            {key: each[key] for key in ("id", "name", "objects", "bbox")} for each in metrics["categories"]
-        ]
-        path.write_text(json.dumps(metrics), encoding="utf-8")
-        write_tables(path, 10, [3] * 30, [0.0] * 20 + [0.2] * 10, "bbox")
-    compare.compare(run_parameters(), copied / "reports")
-    report(run_parameters(), copied / "data", copied / "reports")
-    text = (copied / "reports/demo/index.html").read_text(encoding="utf-8")
-    page = Page(text)
-    assert page.text.count("_Theirs: predictions without masks are not drawn") == 8
-    assert len(re.findall("The zoo's: . of 3 objects found", page.text)) == 8
-    for rows in main_table(text).values():
-        row = rows["_Theirs"]
-        assert row["box AP"].startswith("45.00")
-        of_masks = ("AP", "AP50", "APs", "boundary AP", "found", "leak (lower is better)", "AR\nno occluder")
-        assert {row[name][0] for name in of_masks} == {"—"}
-    of_differences = [row for row in rows_of(section(text, "differences")) if row[0].startswith("_Theirs")]
-    assert [[index for index, cell in enumerate(row) if index and cell[0] != "—"] for row in of_differences] == [
-        *([4], [4]),  # box AP
-        *([], []),
-    ]
-    places = ("occlusion", "same-category")
-    bins = {place: [row for row in rows_of(section(text, place)) if row[0].startswith("_Theirs")] for place in places}
-    assert [len(rows) for rows in bins.values()] == [18, 6]  # of two splits: three measures of three bins; the fourth
-    assert {cell[0] for rows in bins.values() for row in rows for cell in row[1:]} == {"—"}
-    (theirs, _) = [row for row in rows_of(section(text, "boxes")) if row[0].startswith("_Theirs")]  # of two splits
-    sure = {
-        (row["metric"], row["measure"], row["from"]): row
-        for row in csv.DictReader((copied / "reports/demo/tables/intervals.csv").read_text().splitlines())
-        if (row["label"], row["split"]) == ("_Theirs", "val") and row["low"]
-    }
-    bins = re.findall(r"AR\s+box_cover ([\d.]+) to", section(text, "boxes"))
-    assert bins == ["0.0", "0.1", "0.3"]  # not those of another measure
-    for place, key in {
-        2: ("box_AP", "", ""),
-        3: ("AR", "box_cover", "0.0"),
-        6: ("found", "", ""),
-        18: ("missed", "", ""),
-    }.items():
-        assert [sure[key][name] in theirs[place] for name in ("value", "low", "high")] == [True] * 3
-    assert ("AR", "", "") not in sure
-    for place in ("comparison", "differences", *places):
-        assert "<li>the predictions are boxes</li>" in section(text, place)
 
 
 @pytest.mark.parametrize(
