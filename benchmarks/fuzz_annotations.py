@@ -109,6 +109,19 @@ def spoil(data: dict, rng: random.Random) -> None:
         holder[key] = copy.deepcopy(other[place])
 
 
+def spoilt_bytes(raw: bytes, rng: random.Random) -> bytes:
+    """A few bytes cut, doubled, or replaced."""
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        start = rng.randrange(len(raw) + 1)
+        end = min(len(raw), start + rng.choice((1, 1, 2, 10, 100)))
+        some = rng.choice((rng.randbytes(1), rng.randbytes(4), b"[", b"}", b",", b"-", b"1e999", b"\xef\xbb\xbf", b""))
+        before, cut, after = raw[:start], raw[start:end], raw[end:]
+        raw = rng.choice(
+            (before, before + after, before + some + cut + after, before + some + after, before + cut * 2 + after)
+        )
+    return raw
+
+
 def case(number: int, seed: int) -> bytes:
     """The spoilt file with this number."""
     rng = random.Random(f"{seed} {number}")

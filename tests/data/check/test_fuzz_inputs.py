@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_inputs
+import fuzz_params
+import fuzz_predictions
 import numpy as np
 import pytest
 
@@ -66,7 +68,7 @@ def one_line(segmentation: Any, image: dict[str, Any], where: str) -> dict[str, 
         (prediction_columns, "problem", lambda *_: None, "predictions", "the oracle refuses it"),
         (fetch, "check_categories", lambda *_: None, "parts", "the oracle refuses them"),
         (cocoa_cls, "mask_of", one_line, "amodal", "cocoa_cls: other masks than those of the file"),
-        (fuzz_inputs.params, "load", lambda _: [][0], "params", "IndexError"),
+        (fuzz_params.params, "load", lambda _: [][0], "params", "IndexError"),
     ],
 )
 def test_it_notices(
@@ -80,14 +82,14 @@ def test_it_notices_a_line_without_the_file(tmp_path: Path, monkeypatch: pytest.
     def load(path: Path) -> None:
         raise InputError("something")
 
-    monkeypatch.setattr(fuzz_inputs.params, "load", load)
-    assert "not one line that names the file" in str(fuzz_inputs.judge_params(random.Random(0), tmp_path))
+    monkeypatch.setattr(fuzz_params.params, "load", load)
+    assert "not one line that names the file" in str(fuzz_params.judge_params(random.Random(0), tmp_path))
 
 
 def test_its_slow_reading_takes_the_right_and_refuses_the_wrong() -> None:
-    truth = fuzz_inputs.valid(random.Random(0))
+    truth = fuzz_predictions.valid(random.Random(0))
     annotation = truth["annotations"][0]
     entry = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")} | {"score": 0.5}
-    assert fuzz_inputs.predictions_are_right(json.dumps([entry]).encode(), truth)
+    assert fuzz_predictions.predictions_are_right(json.dumps([entry]).encode(), truth)
     for wrong in ({"score": None}, {"image_id": 999}, {"segmentation": []}, {"category_id": True}, {"box_score": "1"}):
-        assert not fuzz_inputs.predictions_are_right(json.dumps([entry | wrong]).encode(), truth)
+        assert not fuzz_predictions.predictions_are_right(json.dumps([entry | wrong]).encode(), truth)
