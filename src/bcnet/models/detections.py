@@ -1,7 +1,7 @@
 """What a model finds in a picture: boxes and scores, and masks that know how they are pasted into the picture."""
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from detectron2.layers import paste_masks_in_image
@@ -53,20 +53,13 @@ class RoIMaps:
         """Each map stretched over its box, bilinearly; a pixel is in the mask from a probability of 0.5 on."""
         return paste_masks_in_image(self.maps[:, 0], self.boxes, size, THRESHOLD).bool()  # without any they are uint8
 
-    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "RoIMaps":
+    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> Self:
         """The maps of some of the objects, stretched over these boxes, or over their own."""
-        return RoIMaps(self.maps[chosen], self.boxes[chosen] if boxes is None else boxes)
+        return replace(self, maps=self.maps[chosen], boxes=self.boxes[chosen] if boxes is None else boxes)
 
 
-@dataclass(frozen=True)
-class WholePixelMaps:
-    """Masks as maps of RoIs, pasted as code bases do whose boxes end at their last pixel (maskrcnn-benchmark's Masker).
-
-    Attributes: as of `RoIMaps`.
-    """
-
-    maps: Tensor
-    boxes: Tensor
+class WholePixelMaps(RoIMaps):
+    """Maps of RoIs, pasted as code bases do whose boxes end at their last pixel (maskrcnn-benchmark's Masker)."""
 
     def paste(self, size: Size) -> Tensor:
         """Each map, with a border of zeros, resized to the pixels that its box spans; a probability over 0.5 is in."""
@@ -85,10 +78,6 @@ class WholePixelMaps:
             inside = mask[y : max(bottom + 1, 0), x : max(right + 1, 0)]
             inside.copy_(whole[y - top : y - top + inside.shape[0], x - left : x - left + inside.shape[1]])
         return masks
-
-    def of(self, chosen: Tensor, boxes: Tensor | None = None) -> "WholePixelMaps":
-        """The maps of some of the objects, pasted into these boxes, or into their own."""
-        return WholePixelMaps(self.maps[chosen], self.boxes[chosen] if boxes is None else boxes)
 
 
 @dataclass(frozen=True)

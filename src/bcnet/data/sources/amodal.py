@@ -40,6 +40,13 @@ def by_id(path: Path, what: str, entries: list[Any], check: Callable[[dict], Ite
     return known
 
 
+def reference_problems(entry: dict, images: dict[int, dict], categories: dict[int, dict]) -> Iterator[str]:
+    """What is wrong with the ids of image and category that an annotation names."""
+    for key, known in (("image_id", images), ("category_id", categories)):
+        if type(value := entry.get(key)) is not int or value not in known:
+            yield f"{key}: {shown(value)}: expected one of the file's {len(known)}"
+
+
 def mask_of(segmentation: Any, image: dict[str, Any], where: str) -> Rle:
     """Compressed RLE of an original mask, cut to its image.
 

@@ -11,7 +11,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
-from bcnet.data.sources.amodal import by_id, lists_of, mask_of, say_left_out, shape_keys
+from bcnet.data.sources.amodal import by_id, lists_of, mask_of, reference_problems, say_left_out, shape_keys
 from bcnet.files import InputError, read_json, shown
 from bcnet.progress import progress
 
@@ -53,8 +53,6 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _problems(original: dict, images: dict[int, dict], categories: dict[int, dict]) -> Iterator[str]:
-    for key, known in (("image_id", images), ("category_id", categories)):
-        if type(value := original.get(key)) is not int or value not in known:
-            yield f"{key}: {shown(value)}: expected one of the file's {len(known)}"
+    yield from reference_problems(original, images, categories)
     if type(crowd := original.get("iscrowd", 0)) is not int or crowd not in (0, 1):
         yield f"iscrowd: {shown(crowd)}: expected 0 or 1"

@@ -20,7 +20,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
-from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, say_left_out, shape_keys
+from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, reference_problems, say_left_out, shape_keys
 from bcnet.files import InputError, read_json, shown
 from bcnet.progress import progress
 
@@ -74,9 +74,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _problems(original: dict, images: dict[int, dict], categories: dict[int, dict]) -> Iterator[str]:
-    for key, known in (("image_id", images), ("category_id", categories)):
-        if type(value := original.get(key)) is not int or value not in known:
-            yield f"{key}: {shown(value)}: expected one of the file's {len(known)}"
+    yield from reference_problems(original, images, categories)
     for key in ORDER:
         if key in original and type(original[key]) is not int:
             yield f"{key}: {shown(original[key])}: expected a whole number"

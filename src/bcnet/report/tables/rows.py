@@ -61,11 +61,3 @@ def why(row: Row, columns: list[str], reasons: dict[str, str]) -> str:
         if row[column] is None:
             empty.setdefault(reasons[column], []).append(column)
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in empty.items())
-
-
-def flattened(content: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """The values of nested sections, by their path with dots."""
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        values |= flattened(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return values

@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from bcnet.files import read_json
+from bcnet.params.variants import flat
 from bcnet.report.page.context import Context
-from bcnet.report.tables.rows import Method, flattened
+from bcnet.report.tables.rows import Method
 
 HASH = re.compile(r"[0-9a-f]{40,}")
 Fields = dict[str, list[tuple[str, str, str]]]
@@ -28,7 +29,7 @@ def _fields(method: Method, context: Context) -> Fields:
             if not path.exists():
                 continue
             where = f"{split}, seed {run}" if method.origin == "measured here" else split
-            for key, value in flattened(read_json(path)["provenance"]).items():
+            for key, value in flat(read_json(path)["provenance"]).items():
                 fields.setdefault(key, {}).setdefault(_text(value), []).append(where)
     return {
         key: [
