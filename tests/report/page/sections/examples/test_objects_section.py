@@ -11,7 +11,8 @@ from report_factory import run_parameters, write_run
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import decode, encode
 from bcnet.report.page.context import Context
-from bcnet.report.page.sections.examples.objects import coarse_path, missed_objects, objects
+from bcnet.report.page.sections.examples import objects
+from bcnet.report.page.sections.examples.objects import coarse_path, missed_objects
 
 
 @pytest.fixture(scope="module")
