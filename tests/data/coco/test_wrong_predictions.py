@@ -6,7 +6,7 @@ import os
 import pickle
 
 import pytest
-from evaluation_factory import made, with_occluders
+from evaluation_factory import boxes, made, with_occluders
 
 from bcnet.data.coco import prediction_file, prediction_format
 from bcnet.files import InputError
@@ -47,6 +47,8 @@ def test_an_occluder_whose_counts_are_broken(read, change):
         ('{"image_id": 1}\n{"image_id": 1}', "; these are JSON lines: put them into one list"),
         ("PK\x03\x04", "; this is a zip file: unpack it"),
         ("[][]", r"not valid JSON \(several lists in one file\? join them to one\)"),
+        ('"text"', "mine.json: expected COCO's result format, a list of predictions"),
+        ("3", "mine.json: expected COCO's result format, a list of predictions"),
         ("\x00garbage", "expected COCO's result format"),
         ("[garbage", "not valid JSON"),
     ],
@@ -155,3 +157,48 @@ def test_a_prediction_that_names_its_image_is_told_the_id(name: str):
     assert wrong == (
         f'image_id: "{name}": expected the id of one of the ground truth\'s 2 (image), this is the name of image 7'
     )
+
+
+BAD_PREDICTIONS = [
+    ("image_id", 4, "image_id: 4: expected the id of one"),
+    ("image_id", "1", 'image_id: "1": expected'),
+    ("image_id", [1], r"image_id: \[1\]: expected"),
+    ("category_id", 4, "category_id: 4: expected the id of one"),
+    ("category_id", True, "category_id: true: expected"),
+    ("score", "high", 'score: "high": expected a finite number'),
+    ("score", None, "score: null: expected a finite number"),
+    ("segmentation", None, "segmentation is null, expected polygons"),
+    ("segmentation", {"size": [9, 9], "counts": "abc"}, r"RLE size is \[9, 9\], expected the image's"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "problem"), BAD_PREDICTIONS)
+def test_a_wrong_prediction_is_named(read, key, value, problem):
+    _, predictions = made(0)
+    predictions[2][key] = value
+    with pytest.raises(InputError, match=f"mine.json: prediction at place 2: {problem}") as raised:
+        read(predictions)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda c: c[:-1], lambda c: c[:-3], lambda c: c + "1", lambda c: "é" + c, lambda c: ""]
+)
+def test_a_broken_mask_is_named(read, change):
+    _, predictions = made(0)
+    predictions[3]["segmentation"]["counts"] = change(predictions[3]["segmentation"]["counts"])
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 3: RLE counts"):
+        read(predictions)
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, -3, 4], [1, 2, 3, "4"]])
+def test_a_wrong_box_is_named(read, box):
+    _, predictions = made(0)
+    wrong = [*boxes(predictions)[:2], {**boxes(predictions)[2], "bbox": box}]
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 2: bbox: .*expected \[x, y, width, height\]"):
+        read(wrong)
+
+
+def test_an_entry_must_be_an_object(read):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 0: 5: expected an object"):
+        read([5])

@@ -61,26 +61,8 @@ def test_every_prediction_is_kept(user, tmp_path):
     assert [one["score"] for one in json.loads((out / "val.json").read_text())] == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [
-        ({"image_id": 2}, "image_id: 2: expected the id of one of the ground truth's 1 (image)"),
-        ({"category_id": 1}, "category_id: 1: expected the id of one of the ground truth's 1 (category)"),
-        ({"score": None}, "score: null: expected a finite number"),
-        ({"segmentation": None}, "segmentation is null, expected polygons"),
-        (
-            {"segmentation": {"size": [WIDTH, HEIGHT], "counts": [192]}},
-            "RLE size is [16, 12], expected the image's [12, 16]",
-        ),
-    ],
-)
-def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path, wrong, expected):
-    with pytest.raises(InputError) as error:
-        brought_from(tmp_path, user, [SCORED, SCORED | wrong])
-    assert f"theirs.json: prediction at place 1: {expected}" in str(error.value)
+def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path):
+    line = r"theirs\.json: prediction at place 1: image_id: 2: expected the id of one of the ground truth's 1 \(image\)"
+    with pytest.raises(InputError, match=line):
+        brought_from(tmp_path, user, [SCORED, SCORED | {"image_id": 2}])
     assert not (tmp_path / "data/mine/predictions").exists()
-
-
-def test_predictions_that_are_no_list(user, tmp_path):
-    with pytest.raises(InputError, match="a list of predictions"):
-        brought_from(tmp_path, user, {"annotations": []})
