@@ -117,7 +117,7 @@ def test_lanes_and_hook_run_make_targets() -> None:
 
 def test_a_method_has_what_its_recipe_says() -> None:
     presets = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("presets/*.yaml"))
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/methods/*.py"))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/methods/**/*.py"))
     for name, method in METHODS.items():
         assert method.module == f"bcnet.methods.{name}"
         assert get_args(method.variant.model_fields["method"].annotation) == (name,)
