@@ -71,12 +71,12 @@ def test_a_difference_has_its_sign():
 
 
 def test_with_one_seed_the_page_says_what_the_interval_leaves_out(copied, page):
-    assert "not training again" not in " ".join(page.text.split())
+    assert "not that of training" not in " ".join(page.text.split())
     params = run_parameters(seeds=[0])
     compare.compare(params, copied / "reports")
     report(params, copied / "data", copied / "reports")
     text = " ".join(Page((copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")).text.split())
-    assert "With one seed, they cover other images, but not training again with another seed." in text
+    assert "With one seed, they cover the chance of the images, not that of training." in text
 
 
 def test_leak_has_a_column_among_the_numbers_and_among_the_differences(made_run, text):

@@ -10,6 +10,7 @@ from report_factory import SCRIPT, run_parameters
 
 from bcnet.report.page.context import Context
 from bcnet.report.page.page import report
+from bcnet.report.page.sections.results.comparison import NO_METRICS
 from bcnet.report.page.sections.results.summary import StatedDifference, summary
 from bcnet.report.tables import compare, intervals
 from bcnet.report.tables.ablation_steps import SWITCH
@@ -48,7 +49,7 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     assert "most occluded" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
-            side = {"higher": "better than", "lower": "worse than"}.get(row["verdict"], "not clearly other than")
+            side = {"higher": "better than", "lower": "worse than"}.get(row["verdict"], "no clear difference to")
             numbers = [f"{float(row[key]):+.2f}".replace("-", MINUS) for key in ("difference", "low", "high")]
             assert f"{side} mask-rcnn ({numbers[0]}, {numbers[1]} to {numbers[2]})" in found
             break
@@ -64,7 +65,7 @@ def test_labels_are_text(text):
 
 def test_an_occluder_layer_that_nothing_tells_from_the_rest_is_said_to_be_so(text):
     unknown = "The effect of the occluder layer alone: unknown."
-    assert f"{unknown} No two evaluated variants of this run differ only in structure, so" in said(text)
+    assert f"{unknown} Any gain of BCNet may have another cause" in said(text)
 
 
 @pytest.mark.parametrize("single_first", [True, False])
@@ -101,6 +102,20 @@ def test_of_a_run_that_has_measured_nothing_on_val_nothing_is_said(copied):
     assert "<h2>In short</h2>" not in (copied / "reports/demo/index.html").read_text(encoding="utf-8")
 
 
+def test_of_methods_that_have_not_learnt_none_is_named_the_best(copied):
+    table = copied / "reports/demo/tables/comparison.csv"
+    lines = list(csv.reader(table.open(encoding="utf-8", newline="")))
+    place = lines[0].index("AP")
+    few = [[*line[:place], "0.40", *line[place + 1 :]] for line in lines[1:]]
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([lines[0], *few])
+    report(run_parameters(), copied / "data", copied / "reports")
+    found = said((copied / "reports/demo/index.html").read_text(encoding="utf-8"))
+    assert "No method has learnt to find objects: AP is below 1 %, and the other numbers mean nothing yet." in found
+    assert "has the highest" not in found
+    assert found.count("has not learnt, AP 0.40 %") == 4
+
+
 def test_one_method_is_not_the_most_of_any(copied):
     for path in copied.glob("reports/demo/metrics/*/*/*.json"):
         if "zoo" not in str(path):
@@ -127,9 +142,9 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     )
     whose = [{"origin": "measured here", "label": name, "split": "val"} for name in "ABCDE"]
     (tmp_path / "tables").mkdir()
-    values = ["40.00", "41.00", "", "43.50", "38.00"]
-    comparison = [each | {"objects": "9", "AP": value} for each, value in zip(whose, values, strict=True)]
-    written(tmp_path, "comparison", ["origin", "label", "split", "objects", "AP", "why"], comparison)
+    values = ["40.00", "41.00", "", "43.50", "0.99"]
+    comparison = [each | {"objects": "20", "AP": value} for each, value in zip(whose, values, strict=True)]
+    written(tmp_path, "comparison", [*sorted(NO_METRICS), "AP"], comparison)
     bins = [("box_cover", "0.0", "0.5", "70"), ("box_cover", "0.5", "1.0", "20"), ("max_box_iou", "0.5", "1.0", "90")]
     keys = ("measure", "from", "to", "AR")
     more = {"occluder": "", "AR50": "", "AR75": "", "AP": "", "APn": ""}
@@ -161,6 +176,9 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("D", "-5.00", "-6.00", "1.00", **last),
         row("D", "7.00", "6.00", "8.00", **last | {"from": "0.0", "to": "0.5"}),
         row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
+        row("B", "1.50", "-1.00", "4.00", metric="AR_equal_size_gap", measure="box_cover"),
+        row("D", "2.50", "1.00", "4.00", metric="AR_equal_size_gap", measure="box_cover"),
+        row("B", "3.50", "1.00", "4.00", metric="AR_gap", measure="box_cover"),
     ]
     written(tmp_path, "differences", [*KEYS, *NUMBERS, "verdict", "why"], differences)
     steps = [
@@ -171,10 +189,13 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "verdict", "why"], steps)
     found = summary(Context(params, tmp_path / "data", tmp_path))
     whole, occluded = found.findings
-    assert (whole.what, whole.best, whole.methods) == ("all 9 objects", "D", 4)
+    assert (whole.what, whole.best, whole.methods) == ("all 20 objects", "D", 4)
     assert whole.value == "43.50 % (42.00 to 44.00)"
     assert occluded.what == "the 4 most occluded objects (box_cover 0.5 to 1.0)"
     assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 % (17.00 to 23.00)", 5)
+    assert (whole.few, occluded.few) == (False, True)
+    assert found.fall == StatedDifference("B", "A", f"+1.50 ({MINUS}1.00 to +4.00)", 1.5, 0)
+    assert [answer.method.label for answer in found.answers if not answer.learnt] == ["E"]
     assert [(answer.key, answer.method.label) for answer in found.answers] == list(
         zip((1, 0, 2, 3, 4), "BACDE", strict=True)  # the highest recall first, of equals in the run's order
     )

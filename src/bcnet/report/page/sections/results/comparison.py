@@ -43,7 +43,7 @@ def comparison_rows(context: Context) -> list[TextRow]:
 
 def not_learnt(row: TextRow) -> str:
     """What stands below a method's name if it has not learnt: if its AP, or else that of its boxes, is near 0."""
-    ap = row.get("AP") or row["box_AP"]
+    ap = row.get("AP") or row.get("box_AP")
     return f"has not learnt: AP below {100 * LEARNT:g}" if ap and float(ap) < 100 * LEARNT else ""
 
 

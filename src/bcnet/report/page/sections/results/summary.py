@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP
+from bcnet.evaluation.statistics.samples import FEW
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
 from bcnet.report.page.interval_table import ends_of
 from bcnet.report.page.sections.analysis.occlusion import WHOSE, RecallChart, recall_measures
 from bcnet.report.page.sections.results.ablations import ablation_rows
+from bcnet.report.page.sections.results.comparison import comparison_file, comparison_rows, not_learnt
 from bcnet.report.page.sections.results.differences import beyond_chance, difference_rows, signed
 from bcnet.report.tables.rows import Method, bcnets
 
@@ -31,7 +34,10 @@ class StatedDifference:
 
 @dataclass(frozen=True)
 class Finding:
-    """A metric of some objects, their names together shorter: who has most of it, of how many methods."""
+    """A metric of some objects, their names together shorter: who has most of it, of how many methods.
+
+    `few`: the objects are too few to say.
+    """
 
     metric: str
     what: str
@@ -39,6 +45,7 @@ class Finding:
     best: str
     value: str
     methods: int
+    few: bool
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,23 @@ class Answer:
     method: Method
     numbers: tuple[Number | None, ...]
     boxes: bool  # its predictions have no masks
+    learnt: bool
 
 
 @dataclass(frozen=True)
 class Summary:
     """The findings, the most telling last; the methods, those with most of that first; and their chart.
 
-    `layer`: by pairs of heads that differ in `structure`, in the order of params.yaml, what that changes; None: no head
-    is bilayer.
+    `fall`: by how much the recall of the first method falls less than the baseline's from the first bin to the last, at
+    equal size. `layer`: by pairs of heads that differ in `structure`, in the order of params.yaml, what that changes;
+    None: no head is bilayer.
     """
 
     findings: tuple[Finding, ...]
     answers: tuple[Answer, ...]
     baseline: Method
     chart: RecallChart | None
+    fall: StatedDifference | None
     layer: Mapping[tuple[str, str], list[tuple[Finding, StatedDifference]]] | None
 
 
@@ -94,11 +104,7 @@ def summary(context: Context) -> Summary | None:
         first = next(iter(rows.values()))
         key = SPLIT, metric, measure, first.get("to", "")
         findings.append(_finding(metric, measure, rows, context))
-        changes = {
-            (row["origin"], row["label"]): _stated(row)
-            for row in _of_key(differences, key)
-            if (row["baseline_origin"], row["baseline"]) == (baseline.origin, baseline.label)
-        }
+        changes = _against(baseline, differences, key)
         by_method.append({method: _number(method, row, metric, changes, context) for method, row in rows.items()})
         for row in _of_key(steps, key):
             change = _stated(row)
@@ -107,13 +113,37 @@ def summary(context: Context) -> Summary | None:
     if not findings:
         return None
     answers = [
-        Answer(key, method, tuple(numbers.get(method) for numbers in by_method), context.boxes(method))
+        Answer(
+            key,
+            method,
+            tuple(numbers.get(method) for numbers in by_method),
+            context.boxes(method),
+            not not_learnt(rows_of(context.once(comparison_rows), method, SPLIT, comparison_file(context))[-1]),
+        )
         for key, method in enumerate(context.looks)
     ]
     answers.sort(key=_most_first)
+    falls = _against(baseline, differences, (SPLIT, EQUAL_SIZE_GAP, MEASURE, ""))
+    best = answers[0].method
     return Summary(
-        tuple(findings), tuple(answers), baseline, _chart(context), layer if bcnets(context.params) else None
+        tuple(findings),
+        tuple(answers),
+        baseline,
+        _chart(context),
+        falls.get((best.origin, best.label)) if answers[0].learnt else None,
+        layer if bcnets(context.params) else None,
     )
+
+
+def _against(
+    baseline: Method, rows: Iterable[TextRow], key: tuple[str, ...]
+) -> dict[tuple[str, str], StatedDifference]:
+    """The known differences of one number to that method, by origin and label."""
+    return {
+        (row["origin"], row["label"]): _stated(row)
+        for row in _of_key(rows, key)
+        if (row["baseline_origin"], row["baseline"]) == (baseline.origin, baseline.label)
+    }
 
 
 def baselines_of(context: Context) -> list[Method]:
@@ -172,6 +202,7 @@ def _finding(metric: str, measure: str, rows: Mapping[Method, TextRow], context:
         _named(best["label"], best["origin"]),
         f"{best[metric]} % ({between})" if between else f"{best[metric]} %",
         len(rows),
+        int(best["objects"]) < FEW,
     )
 
 
