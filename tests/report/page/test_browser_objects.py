@@ -45,7 +45,7 @@ def test_all_objects_that_any_method_missed_or_confused_are_there(page):
 
 def test_of_two_methods_those_go_first_on_which_they_part_most(page):
     content = data(page)
-    ious = [[float(number) for number in re.findall(r"(\d\.\d\d) (?!%)", text)] for text in cards(page)]
+    ious = [[float(number) for number in re.findall(r"IoU (\d\.\d\d),", text)] for text in cards(page)]
     assert all(len(pair) == 2 for pair in ious)
     fates = [content["objects"]["fate"][k] for k in content["chosen"]]
     parted = sum((one == "0") != (other == "0") for one, other in zip(*fates, strict=True))
@@ -63,7 +63,7 @@ def test_objects_are_filtered_by_what_they_are_and_how_they_fared(page):
     assert all(text.startswith(HOSTILE) for text in cards(page))
     _, all_of_them = status(page)
     choice(page, "box_cover").select_option("0.1 to 0.3")
-    assert all(10 <= int(re.search(r"(\d+) % covered", text)[1]) <= 30 for text in cards(page))
+    assert all(10 <= int(re.search(r"box (\d+) % filled", text)[1]) <= 30 for text in cards(page))
     assert 0 < status(page)[1] < all_of_them
     choice(page, "Outcome").select_option("not found")
     assert cards(page)

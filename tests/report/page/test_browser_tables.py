@@ -75,27 +75,36 @@ def test_what_is_shown_is_copied_as_csv_latex_and_markdown(context, page):
     comparison.get_by_role("searchbox").fill("occluded")
     comparison.get_by_role("button", name="AP", exact=True).click()
     rows = list(csv.reader(io.StringIO(copied(page, comparison, "CSV"))))
-    heads = ["Group", "Method", "Origin", "AP", "AP50", "APs", "box AP"]
-    assert rows[0][:7] == heads
+    heads = [
+        "Group",
+        "Method",
+        "Origin",
+        *(f"{name}{end}" for name in ("AP", "AP50") for end in ("", ", low", ", high")),
+    ]
+    assert rows[0][:9] == heads
+    assert {"APs", "box AP", "box AP, low"} < set(rows[0])
+    assert any(name.endswith(", n") for name in rows[0])
     label = f"BCNet $x$ {HOSTILE}"
     own = {row[1]: row for row in rows[1:]}
     for name, numbers in ((label, ["42.60 ± 0.14", "62.60 ± 0.14"]), ("mask-rcnn", ["41.60 ± 0.14", "61.60 ± 0.14"])):
         assert own[name][:3] == ["occluded", name, "measured here"]
-        assert all(cell.startswith(number) for cell, number in zip(own[name][3:5], numbers, strict=True))
-        assert " to " in own[name][3]  # the interval
-        assert own[name][5] == ""
+        assert own[name][3:7:3] == numbers
+        ends = [float(cell) for cell in own[name][4:6]]  # numbers, as a program reads them
+        assert ends == sorted(ends)
+        assert own[name][rows[0].index("APs")] == ""
     assert len(rows) == 5
+    columns = 1 + comparison.locator("thead th:not([hidden])").count()
     latex = copied(page, comparison, "LaTeX").splitlines()
-    assert latex[:2] == [rf"\begin{{tabular}}{{lll{'r' * (len(rows[0]) - 3)}}}", r"\toprule"]
+    assert latex[:2] == [rf"\begin{{tabular}}{{lll{'r' * (columns - 3)}}}", r"\toprule"]
     assert latex[-2:] == [r"\bottomrule", r"\end{tabular}"]
     name = r""""'$>$$<$img src=x onerror=alert(1)$>$\{\{ 7*7 \}\}$|$\&amp;"""
     name += r"\textbackslash{}\textasciicircum{}\textasciitilde{}$<$script$>$alert(2)"
     (line,) = (line for line in latex if line.startswith(rf"occluded & BCNet \$x\$ {name}"))
-    assert r"& measured here & 42.60 $\pm$ 0.14" in line
-    assert r"& 62.60 $\pm$ 0.14" in line
+    low, high = own[label][4:6]
+    assert rf"& measured here & 42.60 $\pm$ 0.14 {{\scriptsize [{low}, {high}]}} & 62.60 $\pm$ 0.14" in line
     assert line.endswith(r" \\")
     markdown = copied(page, comparison, "Markdown").splitlines()
-    assert markdown[1] == f"| --- | --- | --- |{' ---: |' * (len(rows[0]) - 3)}"
+    assert markdown[1] == f"| --- | --- | --- |{' ---: |' * (columns - 3)}"
     assert any(r"\<img src=x onerror=alert(1)\>{{ 7\*7 }}\|&amp;\\^\~\<script\>alert(2)" in line for line in markdown)
     unfold(page)
     differences = copied(page, table(page, "differences to mask-rcnn"), "Markdown").splitlines()

@@ -14,6 +14,7 @@ async function browseObjects(place) {
   const FOUND = 0;
   const ANY = "";
   const NONE = "-1";
+  const categoryNames = new Map(data.takenFor.slice(0, -1)); // the last is "nothing"
   const fate = (method, object) => Number(objects.fate[method][object]);
   const iou = (method, object) => objects.iou[method][object] / 100;
   const svg = (tag, attributes) => {
@@ -21,6 +22,13 @@ async function browseObjects(place) {
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     return made;
   };
+
+  // The outcome, and what an object is taken for where that is another category.
+  function said(method, object) {
+    const taken = categoryNames.get(String(objects.taken[method][object]));
+    const isOther = taken !== undefined && taken !== data.categories[objects.category[object]];
+    return fates[fate(method, object)] + (isOther ? `: ${taken}` : "");
+  }
 
   function select(name, options, chosen) {
     const made = element("select", {}, ...options.map(([text, value]) => new Option(text, value)));
@@ -41,12 +49,12 @@ async function browseObjects(place) {
       "span",
       { className: "outcome" },
       Object.assign(element("span", { textContent: methods[method].symbol }), { style: `color: ${methods[method].colour}` }),
-      ` ${iou(method, object).toFixed(2)} ${fates[fate(method, object)]}`,
+      ` IoU ${iou(method, object).toFixed(2)}, ${said(method, object)}`,
     );
   }
 
   const about = (object) => {
-    const cover = objects.cover[object] < 0 ? "" : `, ${objects.cover[object]} % covered`;
+    const cover = objects.cover[object] < 0 ? "" : `, box ${objects.cover[object]} % filled by others`;
     return `${data.categories[objects.category[object]]}, ${data.sizes[objects.size[object]]}${cover}`;
   };
 
@@ -82,10 +90,10 @@ async function browseObjects(place) {
       });
       const mark = Object.assign(element("span", { textContent: symbol }), { style: `color: ${colour}` });
       const name = element("label", {}, box, " ", mark, ` ${label}`);
-      const numbers = [iou(method, object).toFixed(2), fates[fate(method, object)]];
+      const numbers = [iou(method, object).toFixed(2), said(method, object)];
       return element("tr", {}, element("td", { className: "text" }, name), ...numbers.map((text) => element("td", {}, text)));
     });
-    const head = element("tr", {}, ...["Mask of", "IoU", "outcome"].map((text) => element("th", { scope: "col" }, text)));
+    const head = element("tr", {}, ...["Best mask of", "IoU", "outcome"].map((text) => element("th", { scope: "col" }, text)));
     const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
     const step = (by, name) => {
       const button = element("button", { type: "button", textContent: name, disabled: !(at + by in list) });
@@ -107,7 +115,11 @@ async function browseObjects(place) {
     const lacking = paths ? "" : picture ? "The page has no masks of it." : "The page has no picture of it.";
     dialog.append(
       element("p", {}, element("strong", { textContent: about(object) }), ` ${data.files[objects.file[object]]} ${lacking}`),
-      element("p", { className: "soft", textContent: "White: the annotated mask; dashed: its occluder." }),
+      element("p", {
+        className: "soft",
+        textContent:
+          "White: the annotated mask; dashed: its occluder. Best masks are of the object's category, whatever their scores; the outcome counts detections of all categories from a score of 0.3.",
+      }),
       element("div", { className: "beside" }, picture ? drawing : thumbnail(object), table),
       element("div", { className: "tools" }, before, after, close),
     );
@@ -168,7 +180,8 @@ async function browseObjects(place) {
         list.append(element("li", {}, button));
       }
       more.hidden = list.children.length >= fitting.length;
-      status.textContent = `${list.children.length} of ${fitting.length} shown`;
+      const same = shown.length === 2 ? "; those with equal outcomes and IoUs are left out" : "";
+      status.textContent = `${list.children.length} of ${fitting.length} shown${same}`;
     };
     const update = () => {
       const two = pair();

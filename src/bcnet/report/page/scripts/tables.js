@@ -8,14 +8,14 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// A cell's texts as [text, bold], without the marks of footnotes.
-function parts(cell) {
+// A cell's texts as [text, bold], without the marks of footnotes and without what `but` selects.
+function parts(cell, but = "sup") {
   const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const text = walker.currentNode.data.trim().replace(/\s+/g, " ");
     const parent = walker.currentNode.parentElement;
-    if (text && !parent.closest("sup")) found.push([text, parent.closest("strong") !== null]);
+    if (text && !parent.closest(but)) found.push([text, parent.closest("strong") !== null]);
   }
   return found;
 }
@@ -154,25 +154,40 @@ function picker(table, label) {
   return [element("details", { className: "columns" }, summary, all, ...sets.values())];
 }
 
-// Copying: the rows and columns shown, in their order; the heading of a body is a column of its own.
+// Copying: the rows and columns shown, in their order; the heading of a body is a column of its own. A cell is its texts,
+// and the ends of its interval and how many objects it is of, where it has these.
+
+const INTERVAL = /^(\S+) to (\S+)$/;
+
+function whole(cell) {
+  const ends = [...cell.querySelectorAll("td > small.below")].map((below) => INTERVAL.exec(words(below))).find(Boolean);
+  const count = cell.querySelector("td > small.count");
+  return {
+    texts: parts(cell, ends ? "sup, small.count, small.below" : "sup, small.count"),
+    ends: ends?.slice(1),
+    count: count && words(count).slice(2), // after "n "
+  };
+}
+
+const only = (text) => ({ texts: [[text, false]] });
 
 function content(table) {
   const grouped = [...table.tBodies].some(heading);
   const above = columns(table);
   const isShown = (_, column) => !above[column].at(-1).hidden;
   const shown = above.filter(isShown);
-  const heads = shown.map((cells) => [[cells.map((cell) => words(cell)).join(", "), false]]);
+  const heads = shown.map((cells) => only(cells.map((cell) => words(cell)).join(", ")));
   const isText = shown.map((cells, column) => column === 0 || cells.at(-1).classList.contains("text"));
   const rows = [...table.tBodies].flatMap((body) =>
     entries(body)
       .filter((row) => !row.hidden)
       .map((row) => [
-        ...(grouped ? [[[heading(body) ? words(heading(body), ", ") : "", false]]] : []),
-        ...[...row.cells].filter(isShown).map(parts),
+        ...(grouped ? [only(heading(body) ? words(heading(body), ", ") : "")] : []),
+        ...[...row.cells].filter(isShown).map(whole),
       ]),
   );
   return {
-    heads: grouped ? [[["Group", false]], ...heads] : heads,
+    heads: grouped ? [only("Group"), ...heads] : heads,
     isText: grouped ? [true, ...isText] : isText,
     rows,
   };
@@ -180,14 +195,26 @@ function content(table) {
 
 const line = (cells, isText, write) => cells.map((cell, column) => write(cell, isText[column]));
 
+// In a spreadsheet the ends of intervals and the counts are columns of their own.
 function csv({ heads, isText, rows }) {
-  const field = (cell, text) => {
-    const plain = cell.map(([part]) => part).join(" ").replaceAll("\u2212", "-");
+  const field = (words, text) => {
+    const plain = words.replaceAll("\u2212", "-");
     // A spreadsheet would run a name that begins like a formula.
     const safe = isEmpty(plain) ? "" : text && /^'*[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
     return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  return [heads, ...rows].map((row) => line(row, isText, field).join(",") + "\r\n").join("");
+  const plain = ({ texts }) => texts.map(([part]) => part).join(" ");
+  const has = (key) => heads.map((_, column) => rows.some((row) => row[column][key]));
+  const [ends, count] = [has("ends"), has("count")];
+  const fields = (row, more) =>
+    row.flatMap((cell, column) => {
+      const [low, high, number] = more(cell);
+      const beside = [...(ends[column] ? [low, high] : []), ...(count[column] ? [number] : [])];
+      return [field(plain(cell), isText[column]), ...beside.map((text) => field(text ?? "", false))];
+    });
+  const top = fields(heads, (cell) => ["low", "high", "n"].map((name) => `${plain(cell)}, ${name}`));
+  const body = rows.map((row) => fields(row, ({ ends = [], count }) => [ends[0], ends[1], count]));
+  return [top, ...body].map((row) => row.join(",") + "\r\n").join("");
 }
 
 const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$" };
@@ -195,15 +222,22 @@ Object.assign(TEX, { "\u2212": "$-$", "—": "---", "≥": "$\\geq$", "×": "$\\
 
 function latex({ heads, isText, rows }) {
   const escaped = (text) => text.replace(/[\\~^±\u2212—≥×<>|]|[&%$#_{}]/g, (sign) => TEX[sign] ?? `\\${sign}`);
-  const field = (cell) => cell.map(([part, bold]) => (bold ? `\\textbf{${escaped(part)}}` : escaped(part))).join(" ");
+  const field = ({ texts, ends, count }) => {
+    const small = [ends && `[${ends.map(escaped).join(", ")}]`, count && `$n = ${count}$`].filter(Boolean).join(", ");
+    const plain = texts.map(([part, bold]) => (bold ? `\\textbf{${escaped(part)}}` : escaped(part))).join(" ");
+    return small ? `${plain} {\\scriptsize ${small}}` : plain;
+  };
   const [top, ...body] = [heads, ...rows].map((row) => `${line(row, isText, field).join(" & ")} \\\\\n`);
   const places = isText.map((text) => (text ? "l" : "r")).join("");
   return `\\begin{tabular}{${places}}\n\\toprule\n${top}\\midrule\n${body.join("")}\\bottomrule\n\\end{tabular}\n`;
 }
 
 function markdown({ heads, isText, rows }) {
-  const escaped = (text) => text.replace(/[\\`*_[\]<>|#~]/g, "\\$&");
-  const field = (cell) => cell.map(([part, bold]) => (bold ? `**${escaped(part)}**` : escaped(part))).join(" ");
+  const escaped = (text) => text.replace(/[\\`*[\]<>|#~]|(?<!\w)_|_(?!\w)/g, "\\$&");
+  const field = ({ texts, ends, count }) => {
+    const plain = texts.map(([part, bold]) => (bold ? `**${escaped(part)}**` : escaped(part)));
+    return [...plain, ...(ends ? [`(${ends.join(" to ")})`] : []), ...(count ? [`n ${count}`] : [])].join(" ");
+  };
   const [top, ...body] = [heads, ...rows].map((row) => `| ${line(row, isText, field).join(" | ")} |\n`);
   return `${top}|${isText.map((text) => (text ? " --- |" : " ---: |")).join("")}\n${body.join("")}`;
 }
