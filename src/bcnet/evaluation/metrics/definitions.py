@@ -120,7 +120,7 @@ DEFINITIONS = (
     Definition(
         "box_cover",
         "How occluded an object is: the share of its box <i>B<sub>i</sub></i> that is covered by the masks "
-        "<i>M<sub>j</sub></i> of the other objects in the image (crowd regions do not count):",
+        "<i>M<sub>j</sub></i> of the other objects in the image, in front or behind (crowd regions do not count):",
         r"\sub{box_cover}{i} = \frac{|\sub{B}{i} ∩ \under{\bigcup}{j ≠ i} \sub{M}{j}|}{|\sub{B}{i}|}",
         heading=OCCLUSION,
     ),
