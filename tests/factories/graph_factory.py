@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -132,8 +134,7 @@ class Project:
 
     def dvc_stages(self) -> dict[str, dict]:
         """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml; the check left out."""
-        with Repo(str(self.folder)) as repo, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(param, "load_path", cache(param.load_path))  # once, not once a stage: minutes with `coco`
+        with Repo(str(self.folder)) as repo, params_read_once():
             return {
                 stage.name: {
                     "command": stage.cmd[-1],
@@ -150,7 +151,7 @@ class Project:
             }
 
     def snakemake_jobs(self) -> dict[str, dict]:
-        """The same of each job, as Snakemake resolves the Snakefile."""
+        """The same of each job, as Snakemake resolves the Snakefile, and whether it would run (`pending`)."""
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=2),
@@ -158,27 +159,35 @@ class Project:
                 workdir=self.folder,
             )
             workflow.dag().summary()
-            jobs = [job for job in workflow._workflow.dag.jobs if job.output]
-        return {
-            job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
-                "command": job.params.cmd,
-                "inputs": sorted(map(str, job.input)),
-                "outputs": sorted(map(str, job.output)),
-                "params": {key: value for key, value in job.params.items() if key != "cmd"},
+            dag = workflow._workflow.dag
+            return {
+                job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
+                    "command": job.params.cmd,
+                    "inputs": sorted(map(str, job.input)),
+                    "outputs": sorted(map(str, job.output)),
+                    "params": {key: value for key, value in job.params.items() if key != "cmd"},
+                    "pending": bool(dag.reason(job)),
+                }
+                for job in dag.jobs
+                if job.output
             }
-            for job in jobs
-        }
 
     def dvc_plan(self) -> set[str]:
         """The stages that `dvc repro` would run: those that differ from the record, and all that follows from them."""
-        stale = json.loads(self.run("dvc", "status", "--json"))
-        with Repo(str(self.folder)) as repo:
+        with Repo(str(self.folder)) as repo, params_read_once():
+            stale = repo.status()
             follows = repo.index.graph.reverse()
-            plan = {stage for stage in follows if stage.name in stale}
+            plan = {stage for stage in follows if stage.addressing in stale}
             return {stage.name for stage in plan.union(*(descendants(follows, stage) for stage in plan))}
 
     def snakemake_plan(self) -> set[str]:
-        """The jobs that `snakemake` would run, under the names of DVC's stages."""
-        rows = [line.split("\t") for line in self.run("snakemake", "--summary", "--cores", "2").splitlines()]
-        pending = {row[0] for row in rows if row[-1] == "update pending"}
-        return {name for name, stage in self.dvc_stages().items() if pending & set(stage["outputs"])}
+        """The jobs that `snakemake` would run; they are called as DVC's stages."""
+        return {name for name, job in self.snakemake_jobs().items() if job["pending"]}
+
+
+@contextmanager
+def params_read_once() -> Iterator[None]:
+    """DVC reads params.yaml for each stage: with hundreds of them that takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(param, "load_path", cache(param.load_path))
+        yield

@@ -70,9 +70,8 @@ def bcnet(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bcnet", *arguments]
 
 
-def started(folder: Path, command: list[str], **more: str) -> subprocess.CompletedProcess:
-    env = environment() | more
-    return subprocess.run(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True, timeout=600)
+def started(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=600)
 
 
 def script(folder: Path, iteration: int, number: str, rank: int = 0) -> Path:
@@ -188,7 +187,10 @@ def test_processes_that_would_not_train_the_same_end_at_once(folder: Path) -> No
 
 def test_torchrun_and_params_must_say_the_same(folder: Path) -> None:
     in_two_processes(folder)
-    stopped = started(folder, bcnet("train", "bcnet"), WORLD_SIZE="1", RANK="0")
+    env = {"WORLD_SIZE": "1", "RANK": "0"}
+    stopped = ended(
+        folder, f"import os, sys; os.environ |= {env}; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))"
+    )
     assert stopped.returncode == 2
     assert stopped.stderr == (
         "bcnet train: params.yaml: schedule.processes: 2: torchrun has started 1; "
@@ -200,5 +202,6 @@ def test_a_batch_is_a_multiple_of_the_processes(folder: Path) -> None:
     in_two_processes(folder)
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("  batch: 2\n", "  batch: 3\n"))
-    stopped = started(folder, bcnet("params"))
+    stopped = ended(folder, "import sys; from bcnet import cli; sys.exit(cli.main(['params']))")
+    assert stopped.returncode == 2
     assert "batch must be a multiple of processes (2)" in stopped.stderr
