@@ -1,7 +1,7 @@
 """Processes of the program that have imported at their start what a training imports.
 
-Of the eight seconds that a training of a test takes, six are imports. Here a server imports once per session and
-computes nothing; each process is forked from it, and is a process of its own: it can be killed, and what it changes
+More than half of what a training of a test takes are imports. Here a server imports once for all tests of a pytest
+process and computes nothing; each process is forked from it, and is a process of its own: it can be killed, and what it changes
 in modules is gone with it. It has one thread, as the server has.
 """
 
