@@ -1,8 +1,8 @@
 """Processes of the program that have imported at their start what a training imports.
 
 More than half of what a training of a test takes are imports. Here a server imports once for all tests of a pytest
-process and computes nothing; each process is forked from it, and is a process of its own: it can be killed, and what it changes
-in modules is gone with it. It has one thread, as the server has.
+process and computes nothing. Each process is forked from it, and is a process of its own: it can be killed, and what it
+changes in modules is gone with it. It has one thread, as the server has.
 """
 
 import multiprocessing
