@@ -19,13 +19,16 @@ hypothesis.settings.register_profile(  # what is compiled at its first use takes
 hypothesis.settings.load_profile("bcnet")
 
 
-LONGEST = (  # files that take minutes, so that none of them is still running when all others are done
+LONGEST = (  # files that take half a minute or more, so that none of them is still running when all others are done
     "workflow/test_pipeline.py",
-    "methods/test_conformance.py",
     "workflow/test_workflow.py",
-    "training/test_learning.py",
     "models/test_processes.py",
+    "training/test_learning.py",
+    "training/test_stopping.py",
     "training/test_training.py",
+    "methods/test_conformance.py",
+    "workflow/test_package.py",
+    "report/page/test_browser_layout.py",
     "training/test_training_together.py",
 )
 

@@ -9,10 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from copies import copy_of
+from dvc.dependency import param
 from dvc.repo import Repo
 from networkx import descendants
 from places import ROOT
@@ -73,7 +78,6 @@ class Project:
         self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
         subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
         self._make_environment(folder / "venv")
-        self._tell_stub()
 
     def _make_environment(self, venv: Path) -> None:
         """A venv that has this one's packages and a `bcnet` of its own."""
@@ -109,8 +113,7 @@ class Project:
                 section = section[parent]
             section[key] = value
         yaml.dump(params, self.folder / "params.yaml")
-        if self.graph.exists():
-            self._tell_stub()
+        self.graph.unlink(missing_ok=True)
 
     def _tell_stub(self) -> None:
         stages = self.dvc_stages().values()
@@ -118,6 +121,8 @@ class Project:
 
     def run(self, tool: str, *arguments: str, exit_code: int = 0) -> str:
         """What `python -m tool arguments` prints; it must end with that exit code."""
+        if not self.graph.exists():
+            self._tell_stub()
         environment = os.environ | {
             "PATH": f"{self.python.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "src"),
@@ -129,7 +134,7 @@ class Project:
 
     def dvc_stages(self) -> dict[str, dict]:
         """Command, inputs, outputs and parameters of each stage, as DVC resolves dvc.yaml; the check left out."""
-        with Repo(str(self.folder)) as repo:
+        with Repo(str(self.folder)) as repo, params_read_once():
             return {
                 stage.name: {
                     "command": stage.cmd[-1],
@@ -146,7 +151,7 @@ class Project:
             }
 
     def snakemake_jobs(self) -> dict[str, dict]:
-        """The same of each job, as Snakemake resolves the Snakefile."""
+        """The same of each job, as Snakemake resolves the Snakefile, and whether it would run (`pending`)."""
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=2),
@@ -154,27 +159,35 @@ class Project:
                 workdir=self.folder,
             )
             workflow.dag().summary()
-            jobs = [job for job in workflow._workflow.dag.jobs if job.output]
-        return {
-            job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
-                "command": job.params.cmd,
-                "inputs": sorted(map(str, job.input)),
-                "outputs": sorted(map(str, job.output)),
-                "params": {key: value for key, value in job.params.items() if key != "cmd"},
+            dag = workflow._workflow.dag
+            return {
+                job.rule.name + ("@" if job.wildcards else "") + "-".join(job.wildcards): {
+                    "command": job.params.cmd,
+                    "inputs": sorted(map(str, job.input)),
+                    "outputs": sorted(map(str, job.output)),
+                    "params": {key: value for key, value in job.params.items() if key != "cmd"},
+                    "pending": bool(dag.reason(job)),
+                }
+                for job in dag.jobs
+                if job.output
             }
-            for job in jobs
-        }
 
     def dvc_plan(self) -> set[str]:
         """The stages that `dvc repro` would run: those that differ from the record, and all that follows from them."""
-        stale = json.loads(self.run("dvc", "status", "--json"))
-        with Repo(str(self.folder)) as repo:
+        with Repo(str(self.folder)) as repo, params_read_once():
+            stale = repo.status()
             follows = repo.index.graph.reverse()
-            plan = {stage for stage in follows if stage.name in stale}
+            plan = {stage for stage in follows if stage.addressing in stale}
             return {stage.name for stage in plan.union(*(descendants(follows, stage) for stage in plan))}
 
     def snakemake_plan(self) -> set[str]:
-        """The jobs that `snakemake` would run, under the names of DVC's stages."""
-        rows = [line.split("\t") for line in self.run("snakemake", "--summary", "--cores", "2").splitlines()]
-        pending = {row[0] for row in rows if row[-1] == "update pending"}
-        return {name for name, stage in self.dvc_stages().items() if pending & set(stage["outputs"])}
+        """The jobs that `snakemake` would run; they are called as DVC's stages."""
+        return {name for name, job in self.snakemake_jobs().items() if job["pending"]}
+
+
+@contextmanager
+def params_read_once() -> Iterator[None]:
+    """DVC reads params.yaml for each stage: with hundreds of them that takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(param, "load_path", cache(param.load_path))
+        yield

@@ -1,5 +1,6 @@
 """Tiny projects to train in: made pictures of 64 pixels, converted, with weights; and what a training sees and does."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -7,13 +8,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 import torch
 from places import ROOT
 from ruamel.yaml import YAML
+from warm_process import ended
 
 from bcnet import params
 from bcnet.training import loop, resume
@@ -21,6 +25,14 @@ from bcnet.training import loop, resume
 
 def make_project(folder: Path) -> None:
     """Write `params.yaml` and all that training reads: eight pictures of 64 pixels, twelve iterations."""
+    shutil.copytree(_project(), folder, dirs_exist_ok=True, symlinks=True)
+
+
+@cache
+def _project() -> Path:
+    """Made once per session, to be copied."""
+    folder = Path(mkdtemp(prefix="bcnet-"))
+    atexit.register(shutil.rmtree, folder)
     yaml = YAML()
     content = yaml.load(ROOT / "presets/demo.yaml")
     content["datasets"]["demo"] |= {"size": 64, "train": 8, "val": 3}
@@ -38,6 +50,7 @@ def make_project(folder: Path) -> None:
         "weights efficientnet_lite0 --out data/demo/weights/mask-rcnn.safetensors",
     ):
         run(folder, command)
+    return folder
 
 
 def copy_with_pasted(project: Path, folder: Path) -> None:
@@ -55,8 +68,11 @@ def copy_with_pasted(project: Path, folder: Path) -> None:
 
 def run(folder: Path, command: str, threads: int = 1) -> str:
     """What a verb says on stderr, in a process of its own, in that folder."""
-    command_line = [sys.executable, "-m", "bcnet", *command.split()]
-    result = subprocess.run(command_line, cwd=folder, env=environment(threads), stderr=subprocess.PIPE, text=True)
+    if threads == 1:
+        result = ended(folder, "import sys; from bcnet import cli; sys.exit(cli.main(sys.argv[1:]))", *command.split())
+    else:
+        line = [sys.executable, "-m", "bcnet", *command.split()]
+        result = subprocess.run(line, cwd=folder, env=environment(threads), stderr=subprocess.PIPE, text=True)
     assert result.returncode == 0, result.stderr
     return result.stderr
 

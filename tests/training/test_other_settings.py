@@ -2,18 +2,16 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from training_factory import environment, make_project, run
+from training_factory import make_project, run
+from warm_process import SERVER, ended
 
 from bcnet.files import InputError
 from bcnet.training import checkpoint
@@ -36,7 +34,7 @@ cli.main(["train", "bcnet"])
 
 def test_a_checkpoint_of_other_settings_is_named_and_taken_when_asked(tmp_path: Path) -> None:
     make_project(tmp_path)
-    subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=tmp_path, env=environment(), check=True)
+    assert ended(tmp_path, INTERRUPTED).returncode == 0
     (begun,) = (tmp_path / "data/checkpoints").iterdir()
     other = begun.rename(begun.with_name("other"))
     note = json.loads((other / NAME).read_text())
@@ -135,9 +133,8 @@ def meet(folder: Path, rank: int, connection: Any) -> None:
 
 def test_a_killed_process_ends_the_other_in_one_line(tmp_path: Path) -> None:
     """As under srun, where nothing like torchrun ends them."""
-    start = multiprocessing.get_context("spawn")
-    ours, theirs = start.Pipe()
-    processes = [start.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
+    ours, theirs = SERVER.Pipe()
+    processes = [SERVER.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
     for process in processes:
         process.start()
     assert ours.poll(300)

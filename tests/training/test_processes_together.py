@@ -1,6 +1,5 @@
 """What the processes of a training tell each other: where it resumes, and whether it ends while the first one works."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 import torch
 from torch import distributed
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from warm_process import SERVER
 
 from bcnet.files import InputError
 from bcnet.training import loop, resume, together
@@ -74,9 +74,8 @@ def meet(folder: Path, rank: int, connection: Any) -> None:
 
 def test_the_first_process_decides_and_the_others_wait_as_long_as_it_works(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "shared/checkpoints", 7, {"log": {"iteration": 7, "resumed": []}, "validation": {}})
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    processes = [context.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
+    ours, theirs = SERVER.Pipe()
+    processes = [SERVER.Process(target=meet, args=(tmp_path, rank, theirs), daemon=True) for rank in range(2)]
     for process in processes:
         process.start()
     said = dict(ours.recv() for _ in range(2) if ours.poll(300))

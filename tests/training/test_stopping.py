@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from training_factory import environment, make_project
+from training_factory import environment, make_project, run
+from warm_process import ended
 
 from bcnet.cli import main
 from bcnet.layout import lock
@@ -52,7 +53,7 @@ sys.exit(cli.main(["train", "bcnet"]))
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     make_project(folder)
-    subprocess.run(bcnet("train", "bcnet"), cwd=folder, env=environment(), check=True)
+    run(folder, "train bcnet")
     shutil.move(folder / "data/demo/models", folder / "undisturbed")
     shutil.rmtree(folder / "data/checkpoints")
     return folder
@@ -69,16 +70,8 @@ def bcnet(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bcnet", *arguments]
 
 
-def run(folder: Path, command: list[str], start_new_session: bool = False) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=600,
-        start_new_session=start_new_session,
-    )
+def started(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=600)
 
 
 def script(folder: Path, iteration: int, number: str, rank: int = 0) -> Path:
@@ -112,12 +105,12 @@ def test_a_training_that_is_told_to_end_keeps_what_it_has_done(folder: Path) -> 
 
     A checkpoint is due after every second iteration; this is one more.
     """
-    ended = run(folder, [sys.executable, "-c", GROUP], start_new_session=True)
-    assert ended.returncode == 128 + signal.SIGTERM
-    assert lines(ended) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
-    assert "Traceback" not in ended.stderr
+    stopped = ended(folder, GROUP)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert lines(stopped) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
+    assert "Traceback" not in stopped.stderr
     assert checkpoints(folder)[-1] == "00000005.pt"
-    assert "bcnet: resuming at iteration 5" in run(folder, bcnet("train", "bcnet")).stderr
+    assert "bcnet: resuming at iteration 5" in run(folder, "train bcnet")
     for name in ("model.safetensors", "training.jsonl"):
         expected = (folder / "undisturbed/bcnet/0" / name).read_bytes()
         assert (folder / "data/demo/models/bcnet/0" / name).read_bytes() == expected
@@ -151,9 +144,9 @@ def test_signals_are_again_what_they_were() -> None:
 
 def test_one_process_that_is_told_to_end_ends_all(folder: Path) -> None:
     """The second hears it, the first keeps the checkpoint: they agree on the iteration."""
-    ended = run(folder, torchrun(script(folder, 4, "SIGTERM", rank=1)))
-    assert ended.returncode != 0
-    assert lines(ended) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
+    stopped = started(folder, torchrun(script(folder, 4, "SIGTERM", rank=1)))
+    assert stopped.returncode != 0
+    assert lines(stopped) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
     assert checkpoints(folder)[-1] == "00000005.pt"
 
 
@@ -172,7 +165,7 @@ def test_processes_of_params_are_started_and_a_killed_one_ends_the_others(folder
     last = said.splitlines()[-1]
     assert "process 1 of 2 was killed (SIGKILL), and so the others were ended: `bcnet train bcnet --seed 0`" in last
     assert not Path(f"/proc/{first}").exists()
-    again = run(folder, bcnet("train", "bcnet"))
+    again = started(folder, bcnet("train", "bcnet"))
     assert again.returncode == 0, again.stderr
     assert "bcnet: resuming at iteration" in again.stderr
     provenance = load_model(folder / "data/demo/models/bcnet/0/model.safetensors").provenance
@@ -186,18 +179,20 @@ def test_processes_that_would_not_train_the_same_end_at_once(folder: Path) -> No
     other = "import os; from bcnet.training import key; hashed = key.sha256\n"
     other += "key.sha256 = lambda path: hashed(path) + os.environ['RANK'] * ('bilayer' in str(path))\n"
     path.write_text(f"{other}import sys; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))\n")
-    ended = run(folder, torchrun(path))
+    stopped = started(folder, torchrun(path))
     differ = "processes 0 and 1 would not train the same, they differ in annotations_sha256: "
-    assert lines(ended) == [f"bcnet train: {differ}is this folder the same on every node?"]
+    assert lines(stopped) == [f"bcnet train: {differ}is this folder the same on every node?"]
     assert not checkpoints(folder)
 
 
 def test_torchrun_and_params_must_say_the_same(folder: Path) -> None:
     in_two_processes(folder)
-    env = environment() | {"WORLD_SIZE": "1", "RANK": "0"}
-    ended = subprocess.run(bcnet("train", "bcnet"), cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
-    assert ended.returncode == 2
-    assert ended.stderr == (
+    env = {"WORLD_SIZE": "1", "RANK": "0"}
+    stopped = ended(
+        folder, f"import os, sys; os.environ |= {env}; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))"
+    )
+    assert stopped.returncode == 2
+    assert stopped.stderr == (
         "bcnet train: params.yaml: schedule.processes: 2: torchrun has started 1; "
         "plain `bcnet train` starts them itself\n"
     )
@@ -207,5 +202,6 @@ def test_a_batch_is_a_multiple_of_the_processes(folder: Path) -> None:
     in_two_processes(folder)
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("  batch: 2\n", "  batch: 3\n"))
-    ended = run(folder, bcnet("params"))
-    assert "batch must be a multiple of processes (2)" in ended.stderr
+    stopped = ended(folder, "import sys; from bcnet import cli; sys.exit(cli.main(['params']))")
+    assert stopped.returncode == 2
+    assert "batch must be a multiple of processes (2)" in stopped.stderr

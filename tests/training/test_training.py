@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from training_factory import copy_with_pasted, environment, make_project, run
+from warm_process import ended
 
 from bcnet import params
 from bcnet.cli import main
@@ -110,8 +111,7 @@ cli.main(["train", "bcnet"])
 def killed(folder: Path, module: str, function: str, condition: str) -> None:
     """Train until that function of the training is called so, and die there by SIGKILL."""
     code = DIES.format(module=module, function=function, condition=condition)
-    process = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment())
-    assert process.returncode == -signal.SIGKILL
+    assert ended(folder, code).returncode == -signal.SIGKILL
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(project: Path) -> None:

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,10 +33,16 @@ def modules(first: Sequence[str]) -> list[Path]:
         if name in files or (path := _file(name)) is None:
             continue
         files[name] = path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and _counts(node.module):
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        waiting += imported(path.read_text(encoding="utf-8"))
     return sorted(set(files.values()))
+
+
+@cache  # a training asks twice
+def imported(source: str) -> tuple[str, ...]:
+    """Names that a module's code imports in the rooms of `COMPUTES`: modules, and what may be modules in them."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    parts = [(node.module, node.names) for node in nodes if node.module and _counts(node.module)]
+    return tuple(name for module, names in parts for name in (module, *(f"{module}.{alias.name}" for alias in names)))
 
 
 def _counts(module: str) -> bool:
@@ -51,6 +58,7 @@ def _file(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
+@cache
 def bare(source: str) -> str:
     """A module's code without comments, docstrings and messages of errors."""
     return ast.unparse(_Bare().visit(ast.parse(source)))
