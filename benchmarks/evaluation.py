@@ -23,13 +23,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd  # noqa: F401 (pyarrow would at its first table: time is taken after all imports)
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.evaluation.evaluate import evaluate
-from bcnet.evaluation.matching.arrays import shapes_of
+from bcnet.evaluation.matching.arrays import objects_of
 from bcnet.evaluation.measure import without_collector
 from bcnet.evaluation.metrics.coco_ap import numbers_of
 from bcnet.params.results import Evaluate
@@ -81,9 +82,10 @@ def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     with ThreadPoolExecutor(1) as other:
         scanning = other.submit(prediction_file.scan, folder / "found.json")
         content = annotation_file.read(folder / "truth.json")
-        shapes = shapes_of(content)
-        found = prediction_file.read(folder / "found.json", content, scanned=scanning.result())
-    return {kind: list(numbers.values()) for kind, numbers in numbers_of(found, content, kinds, shapes).items()}
+        reading = other.submit(lambda: prediction_file.read(folder / "found.json", content, scanned=scanning.result()))
+        objects = objects_of(content, np.array(sorted(image["id"] for image in content["images"])))
+        found = reading.result()
+    return {kind: list(numbers.values()) for kind, numbers in numbers_of(found, content, kinds, objects).items()}
 
 
 def whole(folder: Path, kinds: list[str]) -> dict[str, list[float]]:

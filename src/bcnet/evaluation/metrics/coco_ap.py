@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions
-from bcnet.evaluation.matching.arrays import Shapes, detections_of, images_of, objects_of, order_of
+from bcnet.evaluation.matching.arrays import Objects, detections_of, images_of, objects_of, order_of
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.outcomes import outcomes
@@ -27,7 +27,10 @@ def coco_numbers(run: Run) -> dict[str, float | None]:
 
 
 def numbers_of(
-    predictions: Predictions, content: dict[str, Any], kinds: Collection[str] = ("segm",), shapes: Shapes | None = None
+    predictions: Predictions,
+    content: dict[str, Any],
+    kinds: Collection[str] = ("segm",),
+    objects: Objects | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """`coco_numbers` of predicted masks and of the boxes and boundaries of these, by kind, and nothing else.
 
@@ -35,11 +38,11 @@ def numbers_of(
         predictions: masks.
         content: the annotation file (from `coco.read`) of whose images they are.
         kinds: of `outcomes.KINDS`.
-        shapes: the masks of `content`, if they are known.
+        objects: the annotations of `content`, by rising ids of images (`objects_of`), if they are known.
     """
     images = sorted(content["images"], key=lambda image: image["id"])
     ids, sizes = np.array([image["id"] for image in images]), [(image["height"], image["width"]) for image in images]
-    detections, objects = detections_of(predictions, ids), objects_of(content, ids, shapes)
+    detections, objects = detections_of(predictions, ids), objects or objects_of(content, ids)
     with ThreadPoolExecutor(1) as beside:
         ordering = beside.submit(order_of, detections, objects)
         outcome = outcomes(detections, objects, sizes, "segm", kinds)
