@@ -87,21 +87,21 @@ def test_every_problem_of_every_entry_is_a_line(check: Checker) -> None:
             "image 3: width is 0, expected a whole number of pixels",
             "image 3: height is 2.5, expected a whole number of pixels",
             "image 3: file_name '/b' leaves the image folder or contains a tab, line end or control character",
-            "image 5: width is None, expected a whole number of pixels",
-            "image 5: height is None, expected a whole number of pixels",
+            "image 5: width is missing, expected a whole number of pixels",
+            "image 5: height is missing, expected a whole number of pixels",
             "category 1: this id occurs twice",
-            "category 1: name is None, expected a text",
-            "category at place 2 has no whole number as 'id'",
+            "category 1: name is missing, expected a text",
+            "category at place 2 (from 0) has no whole number as 'id'",
             "annotation 7: iscrowd is 2, expected 0 or 1",
             "annotation 7: a polygon is [1, 2, 3], expected [x, y, x, y, …] of three points or more",
             "annotation 7: a polygon reaches outside the 40x30 image by more than 2 pixels: x 0 to 99, y 0 to 9",
             "annotation 7: area is -1, expected a number of pixels",
             "annotation 7: bbox is [0, 0, 99, 9], expected [x, y, width, height] inside the 40x30 image",
             "annotation 7: this id occurs twice",
-            "annotation at place 2 has no whole number as 'id'",
-            "annotation at place 2: image_id 4 is not the id of an image of this file",
-            "annotation at place 2: category_id '1' is not the id of a category of this file",
-            "annotation at place 3 has no whole number as 'id'",
+            "annotation at place 2 (from 0) has no whole number as 'id'",
+            "annotation at place 2 (from 0): image_id 4 is not the id of an image of this file",
+            "annotation at place 2 (from 0): category_id '1' is not the id of a category of this file",
+            "annotation at place 3 (from 0) has no whole number as 'id'",
         ]
     )
 
@@ -242,9 +242,9 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
 @pytest.mark.parametrize(
     ("wrong", "fixed", "lines"),
     [
-        ({"id": "7"}, {}, ["annotation at place 0: id: '7' -> 7"]),
-        ({"id": 7.0}, {}, ["annotation at place 0: id: 7.0 -> 7"]),
-        ({"id": None}, {"id": 1}, ["annotation at place 0: id: None -> 1"]),
+        ({"id": "7"}, {}, ["annotation at place 0 (from 0): id: '7' -> 7"]),
+        ({"id": 7.0}, {}, ["annotation at place 0 (from 0): id: 7.0 -> 7"]),
+        ({"id": None}, {"id": 1}, ["annotation at place 0 (from 0): id: None -> 1"]),
         ({"image_id": "3"}, {}, ["annotation 7: image_id: '3' -> 3"]),
         ({"category_id": 1.0}, {}, ["annotation 7: category_id: 1.0 -> 1"]),
         ({"iscrowd": True}, {"iscrowd": 1}, ["annotation 7: iscrowd: True -> 1"]),
@@ -319,7 +319,7 @@ def test_an_annotation_that_cannot_be_saved_goes(hopeless: dict, reason: str, ch
     assert (code, fixed) == (0, content(annotation()))
     assert lines[-1].endswith(" changes, lost: 2 of 3 annotations")
     assert any(line.startswith(f"annotation 8: removed: {reason}") for line in lines)
-    assert "annotation at place 2: removed: 'none', expected an object" in lines
+    assert "annotation at place 2 (from 0): removed: 'none', expected an object" in lines
 
 
 def test_later_annotations_with_a_taken_id_get_free_ones(check: Checker) -> None:
@@ -338,9 +338,9 @@ def test_sizes_are_made_whole_or_read_from_the_pictures(check: Checker, pictures
     code, lines, fixed = check.fix(data)
     assert (code, fixed) == (0, content(annotation()))
     assert lines[:3] == [
-        "image at place 0: id: '3' -> 3",
-        "image at place 0: width: '40' -> 40",
-        "image at place 0: height: 30.0 -> 30",
+        "image at place 0 (from 0): id: '3' -> 3",
+        "image at place 0 (from 0): width: '40' -> 40",
+        "image at place 0 (from 0): height: 30.0 -> 30",
     ]
     data["images"][0] |= {"id": 3, "width": None, "height": 30.5}
     (check.folder / "out.json").unlink()

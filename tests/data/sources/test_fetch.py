@@ -513,8 +513,8 @@ def test_every_prediction_is_kept(user, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"image_id": 2}, "image_id: 2: expected the id of one of the ground truth's 1 (image)"),
-        ({"category_id": 1}, "category_id: 1: expected the id of one of the ground truth's 1 (category)"),
+        ({"image_id": 2}, "image_id: 2: no image has this id, there are 1, with ids from "),
+        ({"category_id": 1}, "category_id: 1: no category has this id, there are 1, with ids from "),
         ({"score": None}, "score: null: expected a finite number"),
         ({"segmentation": None}, "segmentation is null, expected polygons"),
         (
@@ -526,7 +526,7 @@ def test_every_prediction_is_kept(user, tmp_path):
 def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path, wrong, expected):
     with pytest.raises(InputError) as error:
         brought_from(tmp_path, user, [SCORED, SCORED | wrong])
-    assert f"theirs.json: prediction at place 1: {expected}" in str(error.value)
+    assert f"theirs.json: prediction at place 1 (from 0): {expected}" in str(error.value)
     assert not (tmp_path / "data/mine/predictions").exists()
 
 

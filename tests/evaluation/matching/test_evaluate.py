@@ -112,7 +112,9 @@ def test_predictions_of_images_that_the_split_leaves_out_change_nothing(run):
     others = [{**prediction, "image_id": 7000} for prediction in predictions[:5]]
     assert run(truth, others + predictions)["segm"] == run(truth, predictions)["segm"]
     truth["info"] = {}
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 0: image_id: 7000: expected"):
+    with pytest.raises(
+        InputError, match=r"mine.json: prediction at place 0 [(]from 0[)]: image_id: 7000: no image has this id"
+    ):
         run(truth, others)
 
 
@@ -311,11 +313,15 @@ def test_polygons_as_predictions_are_masks_too(run):
 
 
 BAD_PREDICTIONS = [
-    ("image_id", 4, "image_id: 4: expected the id of one"),
-    ("image_id", "1", 'image_id: "1": expected'),
-    ("image_id", [1], r"image_id: \[1\]: expected"),
-    ("category_id", 4, "category_id: 4: expected the id of one"),
-    ("category_id", True, "category_id: true: expected"),
+    ("image_id", 4, "image_id: 4: no image has this id, there are 3, with ids from 1 to 3"),
+    (
+        "image_id",
+        "1",
+        'image_id: "1": no image has this id, it names image 1 .`bcnet predict` with --annotations writes ids',
+    ),
+    ("image_id", [1], r"image_id: \[1\]: no image has this id"),
+    ("category_id", 4, "category_id: 4: no category has this id, there are "),
+    ("category_id", True, "category_id: true: no category has this id"),
     ("score", "high", 'score: "high": expected a finite number'),
     ("score", None, "score: null: expected a finite number"),
     ("segmentation", None, "segmentation is null, expected polygons"),
@@ -327,7 +333,7 @@ BAD_PREDICTIONS = [
 def test_a_wrong_prediction_is_named(run, tmp_path, key, value, problem):
     truth, predictions = made(0)
     predictions[2][key] = value
-    with pytest.raises(InputError, match=f"mine.json: prediction at place 2: {problem}") as raised:
+    with pytest.raises(InputError, match=f"mine.json: prediction at place 2 [(]from 0[)]: {problem}") as raised:
         run(truth, predictions)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("out*"))
@@ -339,7 +345,7 @@ def test_a_wrong_prediction_is_named(run, tmp_path, key, value, problem):
 def test_a_broken_mask_is_named(run, change):
     truth, predictions = made(0)
     predictions[3]["segmentation"]["counts"] = change(predictions[3]["segmentation"]["counts"])
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 3: RLE counts"):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 3 [(]from 0[)]: RLE counts"):
         run(truth, predictions)
 
 
@@ -356,7 +362,9 @@ def test_masks_need_not_be_written_as_the_coco_api_does(run):
 def test_a_wrong_box_is_named(run, box):
     truth, predictions = made(0)
     wrong = [*boxes(predictions)[:2], {**boxes(predictions)[2], "bbox": box}]
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 2: bbox: .*expected \[x, y, width, height\]"):
+    with pytest.raises(
+        InputError, match=r"mine.json: prediction at place 2 [(]from 0[)]: bbox: .*expected \[x, y, width, height\]"
+    ):
         run(truth, wrong)
 
 
@@ -367,7 +375,7 @@ def test_predictions_must_be_a_list(run, content):
 
 
 def test_an_entry_must_be_an_object(run):
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 0: 5: expected an object"):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 0 [(]from 0[)]: 5: expected an object"):
         run(made(0)[0], [5])
 
 
