@@ -102,7 +102,10 @@ OUTSIDE = [[100.0, 10.0, 130.0, 10.0, 130.0, 30.0]]
         ),
         (params("batch: 4", "batch: [4]"), "params.yaml: schedule.batch: [4]: input should be a valid integer"),
         (params("  bcnet:", "  mask-rcnn:"), 'found duplicate key "mask-rcnn"'),
-        (missing, "own/val.json: cannot be read: No such file or directory"),
+        (
+            missing,
+            "cannot be read: No such file or directory: set datasets.mine.val.annotations in params.yaml",
+        ),
         (truncated, "own/train.json: not valid JSON (truncated?)"),
         (annotation(image_id=7), "own/train.json: annotation 5: image_id 7"),
         (annotation(category_id=4), "own/train.json: annotation 5: category_id 4"),

@@ -9,6 +9,7 @@ import pytest
 from evaluation_factory import made
 from places import ROOT
 
+from bcnet.__main__ import run
 from bcnet.cli import VERBS, main
 from bcnet.files import write_json
 from bcnet.layout import REPORTS
@@ -121,3 +122,14 @@ def test_completion_knows_verbs_flags_and_paths(shell: str, capsys: pytest.Captu
     if shell == "bash":
         assert "_shtab_bcnet_evaluate___annotations_COMPGEN=_shtab_compgen_files" in script
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_an_interrupt_at_the_start_ends_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bcnet.cli.main", interrupted)
+    assert run() == 130
+    assert capsys.readouterr().err == "bcnet: interrupted\n"

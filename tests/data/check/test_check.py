@@ -233,7 +233,13 @@ def test_pictures_whose_values_use_few_of_their_bits_are_noted(check: Checker, p
 
 def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
     code, _, error = check(content(annotation()), "--images", "nowhere")
-    assert (code, error) == (2, "bcnet check: --images nowhere: no such folder\n")
+    assert (code, error) == (2, "bcnet check: --images nowhere: no such image folder\n")
+
+
+def test_the_folder_around_the_right_one_is_told(check: Checker, pictures: Path) -> None:
+    code, _, error = check(content(annotation()), "--images", str(pictures.parent))
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.endswith(": has none of the images, but pictures has all: try pictures\n")
 
 
 COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
