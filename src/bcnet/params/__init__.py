@@ -93,9 +93,9 @@ class Params(Section):
         if unknown := [name for name in self.tables.compare_to if name not in methods]:
             names = f"a variant nor one of imported or predictions ({', '.join(methods)})"
             raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {names}")
-        for key, names in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
-            if len(set(names)) != len(names):
-                raise ValueError(f"tables.{key}: {list(names)} names one twice")
+        for key, listed in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
+            if len(set(listed)) != len(listed):
+                raise ValueError(f"tables.{key}: {list(listed)} names one twice")
         return self
 
     @model_validator(mode="after")
