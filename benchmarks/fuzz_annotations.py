@@ -152,7 +152,7 @@ def judge(raw: bytes, folder: Path) -> tuple[str, list[str]]:
     try:
         annotation_file.read(path)
     except InputError as error:
-        kind = re.sub(r"^\S+( at place)? \d+:? |[-\d'\"\[{(].*", "", str(error).removeprefix(f"{path}: "))
+        kind = re.sub(r"^\S+( at place)? \d+( \(from 0\))?:? |[-\d'\"\[{(].*", "", str(error).removeprefix(f"{path}: "))
         if len(str(error).splitlines()) != 1 or not str(error).startswith(f"{path}: ") or len(str(error)) > 1000:
             wrong.append(f"not one line that names the file: {error}")
     accepted = kind == "accepted"

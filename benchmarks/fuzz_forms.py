@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bcnet.data.masks.segmentation import decode, encode, run_lengths
+from bcnet.files import at_place
 
 Entry = dict[str, Any]
 KEYS = ("id", "image_id", "category_id", "iscrowd", "bbox", "area", "segmentation")
@@ -193,7 +194,7 @@ def other_meaning(right: Entry, before: Entry, after: Entry, said: str) -> Itera
             yield f"{name}: has another category"
         if entry["iscrowd"] != original.get("iscrowd", 0):
             yield f"{name}: iscrowd is {entry['iscrowd']}"
-        about = [line for line in lines if line.startswith((f"{name}:", f"annotation at place {entry['tag']}:"))]
+        about = [line for line in lines if line.startswith((f"{name}:", f"{at_place('annotation', entry['tag'])}:"))]
         if any("cut at" in line or "dropped" in line for line in about):
             continue
         if not _same_mask(original, image, entry, own):
@@ -230,7 +231,7 @@ def contradictions(before: Any, after: Any, said: str, drop: bool) -> Iterator[s
     for tag, entry in kept.items():
         original = before["annotations"][tag]
         ids = original.get("id"), entry["id"], str(original.get("id")).removesuffix(".0").removeprefix("-")
-        names = (f"annotation at place {tag}:", "file: ", *(f"annotation {it}:" for it in ids))
+        names = (f"{at_place('annotation', tag)}:", "file: ", *(f"annotation {it}:" for it in ids))
         about = " ".join(line for line in lines if line.startswith(names))
         for key in KEYS:
             if original.get(key) is not None and original[key] != entry[key] and f" {key}: " not in about:

@@ -8,8 +8,8 @@ import os
 import reprlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,17 @@ def as_in_file(value: Any, longest: int = 60) -> str:
     return text
 
 
+def at_place(what: str, place: int) -> str:
+    """What lines call an entry of a list that has no id: "image at place 2 (from 0)"."""
+    return f"{what} at place {place} (from 0)"
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are; a single one more is named."""
+    shorter = len(names) > most + 1
+    return ", ".join(names[:most] if shorter else names) + (f" and {len(names) - most} more" if shorter else "")
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Say in one line that a file cannot be read.
@@ -63,9 +74,18 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of these folders that are empty; inner ones stand before outer ones."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, delete it after an exception.
+
+    Folders that were made for it are deleted then, too.
 
     Args:
         keep_equal: a file of the same bytes that is already there stays, with its time, so that nothing runs again.
@@ -75,6 +95,7 @@ def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    new = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
@@ -95,6 +116,7 @@ def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error  # a full disk
     finally:
         temporary.unlink(missing_ok=True)
+        remove_empty(new)
 
 
 def read_json(path: Path) -> Any:

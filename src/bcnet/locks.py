@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bcnet.files import InputError
+from bcnet.files import InputError, remove_empty
 from bcnet.progress import note
 
 STAGES = ("SNAKEMAKE_STAGE", "DVC_STAGE")  # of the environment: one is there in a stage of that tool
@@ -34,7 +34,7 @@ def alone(path: Path, command: str) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    new = [folder for folder in path.parents if not folder.exists()]
     descriptor = _acquire(path)
     os.ftruncate(descriptor, 0)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -44,15 +44,14 @@ def alone(path: Path, command: str) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        with suppress(OSError):  # there are others
-            path.parent.rmdir()
+        remove_empty([path.parent, *new[1:]])  # other locks may be there
 
 
 def _acquire(path: Path) -> int:
     """The open lock file of a lock that is ours now."""
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # the last one has just taken the folder away
             continue

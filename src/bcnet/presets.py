@@ -5,21 +5,23 @@ from pathlib import Path
 
 from bcnet import params
 from bcnet.files import InputError, atomic_output
-from bcnet.suggest import did_you_mean
-
-PRESETS = Path("presets")
+from bcnet.params import PRESETS
+from bcnet.suggest import legal
 
 
 def put_preset(name: str) -> None:
     """Make presets/NAME.yaml the params.yaml.
 
     Raises:
-        InputError: no such preset, it is not legal, or params.yaml has edits that neither git nor a preset holds.
+        InputError: there are no presets here or none of that name, it is not legal, or params.yaml has edits that
+            neither git nor a preset holds.
     """
+    if not PRESETS.is_dir():
+        raise InputError(f"{PRESETS}: no such folder: run this in a clone of bcnet's repository, which has the presets")
     source = PRESETS / f"{name}.yaml"
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if name not in names:
-        raise InputError(f"{PRESETS}: no {name!r}, there are: {', '.join(names) or 'none'}{did_you_mean(name, names)}")
+        raise InputError(f"{PRESETS}: no {name!r}{legal(name, names)}")
     params.load(source)
     if params.PARAMS.exists() and not _held(params.PARAMS, [PRESETS / f"{other}.yaml" for other in names]):
         raise InputError(f"{params.PARAMS}: has changes that are not in git: commit them or move the file away first")

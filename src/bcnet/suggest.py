@@ -16,5 +16,17 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f", did you mean {plain[close[0]]!r}?" if close else ""
 
 
+def legal(name: str, names: Iterable[str], said: str = "there are") -> str:
+    """The end of an error's line: the legal names, after the one that was probably meant.
+
+    Args:
+        name, names: as of `did_you_mean`.
+        said: what stands before the list.
+    """
+    names = list(names)
+    meant = did_you_mean(name, names)
+    return f"{meant} {said.capitalize()}: {', '.join(names)}" if meant else f", {said}: {', '.join(names) or 'none'}"
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")

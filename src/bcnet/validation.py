@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bcnet.files import shown
-from bcnet.suggest import did_you_mean
+from bcnet.suggest import legal
 
 LONGEST = 100  # letters of a key that is shown whole
 
@@ -28,8 +28,7 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
-            meant = did_you_mean(parts[-1], kind.model_fields)
-            return f"{key}: unknown key, legal here: {', '.join(kind.model_fields)}{meant}{more}"
+            return f"{key}: unknown key{legal(parts[-1], kind.model_fields, 'legal here')}{more}"
         case "missing":
             return f"{key}: missing{more}"
         case "union_tag_not_found":
@@ -37,8 +36,8 @@ def one_line(errors: ValidationError, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             context = error["ctx"]
             tag = f"{key}.{context['discriminator'].strip(chr(39))}: {shown(context['tag'])}"
-            tags = context["expected_tags"].replace("'", "")
-            return f"{tag}: expected one of {tags}{did_you_mean(context['tag'], tags.split(', '))}{more}"
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            return f"{tag}{legal(context['tag'], tags, 'expected one of')}{more}"
         case "value_error":
             return f"{key}: {message}{more}" if key else message
     shown_input = shown(error["input"])

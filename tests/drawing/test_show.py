@@ -175,8 +175,8 @@ def test_masks_of_the_whole_picture_are_shown_in_boxes_without_maps(
         ("--objects 0 street.jpg", "--objects 0: expected 1 to 40"),
         ("--objects 41 street.jpg", "--objects 41: expected 1 to 40"),
         ("notes.jpg", "notes.jpg: not a readable image"),
-        ("absent.jpg", "absent.jpg: not a readable image"),
-        ("other", "other: not a readable image"),
+        ("absent.jpg", "absent.jpg: not a readable image: No such file or directory"),
+        ("other", "other: is a folder, expected an image file"),
         ("--model notes.jpg street.jpg", "notes.jpg: not a safetensors file"),
         ("--model absent street.jpg", "absent: no such model file"),
         (

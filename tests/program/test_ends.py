@@ -9,6 +9,7 @@ import pytest
 from evaluation_factory import made
 from places import ROOT
 
+from bcnet.__main__ import run
 from bcnet.cli import VERBS, main
 from bcnet.files import write_json
 from bcnet.layout import REPORTS
@@ -36,10 +37,13 @@ def test_the_most_similar_name_is_meant(name: str, meant: str | None) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("evalute", ", clean, did you mean 'evaluate'?\n"),
+        ("evalute", "bcnet: error: 'evalute' is no verb, did you mean 'evaluate'? There are: fetch, check, "),
         ("xyz", "bcnet: error: 'xyz' is no verb, there are: fetch, check, "),
-        ("check --imags a b", "bcnet: error: check: unrecognized: --imags b, did you mean '--images'?"),
-        ("check a.json --imags=a", "bcnet: error: check: unrecognized: --imags=a, did you mean '--images'?"),
+        ("check --imags a b", "bcnet: error: check: unrecognized: --imags, did you mean '--images'?"),
+        ("check a.json --imags=a", "bcnet: error: check: unrecognized: --imags, did you mean '--images'?"),
+        ("evaluate --anotations a --out o.json", "evaluate: unrecognized: --anotations, did you mean '--annotations'?"),
+        ("evaluate --annot a --out o.json", "the following arguments are required: --predictions"),
+        ("check a.json b", "bcnet: error: check: unrecognized: b\n"),
     ],
 )
 def test_a_verb_or_flag_that_does_not_exist(line: str, said: str, capsys: pytest.CaptureFixture) -> None:
@@ -52,10 +56,20 @@ def test_a_verb_or_flag_that_does_not_exist(line: str, said: str, capsys: pytest
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("short_side: [160]", "shortside: [160]", "params", "validate_images, did you mean 'short_side'?"),
-        ("method: bcnet", "method: bnet", "params", ", did you mean 'bcnet'?"),
-        ("", "", "train bcnt", "no 'bcnt', there are: mask-rcnn, bcnet, did you mean 'bcnet'?"),
-        ("", "", "fetch demos", "no 'demos', there are: demo, did you mean 'demo'?"),
+        (
+            "short_side: [160]",
+            "shortside: [160]",
+            "params",
+            "key, did you mean 'short_side'? Legal here: iterations, ",
+        ),
+        (
+            "method: bcnet",
+            "method: bnet",
+            "params",
+            "'bnet', did you mean 'bcnet'? Expected one of: mask_rcnn, ",
+        ),
+        ("", "", "train bcnt", "no 'bcnt', did you mean 'bcnet'? There are: mask-rcnn, bcnet\n"),
+        ("", "", "fetch demos", "no 'demos', did you mean 'demo'? There are: demo\n"),
     ],
 )
 def test_a_name_that_is_not_in_params(
@@ -108,3 +122,14 @@ def test_completion_knows_verbs_flags_and_paths(shell: str, capsys: pytest.Captu
     if shell == "bash":
         assert "_shtab_bcnet_evaluate___annotations_COMPGEN=_shtab_compgen_files" in script
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_an_interrupt_at_the_start_ends_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bcnet.cli.main", interrupted)
+    assert run() == 130
+    assert capsys.readouterr().err == "bcnet: interrupted\n"

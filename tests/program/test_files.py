@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bcnet.files import InputError, atomic_output, need_space, read_json, sha256, shown, write_json
+from bcnet.files import InputError, atomic_output, need_space, read_json, sha256, shown, some, write_json
 
 
 def test_an_output_appears_whole_with_the_users_permissions(tmp_path: Path) -> None:
@@ -96,3 +96,9 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.M
     need_space({one: 2_000_000_000, other: 3_000_000_000})
     with pytest.raises(InputError, match=rf"^{tmp_path}: needs 5\.1 GB of free disk space, 5\.0 GB are free$"):
         need_space({one: 2_000_000_000, other: 3_100_000_000})
+
+
+def test_a_single_one_more_is_named() -> None:
+    assert some(["a", "b", "c"], 2) == "a, b, c"
+    assert some(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+    assert some([], 2) == ""

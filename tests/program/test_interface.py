@@ -124,12 +124,24 @@ def change(entries: list[dict[str, Any]], **keys: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"image_id": 5}, r"predictions: prediction at place 0: image_id: 5: expected the id of one of .*"),
-        ({"segmentation": np.zeros((4, 4), bool)}, r"predictions: prediction at place 0: RLE size is \[4, 4\], .*"),
-        ({"score": float("nan")}, r"predictions: prediction at place 0: score: null: expected a finite number"),
-        ({"box_score": np.float32("nan")}, r"predictions: prediction at place 0: box_score: nan: expected a finite .*"),
+        ({"image_id": 5}, r"predictions: prediction at place 0 [(]from 0[)]: image_id: 5: no image has this id, .*"),
+        (
+            {"segmentation": np.zeros((4, 4), bool)},
+            r"predictions: prediction at place 0 [(]from 0[)]: RLE size is \[4, 4\], .*",
+        ),
+        (
+            {"score": float("nan")},
+            r"predictions: prediction at place 0 [(]from 0[)]: score: null: expected a finite number",
+        ),
+        (
+            {"box_score": np.float32("nan")},
+            r"predictions: prediction at place 0 [(]from 0[)]: box_score: nan: expected a finite .*",
+        ),
         ({"score": {1, 2}}, r"predictions: not COCO's format: .*"),
-        ({"score": np.array(["1"])}, r'predictions: prediction at place 0: score: \["1"\]: expected a finite number'),
+        (
+            {"score": np.array(["1"])},
+            r'predictions: prediction at place 0 [(]from 0[)]: score: \["1"\]: expected a finite number',
+        ),
     ],
 )
 def test_a_wrong_prediction_is_named(keys: dict[str, Any], line: str):

@@ -6,6 +6,7 @@ import pytest
 from places import ROOT
 
 from bcnet import params
+from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.params.methods import METHODS
 from bcnet.params.variants import WithNeck
@@ -75,16 +76,19 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (("iterations: 500", "iteration: 500"), ": schedule.iteration: unknown key, legal here: iterations, batch, "),
+        (
+            ("iterations: 500", "iteration: 500"),
+            ": schedule.iteration: unknown key, did you mean 'iterations'? Legal here: ",
+        ),
         (
             ("size: 160,", "sizze: 160,"),
-            ": datasets.demo.sizze: unknown key, legal here: source, seed, size, train, val",
+            ": datasets.demo.sizze: unknown key, did you mean 'size'? Legal here: source, seed, size, train, val",
         ),
         (("batch: 4", "batch: four"), ": schedule.batch: 'four': input should be a valid integer"),
         (("batch: 4", "batch: 0"), ": schedule.batch: 0: input should be greater than or equal to 1"),
         (
             ("method: bcnet", "method: bc"),
-            ": variants.bcnet.method: 'bc': expected one of mask_rcnn, bcnet, pointrend",
+            ": variants.bcnet.method: 'bc', expected one of: mask_rcnn, bcnet, pointrend",
         ),
         (("method: bcnet", "methood: bcnet"), ": variants.bcnet.method: missing"),
         (
@@ -92,19 +96,22 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
             ": variants.bcnet: mask_head: this key is called method since 0.2: write `method: bcnet`",
         ),
         (("  bcnet:", "  mask-rcnn:"), ':52: found duplicate key "mask-rcnn"'),
-        (("dataset: demo", "dataset: dem"), ": dataset: 'dem' is not one of datasets (demo)"),
+        (
+            ("dataset: demo", "dataset: dem"),
+            ": dataset: 'dem' is not one of datasets, did you mean 'demo'? There",
+        ),
         (("  bcnet: {", "  b/c: {"), ": variants.b/c: 'b/c': string should match pattern"),
         (
             ("label: BCNet}", "label: BCNet, schedule: {lrr: 1}}"),
-            ": variants.bcnet.schedule.lrr: unknown key, legal here: iter",
+            ": variants.bcnet.schedule.lrr: unknown key, did you mean 'lr'? Legal here: iter",
         ),
         (
             ("label: BCNet}", "label: BCNet, occluder: {maks: true}}"),
-            "occluder.maks: unknown key, legal here: mask, contour",
+            "occluder.maks: unknown key, did you mean 'mask'? Legal here: mask, contour",
         ),
         (
             ("label: Mask R-CNN}", "layer: fcn}"),
-            ": variants.mask-rcnn.layer: unknown key, legal here: method, backbone, label, ",
+            ": variants.mask-rcnn.layer: unknown key, did you mean 'label'? Legal here: method, backbone, label, ",
         ),
         (("label: BCNet}", "mask_rois: proposals}"), ": variants.bcnet: mask_rois: only for detector: fcos"),
         (("fcos_ranges: [32, 64,", "fcos_ranges: [64, 64,"), ": model: fcos_ranges must rise from above 0"),
@@ -276,3 +283,26 @@ def test_the_table_of_methods_in_the_documentation_is_the_programs() -> None:
         for name, method in METHODS.items()
     }
     assert rows == expected
+
+
+def test_a_warmup_that_is_not_shorter_than_the_training_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rate is `lr` after `warmup` iterations: in the last one at the earliest if there is one more."""
+    monkeypatch.chdir(tmp_path)
+    warmup, iterations = params.load(ROOT / "presets/demo.yaml").schedule.warmup, "iterations: 500"
+    never = "the learning rate never reaches lr 0.001\n"
+    for own, line in (
+        (f"iterations: {warmup + 1}", ""),
+        (f"iterations: {warmup}", f"schedule.warmup {warmup} is not shorter than iterations {warmup}: {never}"),
+    ):
+        Path("params.yaml").write_text(DEMO.replace(iterations, own))
+        assert main(["params"]) == 0
+        assert capsys.readouterr().err == (f"bcnet params: {line}" if line else "")
+        assert main(["train", "bcnet"]) == 2  # there is no data
+        assert capsys.readouterr().err.startswith(f"bcnet train: {line or 'data/'}")
+    Path("params.yaml").write_text(DEMO.replace("label: BCNet}", "label: BCNet, schedule: {iterations: 7}}"))
+    assert main(["params"]) == 0
+    own = f"variants.bcnet.schedule.warmup {warmup} is not shorter than iterations 7: {never}"
+    assert capsys.readouterr().err == f"bcnet params: {own}"
+    assert params.load().remarks("mask-rcnn") == []

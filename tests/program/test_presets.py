@@ -74,3 +74,13 @@ def test_a_preset_does_not_depend_on_the_locale(project: Path) -> None:
 def test_unknown_preset(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "coconut"]) == 2
     assert "presets: no 'coconut', there are: demo, other" in capsys.readouterr().err
+
+
+def test_without_presets_no_line_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in ("preset demo", "report"):
+        assert main(line.split()) == 2
+        assert "in a clone of bcnet's repository" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

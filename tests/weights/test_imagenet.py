@@ -106,7 +106,7 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
 
 
 def test_unknown_backbone(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="backbone 'vgg': there are: efficientnet_lite0, resnet50"):
+    with pytest.raises(InputError, match="no backbone 'vgg', there are: efficientnet_lite0, resnet50"):
         write_weights("vgg", tmp_path / "w.safetensors", tmp_path)
     assert not list(tmp_path.iterdir())
 

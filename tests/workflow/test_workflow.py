@@ -259,7 +259,7 @@ def test_sync_vouches_for_nothing_that_is_stale_in_both_tools(by_dvc: Project) -
 def test_wrong_parameters_stop_snakemake_before_any_work(project: Project) -> None:
     text = (project.folder / "params.yaml").read_text()
     (project.folder / "params.yaml").write_text(text.replace("short_side", "shortside", 1))
-    assert "params.yaml: schedule.shortside: unknown key, legal here: " in project.run("snakemake", exit_code=1)
+    assert "params.yaml: schedule.shortside: unknown key, did you mean " in project.run("snakemake", exit_code=1)
     assert not (project.folder / "data").exists()
 
 

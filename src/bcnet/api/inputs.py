@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bcnet.data.coco import annotation_file
 from bcnet.data.masks.segmentation import encode
-from bcnet.files import InputError
+from bcnet.files import InputError, at_place
 from bcnet.params.section import Section
 from bcnet.validation import one_line
 
@@ -59,7 +59,7 @@ def predictions_of(predictions: Sequence[Any]) -> list[Any]:
     for place, entry in enumerate(predictions):
         score = entry.get("box_score") if isinstance(entry, Mapping) else None
         if isinstance(score, float | np.floating) and np.isnan(score):  # as null it would mean that there is none
-            raise InputError(f"predictions: prediction at place {place}: box_score: nan: expected a finite number")
+            raise InputError(f"predictions: {at_place('prediction', place)}: box_score: nan: expected a finite number")
     return _plain("predictions", [_with_rle(entry) for entry in predictions])
 
 

@@ -13,7 +13,7 @@ from bcnet.cli.memory import out_of_memory
 from bcnet.cli.stage_log import logged
 from bcnet.files import InputError
 from bcnet.quiet import quiet
-from bcnet.suggest import did_you_mean
+from bcnet.suggest import did_you_mean, legal
 from bcnet.threads import wait_asleep
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
@@ -64,12 +64,26 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     """The arguments; a verb or a flag that does not exist ends the program with the one that was probably meant."""
     top = parser()
     if argv and argv[0] not in VERBS and not argv[0].startswith("-"):
-        top.error(f"{argv[0]!r} is no verb, there are: {', '.join(VERBS)}{did_you_mean(argv[0], VERBS)}")
+        top.error(f"{argv[0]!r} is no verb{legal(argv[0], VERBS)}")
+    if argv and argv[0] in VERBS and (flag := _unknown_flag(argv)):  # before argparse asks for the one that was meant
+        top.error(f"{argv[0]}: unrecognized: {flag}{did_you_mean(flag, _flags(argv[0]))}")
     args, unknown = top.parse_known_args(argv)
     if unknown:
-        flags = [flag for names, _ in VERBS[args.verb].arguments for flag in names if flag.startswith("-")]
-        top.error(f"{args.verb}: unrecognized: {' '.join(unknown)}{did_you_mean(unknown[0].partition('=')[0], flags)}")
+        top.error(f"{args.verb}: unrecognized: {' '.join(unknown)}")
     return args
+
+
+def _flags(verb: str) -> list[str]:
+    return ["--help", *(flag for names, _ in VERBS[verb].arguments for flag in names if flag.startswith("-"))]
+
+
+def _unknown_flag(argv: list[str]) -> str | None:
+    """The first word of a command that begins like a flag, and is none of its verb's, whole or shortened."""
+    if any(options.get("nargs") == argparse.REMAINDER for _, options in VERBS[argv[0]].arguments):
+        return None  # another program's
+    words = argv[1 : argv.index("--") if "--" in argv else None]
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    return next((flag for flag in flags if not any(own.startswith(flag) for own in _flags(argv[0]))), None)
 
 
 def _run(argv: list[str]) -> int:

@@ -71,7 +71,8 @@ def split(args: Namespace) -> str | None:
     if args.explain:
         print(explain(args.annotations, args.ids, args.count, args.out))
         return None
-    return split(args.annotations, args.out, *split_rule(args))
+    name, rule, origin = split_rule(args)
+    return split(args.annotations, args.out, name, rule) + origin
 
 
 def split_wrong(args: Namespace) -> str | None:

@@ -53,6 +53,9 @@ def train(args: Namespace) -> str | None:
             anyway = ["--resume-anyway"] if args.resume_anyway else []
             start(schedule.processes, ["train", args.variant, "--seed", str(args.seed), *anyway], own)
             return None
+        if is_first():
+            for line in run.remarks(args.variant):
+                print(f"bcnet train: {line}", file=sys.stderr)
         from bcnet.training.loop import train  # which loads all that models need
 
         validate = None

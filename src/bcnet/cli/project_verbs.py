@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from argparse import Namespace
 
 from bcnet.cli.stage_log import STAGE
@@ -14,10 +15,13 @@ def params(args: Namespace) -> None:
     """What dvc.yaml runs before each command that it puts together from names in params.yaml."""
     from bcnet import params
 
-    params.load()
+    run = params.load()
     # DVC read the file earlier than this did: it may have been another one. Names of stages are made of names in it.
     if not STAGE.fullmatch(stage := os.environ.get("DVC_STAGE", "")):
         raise InputError(f"DVC_STAGE: {shown(stage)}: not made of legal names; has {params.PARAMS} just changed?")
+    if not stage:  # `train` itself says it in its stage
+        for line in run.remarks():
+            print(f"bcnet params: {line}", file=sys.stderr)
 
 
 def sync(args: Namespace) -> None:

@@ -10,8 +10,8 @@ from bcnet.params.data import Split
 RULES = get_args(Split.model_fields["rule"].annotation)
 
 
-def split_rule(args: Namespace) -> tuple[str, Split]:
-    """The name and the rule of a split.
+def split_rule(args: Namespace) -> tuple[str, Split, str]:
+    """The name and the rule of a split, and for a line where the rule is from if that is params.yaml.
 
     `--rule` is a key of params.yaml's splits. It is a rule itself where there is no such file, with a flag of a rule,
     and where no split has that name; then the split is named after its file.
@@ -23,5 +23,7 @@ def split_rule(args: Namespace) -> tuple[str, Split]:
     if not values and params.PARAMS.exists():
         run = params.load()
         if args.rule in run.splits or args.rule not in RULES:
-            return args.rule, run.split_named(args.rule)
-    return args.out.stem, settings.from_flags(Split, {"rule": args.rule, **values})
+            rule = run.split_named(args.rule)
+            at = "" if rule.threshold is None else f" at threshold {rule.threshold:g}"
+            return args.rule, rule, f" ({rule.rule}{at}: splits.{args.rule} of {params.PARAMS.resolve()})"
+    return args.out.stem, settings.from_flags(Split, {"rule": args.rule, **values}), ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcnet.files import InputError, shown
+from bcnet.files import InputError, shown, some
 
 SHOWN = 5  # names in a line; the rest is counted
 
@@ -35,14 +35,11 @@ def ids_by_name(
     unknown = [category["name"] for category, known in zip(model, ids, strict=True) if known is None]
     never = sorted(own.keys() - {category["name"] for category in model})
     if len(unknown) == len(model):
-        raise InputError(f"{path}: categories {_some(never)}: expected some of the model's, which are {_some(unknown)}")
+        expected = f"expected some of the model's, which are {some(unknown, SHOWN)}"
+        raise InputError(f"{path}: categories {some(never, SHOWN) or 'none'}: {expected}")
     remarks = []
     if unknown:
-        remarks.append(f"{path} lacks categories of the model, whose detections are left out: {_some(unknown)}")
+        remarks.append(f"{path} lacks categories of the model, whose detections are left out: {some(unknown, SHOWN)}")
     if never:
-        remarks.append(f"{path} has categories that the model lacks and never predicts: {_some(never)}")
+        remarks.append(f"{path} has categories that the model lacks and never predicts: {some(never, SHOWN)}")
     return ids, remarks
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"

@@ -61,7 +61,7 @@ def predict_chunks(
     return count
 
 
-def join_chunks(images: Sequence[dict[str, Any]], done: Path, out: Path) -> list[speed.Times]:
+def join_chunks(images: Sequence[dict[str, Any]], done: Path, out: Path) -> tuple[list[speed.Times], int]:
     """Write the predictions of all images together, when all chunks are stored.
 
     Args:
@@ -70,16 +70,17 @@ def join_chunks(images: Sequence[dict[str, Any]], done: Path, out: Path) -> list
         out: the JSON file of all.
 
     Returns:
-        How long the images of each chunk took.
+        How long the images of each chunk took, and how many predictions there are.
     """
-    chunks = _chunks(images, done)
+    chunks, count = _chunks(images, done), 0
     with atomic_output(out) as temporary, temporary.open("wb") as file:  # as JSON objects COCO's would take gigabytes
         file.write(b"[")
         texts = (path.read_bytes().removeprefix(b"[").removesuffix(b"]") for path in chunks)
         for place, text in enumerate(filter(None, texts)):
             file.write((b"," if place else b"") + text)
+            count += text.count(b'"image_id":')
         file.write(b"]")
-    return [speed.read(_times(path), speed.Times) for path in chunks]
+    return [speed.read(_times(path), speed.Times) for path in chunks], count
 
 
 def _chunks(images: Sequence[dict[str, Any]], done: Path) -> dict[Path, Sequence[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from bcnet import layout
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.sources.coco2017 import test_dev_images
-from bcnet.data.sources.image_folders import need_images
+from bcnet.data.sources.image_folders import need_folder, need_images
 from bcnet.files import InputError, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.categories import ids_by_name
@@ -158,6 +158,7 @@ def predict_annotated(
         raise InputError(f"--out {out}: expected a .json file other than --annotations")
     model = load_model(weights)
     images = _images(model, annotations, pictures)
+    need_folder(pictures, images.entries, "--images ")
     name = model.provenance.get("name", weights.stem)
     origin = IMPORTED if model.provenance.get("origin") == IMPORTED else MEASURED
     about = {"origin": origin, "name": name, "label": name, "dataset": annotations.stem}
@@ -212,11 +213,11 @@ def _predict(
     stored = predict_chunks(entries, predicted, what, done, on, shard or (1, 1))
     if shard:
         return f"stored the predictions of {stored} of {len(entries)} images for {out}"
-    times = join_chunks(entries, done, out)
+    times, count = join_chunks(entries, done, out)
     write_json(layout.provenance(out), provenance, indent=True)
     speed.write(layout.speed(out), speed.speed(times, on))
     shutil.rmtree(done)
-    return f"wrote {out}: predictions of {len(entries)} images"
+    return f"wrote {out}: {count} predictions of {len(entries)} images"
 
 
 def predict_images(weights: Path, pictures: list[Path], out: Path) -> str:

@@ -22,10 +22,11 @@ from bcnet.params.reference import check_published
 from bcnet.params.results import Brought, Evaluate, Imported, Tables
 from bcnet.params.section import Name, Section
 from bcnet.params.variants import Variant
-from bcnet.suggest import did_you_mean
+from bcnet.suggest import legal
 from bcnet.validation import one_line
 
 PARAMS = Path("params.yaml")
+PRESETS = Path("presets")
 T = TypeVar("T")
 
 
@@ -55,7 +56,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _data_fit(self) -> "Params":
         if self.dataset not in self.datasets:
-            raise ValueError(f"dataset: {self.dataset!r} is not one of datasets ({', '.join(self.datasets)})")
+            raise ValueError(f"dataset: {self.dataset!r} is not one of datasets{legal(self.dataset, self.datasets)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
         if "val" not in self.splits:
@@ -63,8 +64,8 @@ class Params(Section):
         if taken := sorted({"train", "val", "test"} & self.synthetic.keys()):
             raise ValueError(f"synthetic: {taken[0]!r} is the name of a part of every dataset")
         if self.train_on not in ("train", *self.synthetic):
-            legal = ", ".join(["train", *self.synthetic])
-            raise ValueError(f"train_on: {self.train_on!r} is neither train nor one of synthetic ({legal})")
+            names = ", ".join(["train", *self.synthetic])
+            raise ValueError(f"train_on: {self.train_on!r} is neither train nor one of synthetic ({names})")
         return self
 
     @model_validator(mode="after")
@@ -90,11 +91,11 @@ class Params(Section):
             _one_of(self.tables.published, wanted.table, "tables.published", f"tables.reproduces.{name}.table")
             _one_of(self.splits, wanted.split, "splits", f"tables.reproduces.{name}.split")
         if unknown := [name for name in self.tables.compare_to if name not in methods]:
-            legal = f"a variant nor one of imported or predictions ({', '.join(methods)})"
-            raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {legal}")
-        for key, names in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
-            if len(set(names)) != len(names):
-                raise ValueError(f"tables.{key}: {list(names)} names one twice")
+            names = f"a variant nor one of imported or predictions ({', '.join(methods)})"
+            raise ValueError(f"tables.compare_to: {unknown[0]!r} is neither {names}")
+        for key, listed in (("compare_to", self.tables.compare_to), ("published", self.tables.published)):
+            if len(set(listed)) != len(listed):
+                raise ValueError(f"tables.{key}: {list(listed)} names one twice")
         return self
 
     @model_validator(mode="after")
@@ -119,6 +120,14 @@ class Params(Section):
             return Schedule.model_validate({**self.schedule.model_dump(), **own})
         except ValidationError as error:
             raise ValueError(f"variants.{variant}.schedule.{one_line(error, Schedule)}") from error
+
+    def remarks(self, *variants: str) -> list[str]:
+        """What is legal but hardly meant in the schedules of variants, by default of all, a line each."""
+        lines = []
+        for name in variants or self.variants:
+            key = f"variants.{name}.schedule" if self.variants[name].schedule else "schedule"
+            lines += [f"{key}.{line}" for line in self.schedule_of(name).remarks()]
+        return list(dict.fromkeys(lines))
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; the other methods do the same for their sections.
@@ -157,16 +166,12 @@ class Params(Section):
 
 def _one_of(names: Collection[str], name: str, section: str, key: str) -> None:
     if name not in names:
-        raise ValueError(
-            f"{key}: {name!r} is not one of {section} ({', '.join(names) or 'none'}){did_you_mean(name, names)}"
-        )
+        raise ValueError(f"{key}: {name!r} is not one of {section}{legal(name, names)}")
 
 
 def _entry(section: str, entries: dict[str, T], name: str) -> T:
     if name not in entries:
-        raise InputError(
-            f"{PARAMS}: {section}: no {name!r}, there are: {', '.join(entries) or 'none'}{did_you_mean(name, entries)}"
-        )
+        raise InputError(f"{PARAMS}: {section}: no {name!r}{legal(name, entries)}")
     return entries[name]
 
 
@@ -179,13 +184,20 @@ def load(path: Path = PARAMS) -> Params:
     """
     content = _parsed(path)
     if content is None:
-        raise InputError(f"{path}: an empty file, expected the sections of a run (`bcnet preset demo` makes one)")
+        raise InputError(f"{path}: an empty file, expected the sections of a run{_made()}")
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {one_line(error, Params)}") from error
     check_published(params.tables)
     return params
+
+
+def _made() -> str:
+    """How to get a params file, for a line. Presets lie in a clone of the project; an installed package has none."""
+    if PRESETS.is_dir():
+        return " (`bcnet preset demo` makes one)"
+    return ": run this in a clone of bcnet's repository, where `bcnet preset demo` makes one"
 
 
 def _parsed(path: Path) -> Any:
@@ -198,7 +210,7 @@ def _parsed(path: Path) -> Any:
         text = path.read_bytes().decode("utf-8-sig")
         return YAML(typ="safe", pure=True).load(text)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror} (`bcnet preset demo` makes one)") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}{_made()}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         what = f"byte 0x{error.object[error.start]:02x} is no UTF-8: save the file as UTF-8"

@@ -51,6 +51,13 @@ class Schedule(Section):
             raise ValueError("steps go with decay: steps, not with decay: cosine")
         return self
 
+    def remarks(self) -> list[str]:
+        """What is legal but hardly meant, a line each."""
+        if self.warmup < self.iterations:
+            return []
+        shorter = f"warmup {self.warmup} is not shorter than iterations {self.iterations}"
+        return [f"{shorter}: the learning rate never reaches lr {self.lr:g}"]
+
     def determining(self) -> dict[str, Any]:
         """The keys that determine a model, as JSON.
 

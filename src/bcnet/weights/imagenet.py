@@ -17,7 +17,7 @@ from torch import Tensor
 from bcnet.data.sources.download import RemoteFile, download
 from bcnet.files import InputError, atomic_output, readable
 from bcnet.models.backbones import BACKBONES
-from bcnet.suggest import did_you_mean
+from bcnet.suggest import legal
 
 MODEL_ZOO = "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained"
 URLS = {
@@ -39,7 +39,7 @@ def write_weights(backbone: str, out: Path, downloads: Path) -> None:
         InputError: no such backbone, the download fails, or its tensors are not the backbone's.
     """
     if backbone not in BACKBONES:
-        raise InputError(f"backbone {backbone!r}: there are: {', '.join(BACKBONES)}{did_you_mean(backbone, BACKBONES)}")
+        raise InputError(f"no backbone {backbone!r}{legal(backbone, BACKBONES)}")
     if backbone == "efficientnet_lite0":
         tensors = efficientnet_lite0()
     else:

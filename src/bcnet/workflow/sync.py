@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML, YAMLError
 
-from bcnet.files import InputError
+from bcnet.files import InputError, some
 from bcnet.params import load
 from bcnet.workflow.timings import made_by_a_job
 
@@ -47,7 +47,9 @@ def sync() -> None:
     stale = dvc_stale()
     if stale:
         rules = sorted({*pending, *(rule for rule, _ in unrecorded)})
-        neither = f"neither tool is up to date. Snakemake has not run: {_some(rules)}. DVC has not run: {_some(stale)}"
+        neither = (
+            f"neither tool is up to date. Snakemake has not run: {some(rules, 4)}. DVC has not run: {some(stale, 4)}"
+        )
         again = f". It has files of them, but no record: `snakemake --forcerun {' '.join(rules)}` makes them again"
         raise InputError(neither + ("" if pending else again))
     _touch()
@@ -74,7 +76,7 @@ def follow_dvc(goal: Path) -> str | None:
         if stale := dvc_stale():
             if any(Path(".snakemake/metadata").glob("*")):  # Snakemake has run here itself
                 return None
-            return f"Snakemake goes by the files' times and runs more than it must. DVC has not run: {_some(stale)}"
+            return f"Snakemake goes by the files' times and runs more than it must. DVC has not run: {some(stale, 4)}"
         _touch()
         _note_state()
     except InputError as error:
@@ -136,7 +138,3 @@ def _run(tool: str, *arguments: str) -> str:
             why += " (DVC takes no files behind a link: mount the other disk at this folder instead)"
         raise InputError(f"{tool} {arguments[0]}: exit code {result.returncode}: {why}")
     return result.stdout
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

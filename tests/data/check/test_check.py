@@ -33,21 +33,21 @@ def test_every_problem_of_every_entry_is_a_line(check: Checker) -> None:
             "image 3: width is 0, expected a whole number of pixels",
             "image 3: height is 2.5, expected a whole number of pixels",
             "image 3: file_name '/b' leaves the image folder or contains a tab, line end or control character",
-            "image 5: width is None, expected a whole number of pixels",
-            "image 5: height is None, expected a whole number of pixels",
+            "image 5: width is missing, expected a whole number of pixels",
+            "image 5: height is missing, expected a whole number of pixels",
             "category 1: this id occurs twice",
-            "category 1: name is None, expected a text",
-            "category at place 2 has no whole number as 'id'",
+            "category 1: name is missing, expected a text",
+            "category at place 2 (from 0) has no whole number as 'id'",
             "annotation 7: iscrowd is 2, expected 0 or 1",
             "annotation 7: a polygon is [1, 2, 3], expected [x, y, x, y, …] of three points or more",
             "annotation 7: a polygon reaches outside the 40x30 image by more than 2 pixels: x 0 to 99, y 0 to 9",
             "annotation 7: area is -1, expected a number of pixels",
             "annotation 7: bbox is [0, 0, 99, 9], expected [x, y, width, height] inside the 40x30 image",
             "annotation 7: this id occurs twice",
-            "annotation at place 2 has no whole number as 'id'",
-            "annotation at place 2: image_id 4 is not the id of an image of this file",
-            "annotation at place 2: category_id '1' is not the id of a category of this file",
-            "annotation at place 3 has no whole number as 'id'",
+            "annotation at place 2 (from 0) has no whole number as 'id'",
+            "annotation at place 2 (from 0): image_id 4 is not the id of an image of this file",
+            "annotation at place 2 (from 0): category_id '1' is not the id of a category of this file",
+            "annotation at place 3 (from 0) has no whole number as 'id'",
         ]
     )
 
@@ -167,4 +167,10 @@ def test_pictures_whose_values_use_few_of_their_bits_are_noted(check: Checker, p
 
 def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
     code, _, error = check(content(annotation()), "--images", "nowhere")
-    assert (code, error) == (2, "bcnet check: --images nowhere: no such folder\n")
+    assert (code, error) == (2, "bcnet check: --images nowhere: no such image folder\n")
+
+
+def test_the_folder_around_the_right_one_is_told(check: Checker, pictures: Path) -> None:
+    code, _, error = check(content(annotation()), "--images", str(pictures.parent))
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.endswith(": has none of the images, but pictures has all: try pictures\n")

@@ -26,9 +26,9 @@ COUNTS = encode(np.pad(np.ones((10, 10), bool), ((10, 10), (10, 20))))["counts"]
 @pytest.mark.parametrize(
     ("wrong", "fixed", "lines"),
     [
-        ({"id": "7"}, {}, ["annotation at place 0: id: '7' -> 7"]),
-        ({"id": 7.0}, {}, ["annotation at place 0: id: 7.0 -> 7"]),
-        ({"id": None}, {"id": 1}, ["annotation at place 0: id: None -> 1"]),
+        ({"id": "7"}, {}, ["annotation at place 0 (from 0): id: '7' -> 7"]),
+        ({"id": 7.0}, {}, ["annotation at place 0 (from 0): id: 7.0 -> 7"]),
+        ({"id": None}, {"id": 1}, ["annotation at place 0 (from 0): id: None -> 1"]),
         ({"image_id": "3"}, {}, ["annotation 7: image_id: '3' -> 3"]),
         ({"category_id": 1.0}, {}, ["annotation 7: category_id: 1.0 -> 1"]),
         ({"iscrowd": True}, {"iscrowd": 1}, ["annotation 7: iscrowd: True -> 1"]),
@@ -103,7 +103,7 @@ def test_an_annotation_that_cannot_be_saved_goes(hopeless: dict, reason: str, ch
     assert (code, fixed) == (0, content(annotation()))
     assert lines[-1].endswith(" changes, lost: 2 of 3 annotations")
     assert any(line.startswith(f"annotation 8: removed: {reason}") for line in lines)
-    assert "annotation at place 2: removed: 'none', expected an object" in lines
+    assert "annotation at place 2 (from 0): removed: 'none', expected an object" in lines
 
 
 def test_later_annotations_with_a_taken_id_get_free_ones(check: Checker) -> None:
@@ -122,9 +122,9 @@ def test_sizes_are_made_whole_or_read_from_the_pictures(check: Checker, pictures
     code, lines, fixed = check.fix(data)
     assert (code, fixed) == (0, content(annotation()))
     assert lines[:3] == [
-        "image at place 0: id: '3' -> 3",
-        "image at place 0: width: '40' -> 40",
-        "image at place 0: height: 30.0 -> 30",
+        "image at place 0 (from 0): id: '3' -> 3",
+        "image at place 0 (from 0): width: '40' -> 40",
+        "image at place 0 (from 0): height: 30.0 -> 30",
     ]
     data["images"][0] |= {"id": 3, "width": None, "height": 30.5}
     assert check.fix(data)[::2] == (2, None)

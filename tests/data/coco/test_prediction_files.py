@@ -86,7 +86,9 @@ def test_predictions_of_images_that_are_left_out(read, monkeypatch):
     strays = [{**predictions[0], "image_id": 7000, "category_id": 99}]
     assert_same(read([*strays, *predictions, *strays], frozenset({7000})), columns(predictions))
     odd = {**predictions[0], "segmentation": {"size": [1, 1], "counts": [1]}}
-    with pytest.raises(InputError, match=r"place 1: RLE size is \[1, 1\]"):  # places count what is left out
+    with pytest.raises(
+        InputError, match=r"place 1 [(]from 0[)]: RLE size is \[1, 1\]"
+    ):  # places count what is left out
         read([*strays, odd], frozenset({7000}))
 
 

@@ -113,5 +113,5 @@ def test_a_mask_of_no_size_is_refused(tmp_path, size):
     entries[0]["occluder"] = {"size": size, "counts": ""}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(entries))
-    with pytest.raises(InputError, match="place 0: occluder: RLE size"):
+    with pytest.raises(InputError, match=r"place 0 [(]from 0[)]: occluder: RLE size"):
         prediction_file.read(path, truth)

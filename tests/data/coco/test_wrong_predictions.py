@@ -23,7 +23,7 @@ from bcnet.files import InputError
 def test_a_wrong_occluder(read, occluder, line):
     _, predictions = made(0)
     predictions[2]["occluder"] = occluder
-    with pytest.raises(InputError, match=f"mine.json: prediction at place 2: {line}"):
+    with pytest.raises(InputError, match=f"mine.json: prediction at place 2 [(]from 0[)]: {line}"):
         read(predictions)
 
 
@@ -31,7 +31,7 @@ def test_a_wrong_occluder(read, occluder, line):
 def test_an_occluder_whose_counts_are_broken(read, change):
     predictions = with_occluders(made(0)[1])
     predictions[1]["occluder"]["counts"] = change(predictions[1]["occluder"]["counts"])
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 1: occluder: RLE counts"):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 1 [(]from 0[)]: occluder: RLE counts"):
         read(predictions)
 
 
@@ -43,7 +43,8 @@ def test_an_occluder_whose_counts_are_broken(read, change):
         ("[{}", r"not valid JSON \(truncated\?\)"),
         ('[{"image_id": 1}, {"image_id"', r"not valid JSON \(truncated\?\): .*line 1 column"),
         ("[" * 100_000, r"not valid JSON \(truncated\?\): maximum recursion"),
-        ('{"annotations": []}', "; this is an object: take the list out of it"),
+        ('{"annotations": []}', "; this is a file of annotations: `--annotations` reads it"),
+        ('{"results": []}', "; this is an object: take the list out of it"),
         ('{"image_id": 1}\n{"image_id": 1}', "; these are JSON lines: put them into one list"),
         ("PK\x03\x04", "; this is a zip file: unpack it"),
         ("[][]", r"not valid JSON \(several lists in one file\? join them to one\)"),
@@ -95,10 +96,10 @@ def test_scores_that_are_no_numbers(read, value):
     _, predictions = made(0)
     predictions[3]["score"] = value
     with pytest.raises(
-        InputError, match=f"prediction at place 3: score: {json.dumps(value)}: expected a finite number"
+        InputError, match=f"prediction at place 3 [(]from 0[)]: score: {json.dumps(value)}: expected a finite number"
     ):
         read(predictions)
-    with pytest.raises(InputError, match="place 0: score: Infinity: expected a finite number"):
+    with pytest.raises(InputError, match=r"place 0 [(]from 0[)]: score: Infinity: expected a finite number"):
         read(json.dumps(predictions[:1]).replace(str(predictions[0]["score"]), "1e999", 1))
 
 
@@ -107,7 +108,8 @@ def test_a_box_score_that_is_no_number(read, value):
     _, predictions = made(0)
     predictions[3]["box_score"] = value
     with pytest.raises(
-        InputError, match=f"prediction at place 3: box_score: {json.dumps(value)}: expected a finite number"
+        InputError,
+        match=f"prediction at place 3 [(]from 0[)]: box_score: {json.dumps(value)}: expected a finite number",
     ):
         read(predictions)
 
@@ -117,7 +119,9 @@ def test_a_box_score_that_is_no_number(read, value):
 def test_ids_are_whole_numbers_that_the_ground_truth_has(read, key, value):
     _, predictions = made(0)
     predictions[2][key] = value
-    with pytest.raises(InputError, match=f"prediction at place 2: {key}: .*expected the id of one of"):
+    with pytest.raises(
+        InputError, match=f"prediction at place 2 [(]from 0[)]: {key}: .*no (image|category) has this id"
+    ):
         read(predictions)
 
 
@@ -135,7 +139,9 @@ def test_outlines_of_triples_are_refused(read):
 def test_a_text_of_pythons_bytes_is_named(read):
     _, predictions = made(0)
     predictions[1]["segmentation"]["counts"] = str(predictions[1]["segmentation"]["counts"].encode())
-    with pytest.raises(InputError, match=r"prediction at place 1: RLE counts are .*, Python's text of bytes, expected"):
+    with pytest.raises(
+        InputError, match=r"prediction at place 1 [(]from 0[)]: RLE counts are .*, Python's text of bytes, expected"
+    ):
         read(predictions)
 
 
@@ -153,18 +159,35 @@ def test_a_mask_of_a_picture_turned_by_a_quarter_is_refused(read, key):
 @pytest.mark.parametrize("name", ["deep/a.b.png", "a.b.png", "a.b", "7"])
 def test_a_prediction_that_names_its_image_is_told_the_id(name: str):
     images = {5: {"id": 5, "height": 4, "width": 4}, 7: {"id": 7, "height": 4, "width": 4, "file_name": "deep/a.b.png"}}
-    wrong = prediction_format.problem({"image_id": name, "category_id": 1, "score": 1}, images, {1}, "segm")
-    assert wrong == (
-        f'image_id: "{name}": expected the id of one of the ground truth\'s 2 (image), this is the name of image 7'
-    )
+    entry = {"image_id": name, "category_id": 1, "score": 1, "segmentation": []}
+    way = "`bcnet predict` with --annotations writes ids; see docs/predictions.md"
+    said = f'image_id: "{name}": no image has this id, it names image 7 ({way})'
+    assert prediction_format.problem(entry, images, {1}, "segm") == said
+
+
+@pytest.mark.parametrize("key", ["image_id", "category_id", "score", "segmentation"])
+def test_a_key_that_is_not_there_is_missing(read, key: str):
+    predictions = made(0)[1]
+    del predictions[2][key]
+    with pytest.raises(InputError, match=f"prediction at place 2 [(]from 0[)]: {key}: missing$"):
+        read(predictions)
+
+
+def test_annotations_are_no_predictions(read):
+    with pytest.raises(InputError, match="score: missing: this is an annotation, and the file a list of annotations"):
+        read(made(0)[0]["annotations"])
 
 
 BAD_PREDICTIONS = [
-    ("image_id", 4, "image_id: 4: expected the id of one"),
-    ("image_id", "1", 'image_id: "1": expected'),
-    ("image_id", [1], r"image_id: \[1\]: expected"),
-    ("category_id", 4, "category_id: 4: expected the id of one"),
-    ("category_id", True, "category_id: true: expected"),
+    ("image_id", 4, "image_id: 4: no image has this id, there are 3, with ids from 1 to 3"),
+    (
+        "image_id",
+        "1",
+        'image_id: "1": no image has this id, it names image 1 .`bcnet predict` with --annotations writes ids',
+    ),
+    ("image_id", [1], r"image_id: \[1\]: no image has this id"),
+    ("category_id", 4, "category_id: 4: no category has this id, there are "),
+    ("category_id", True, "category_id: true: no category has this id"),
     ("score", "high", 'score: "high": expected a finite number'),
     ("score", None, "score: null: expected a finite number"),
     ("segmentation", None, "segmentation is null, expected polygons"),
@@ -176,7 +199,7 @@ BAD_PREDICTIONS = [
 def test_a_wrong_prediction_is_named(read, key, value, problem):
     _, predictions = made(0)
     predictions[2][key] = value
-    with pytest.raises(InputError, match=f"mine.json: prediction at place 2: {problem}") as raised:
+    with pytest.raises(InputError, match=f"mine.json: prediction at place 2 [(]from 0[)]: {problem}") as raised:
         read(predictions)
     assert "\n" not in str(raised.value)
 
@@ -187,7 +210,7 @@ def test_a_wrong_prediction_is_named(read, key, value, problem):
 def test_a_broken_mask_is_named(read, change):
     _, predictions = made(0)
     predictions[3]["segmentation"]["counts"] = change(predictions[3]["segmentation"]["counts"])
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 3: RLE counts"):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 3 [(]from 0[)]: RLE counts"):
         read(predictions)
 
 
@@ -195,10 +218,12 @@ def test_a_broken_mask_is_named(read, change):
 def test_a_wrong_box_is_named(read, box):
     _, predictions = made(0)
     wrong = [*boxes(predictions)[:2], {**boxes(predictions)[2], "bbox": box}]
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 2: bbox: .*expected \[x, y, width, height\]"):
+    with pytest.raises(
+        InputError, match=r"mine.json: prediction at place 2 [(]from 0[)]: bbox: .*expected \[x, y, width, height\]"
+    ):
         read(wrong)
 
 
 def test_an_entry_must_be_an_object(read):
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 0: 5: expected an object"):
+    with pytest.raises(InputError, match=r"mine.json: prediction at place 0 [(]from 0[)]: 5: expected an object"):
         read([5])

@@ -126,7 +126,7 @@ def test_a_region_without_a_pixel_is_left_out_and_counted(read, capsys):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"image_id": 5}, "annotation at place 0: image_id: 5: no image of this file"),
+        ({"image_id": 5}, "annotation at place 0 (from 0): image_id: 5: no image of this file"),
         ({"regions": {}}, "image 77: regions: expected a list of objects"),
         ({"depth_constraint": [1]}, "image 77: depth_constraint: [1]: expected pairs such as '1-2,1-3'"),
         ({"depth_constraint": "1-2;1-3"}, "image 77: depth_constraint: '1-2;1-3': expected pairs"),
@@ -146,7 +146,7 @@ def test_a_wrong_entry_is_named(read, change, expected):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"order": 1}, "image 77: region at place 2: order: 1: expected a number of its own"),
+        ({"order": 1}, "image 77: region at place 2 (from 0): order: 1: expected a number of its own"),
         ({"isStuff": None}, "image 77: region 3: isStuff: None: expected 0 or 1"),
         ({"segmentation": None}, "image 77: region 3: segmentation: None, expected polygons or RLE"),
         (

@@ -167,7 +167,7 @@ def test_a_file_lists_the_images_and_ours_is_the_ground_truth(converted, name, t
         ("ids.txt", b"3\n\xff", "ids.txt: not a text: invalid start byte at byte 2"),
         ("ids.json", b'{"images": [{"id": 99}]}', "1 of its 1 images are not in the annotations, the first is 99"),
         ("ids.json", b'{"images": []}', "lists no image"),
-        ("ids.json", b'{"images": [{"id": 3}, {"id": "4"}]}', "image at place 1 has no whole number as 'id'"),
+        ("ids.json", b'{"images": [{"id": 3}, {"id": "4"}]}', "image at place 1 (from 0) has no whole number as 'id'"),
         ("ids.json", b"[3, 4]", "no list 'images', expected a COCO-format file"),
         ("ids.json", b"3\n4", "not valid JSON"),
         ("gone.txt", None, "gone.txt: cannot be read: No such file or directory"),

@@ -83,7 +83,9 @@ def test_predictions_of_images_that_the_split_leaves_out_change_nothing(run):
     others = [{**prediction, "image_id": 7000} for prediction in predictions[:5]]
     assert run(truth, others + predictions)["segm"] == run(truth, predictions)["segm"]
     truth["info"] = {}
-    with pytest.raises(InputError, match=r"mine.json: prediction at place 0: image_id: 7000: expected"):
+    with pytest.raises(
+        InputError, match=r"mine.json: prediction at place 0 [(]from 0[)]: image_id: 7000: no image has this id"
+    ):
         run(truth, others)
 
 

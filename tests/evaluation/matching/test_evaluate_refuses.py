@@ -19,7 +19,7 @@ def test_a_wrong_prediction_is_named_and_nothing_is_written(run, tmp_path):
     """`test_wrong_predictions.py` has all that can be wrong with one."""
     truth, predictions = made(0)
     predictions[2]["image_id"] = 4
-    with pytest.raises(InputError, match=r"mine\.json: prediction at place 2: image_id: 4: expected the id of one"):
+    with pytest.raises(InputError, match=r"mine\.json: prediction at place 2 \(from 0\): image_id: 4: no image has"):
         run(truth, predictions)
     assert not list(tmp_path.glob("out*"))
 

@@ -80,3 +80,15 @@ def test_a_method_whose_ap_is_near_zero_has_not_learnt(ap, learnt):
 def test_boxes_are_judged_by_box_ap():
     about = metrics()["provenance"] | {"iou_type": "bbox"}
     assert has_not_learnt(metrics(provenance=about, segm={"AP": None}, bbox={"AP": 0.0}))
+
+
+def test_it_is_said_why_kept_recall_is_not_known():
+    unknown = "How much of its recall it keeps under occlusion is not known: "
+    for weights, why in (
+        ({}, "1000 objects are covered 30 % or more, and it takes 10 of one size (small, medium or large)"),
+        ({"large": 1.0}, "it finds too few of the objects that others cover least."),
+    ):
+        row = {"weights": weights, "AR": [], "raw_gap": None, "gap": None, "kept": None}
+        assert summary(metrics(equal_size={"box_cover": row})).splitlines()[-1].startswith(unknown + why)
+    assert "not known" not in summary(metrics(equal_size=None))
+    assert "not known" not in summary(metrics())

@@ -244,9 +244,12 @@ def test_wrong_names_are_told_before_any_work(reference):
     for wrong, line in (
         (
             {"bcnet": ("third", "BCNet")},
-            "tables.reproduces.bcnet.table: 'third' is not one of tables.published (first, ",
+            "tables.reproduces.bcnet.table: 'third' is not one of tables.published, there are: first, ",
         ),
-        ({"bc": ("first", "BCNet")}, "tables.reproduces: 'bc' is not one of the methods (mask-rcnn, bcnet, zoo, yolo"),
+        (
+            {"bc": ("first", "BCNet")},
+            "tables.reproduces: 'bc' is not one of the methods, there are: mask-rcnn, bcnet, zoo, yolo",
+        ),
     ):
         with pytest.raises(ValidationError, match=re.escape(line)):
             asked(**wrong)
@@ -254,7 +257,9 @@ def test_wrong_names_are_told_before_any_work(reference):
         asked(published=["first", "first"])
     row = {"table": "first", "row": "FCOS, R50, BCNet", "split": "test-dev"}
     tables = {"published": ["first"], "reproduces": {"bcnet": row}}
-    with pytest.raises(ValidationError, match=r"bcnet.split: 'test-dev' is not one of splits \(val, occluded\)"):
+    with pytest.raises(
+        ValidationError, match=r"bcnet.split: 'test-dev' is not one of splits, there are: val, occluded"
+    ):
         parameters(datasets={"demo": {"source": "coco"}}, tables=tables)
 
 

@@ -12,6 +12,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
 from bcnet.data.coco.sizes import proposal
+from bcnet.data.sources.image_folders import need_folder
 from bcnet.files import InputError, readable, shown, write_json
 from bcnet.progress import in_threads
 
@@ -37,11 +38,12 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
     """
     if out and out.exists() and out.samefile(path):
         raise InputError(f"--fix {out}: expected another file than the one that is checked")
-    if pictures and not pictures.is_dir():
-        raise InputError(f"--images {pictures}: no such folder")
     with readable(path):
         content = path.read_bytes()
     data, not_json = annotation_file.parse(path, content)
+    if pictures:
+        listed = [] if annotation_file.missing_sections(data) else data["images"]
+        need_folder(pictures, [image for image in listed if isinstance(image, dict)], "--images ")
     not_json_line = [Problem("file", str(error).removeprefix(f"{path}: "))] if (error := not_json) else []
     if out:
         _write_fixed(path, data, not_json_line, pictures, out, everything, drop)

@@ -15,7 +15,7 @@ from bcnet.data.check.forms import as_coco
 from bcnet.data.check.outlines import brush, swapped, triples, two_points
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
-from bcnet.files import as_in_file, shown
+from bcnet.files import as_in_file, at_place, shown
 
 CLOSE = 0.5  # IoU of a box with its mask's from which its form can be told
 
@@ -93,7 +93,7 @@ def _text_ids(data: Any) -> Convention | None:
     def mend() -> Iterator[Problem]:
         for what, entries, ids in mends:
             for place, entry in enumerate(entries):
-                yield from put(entry, "id", ids[entry["id"]], f"{what} at place {place}")
+                yield from put(entry, "id", ids[entry["id"]], at_place(what, place))
             for place, entry in enumerate(data["annotations"]):
                 if isinstance(entry, dict) and isinstance(old := entry.get(f"{what}_id"), str) and old in ids:
                     yield from put(entry, f"{what}_id", ids[old], name_of("annotation", entry, place))

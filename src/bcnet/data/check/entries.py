@@ -11,7 +11,7 @@ from bcnet.data.check.forms import as_coco
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.masks.segmentation import NUMBERS, segmentation_problem, to_rle
-from bcnet.files import shown
+from bcnet.files import at_place, shown
 
 MOST = 0.5  # what a larger share of the entries has in common is a convention
 FEWEST = 3  # entries that tell in which form all are: one may look like anything by chance
@@ -73,7 +73,7 @@ def objects(data: Any) -> list[Object]:
 
 def name_of(what: str, entry: dict, place: int) -> str:
     """What lines call an entry."""
-    return f"{what} {entry['id']}" if annotation_file.is_id(entry.get("id")) else f"{what} at place {place}"
+    return f"{what} {entry['id']}" if annotation_file.is_id(entry.get("id")) else at_place(what, place)
 
 
 def _is_key(value: Any) -> bool:

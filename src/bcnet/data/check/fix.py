@@ -15,7 +15,7 @@ from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
 from bcnet.data.masks.segmentation import clip, polygon_extent, segmentation_problem, to_rle
-from bcnet.files import InputError, shown
+from bcnet.files import InputError, at_place, shown
 
 EXACT = 2**53  # float64 tells whole numbers below it apart
 BOX_AREA = 1.1  # an area that is the box's, and so many times the mask's, is not meant to be the mask's
@@ -148,7 +148,7 @@ def _fix_annotations(data: dict, fixed: Fixed) -> Iterator[Problem]:
     kept: dict[int, dict] = {}
     for place, entry in enumerate(data["annotations"]):
         if not isinstance(entry, dict):
-            name = f"annotation at place {place}"
+            name = at_place("annotation", place)
             yield Problem(name, f"{name}: removed: {shown(entry)}, expected an object")
             continue
         name = name_of("annotation", entry, place)

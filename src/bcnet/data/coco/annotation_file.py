@@ -15,10 +15,11 @@ from bcnet.data.coco.annotation_rules import annotation_problems, fill_annotatio
 from bcnet.data.coco.checked import is_checked, note_checked
 from bcnet.data.coco.foreign import foreign
 from bcnet.data.masks.segmentation import NUMBERS, are_triples
-from bcnet.files import InputError, from_json, read_json, readable, shown
+from bcnet.files import InputError, at_place, from_json, read_json, readable, shown
 
 SECTIONS = {"images": "image", "categories": "category", "annotations": "annotation"}  # and what an entry is called
 AMODAL = {("visible_mask",): "cocoa_cls", ("inmodal_seg",): "kins"}  # keys beside an amodal `segmentation`: its source
+MISSING = "missing"  # in place of the value of a key that is not there
 LARGEST_ID = 2**63 - 1  # of the tables' columns
 LARGEST_IMAGE = 178_956_970  # pixels: Pillow takes a larger picture for a decompression bomb
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # control characters and line ends
@@ -139,7 +140,7 @@ def section(
         check: all that is wrong with an entry beside its id.
     """
     for place, entry in enumerate(entries):
-        name = f"{what} at place {place}"
+        name = at_place(what, place)
         if not isinstance(entry, dict) or not is_id(entry.get("id")):
             yield Problem(name, f"{name} has no whole number as 'id'")
             if not isinstance(entry, dict):
@@ -172,12 +173,12 @@ def image_problems(image: dict) -> Iterator[str]:
     width, height = image.get("width"), image.get("height")
     for key, side in (("width", width), ("height", height)):
         if not _is_side(side):
-            yield f"{key} is {shown(side)}, expected a whole number of pixels"
+            yield f"{key} is {shown(side) if key in image else MISSING}, expected a whole number of pixels"
     if _is_side(width) and _is_side(height) and not has_size(image):
         yield f"width x height is {width}x{height}, expected at most {LARGEST_IMAGE} pixels"
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
-        yield f"file_name is {shown(name)}, expected a path below the image folder"
+        yield f"file_name is {shown(name) if 'file_name' in image else MISSING}, expected a path below the image folder"
     elif not names_a_file(image):
         yield f"file_name {shown(name)} leaves the image folder or contains a tab, line end or control character"
 
@@ -203,7 +204,7 @@ def names_a_file(image: dict) -> bool:
 def category_problems(category: dict) -> Iterator[str]:
     """All that is wrong with a category beside its id."""
     if not isinstance(category.get("name"), str):
-        yield f"name is {shown(category.get('name'))}, expected a text"
+        yield f"name is {shown(category['name']) if 'name' in category else MISSING}, expected a text"
 
 
 def fill(data: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from bcnet.data.masks.segmentation import NUMBERS, TOLERANCE, segmentation_problems, to_rle
+from bcnet.data.masks.segmentation import FORMS, NUMBERS, TOLERANCE, segmentation_problems, to_rle
 from bcnet.files import shown
 
 AREA_FACTOR, AREA_SLACK = 2.0, 50.0  # an area is far from the mask's by this factor and by this many pixels
@@ -33,9 +33,13 @@ def annotation_problems(
     image = None
     if type(image_id) is int and image_id in images:
         image = images[image_id]
+    elif "image_id" not in annotation:
+        yield "image_id is missing"
     else:
         yield f"image_id {shown(image_id)} is not the id of an image of this file"
-    if type(category_id) is not int or category_id not in categories:
+    if "category_id" not in annotation:
+        yield "category_id is missing"
+    elif type(category_id) is not int or category_id not in categories:
         yield f"category_id {shown(category_id)} is not the id of a category of this file"
     crowd = annotation.get("iscrowd", 0)
     if type(crowd) is not int or crowd not in (0, 1):
@@ -54,6 +58,9 @@ def annotation_problems(
 
 
 def _mask_problems(annotation: dict, height: int, width: int) -> Iterator[str]:
+    if "segmentation" not in annotation:
+        yield f"segmentation is missing, expected {FORMS}"
+        return
     wrong = list(segmentation_problems(annotation.get("segmentation"), height, width))
     yield from wrong
     lacks = annotation.get("bbox") is None or annotation.get("area") is None

@@ -49,7 +49,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
                 raise InputError(f"{path}: the image is {upright[1]}x{upright[0]}, its annotation says {expected}")
             return _rgb(image.transpose(turn) if turn is not None and size in (None, upright) else image, deep, path)
     except READING as error:
-        raise InputError(f"{path}: not a readable image: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def bits_in_use(path: Path) -> int | None:
@@ -65,7 +65,14 @@ def bits_in_use(path: Path) -> int | None:
         with Image.open(path) as image:
             return _bits(image, path) if image.mode.startswith("I") else None
     except READING as error:
-        raise InputError(f"{path}: not a readable image: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if path.is_dir():
+        return InputError(f"{path}: is a folder, expected an image file")
+    system = isinstance(error, OSError) and error.strerror
+    return InputError(f"{path}: not a readable image: {system or error}")
 
 
 def _bits(image: Image.Image, path: Path) -> int:

@@ -15,7 +15,7 @@ from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, prob
 from bcnet.data.coco.prediction_scan import ABSENT, COLUMNS, MASKS, TEXTS, scan
 from bcnet.data.masks.rle_text import bytes_of
 from bcnet.data.masks.segmentation import are_triples, to_rle
-from bcnet.files import InputError
+from bcnet.files import InputError, at_place
 
 
 class Known(NamedTuple):
@@ -201,7 +201,7 @@ def _sound(path: Path, entries: list[Any], place: int, known: Known, iou_type: I
         if isinstance(entry, dict) and type(entry.get("image_id")) is int and entry["image_id"] in known.left_out:
             continue
         if wrong := problem(entry, known.images, known.categories, iou_type):
-            raise InputError(f"{path}: prediction at place {index}: {wrong}")
+            raise InputError(f"{path}: {at_place('prediction', index)}: {wrong}")
         sound.append(entry)
     return sound
 

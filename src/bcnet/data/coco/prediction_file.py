@@ -159,12 +159,14 @@ def _put_together(
     )
 
 
-def _instead(start: bytes) -> str:
-    """What a file that is no list seems to be, by its first bytes, for a line."""
+def _instead(start: bytes, text: mmap.mmap) -> str:
+    """What a file that is no list seems to be, by its first bytes and its keys, for a line."""
     if start.startswith(b"{"):
         lines = start.split(b"\n")
         if len(lines) > 1 and lines[0].rstrip().endswith(b"}") and b"image_id" in lines[0]:
             return "; these are JSON lines: put them into one list, with commas between"
+        if text.find(b'"annotations"') >= 0:
+            return "; this is a file of annotations: `--annotations` reads it"
         return "; this is an object: take the list out of it"
     binary = {b"\x1f\x8b": "gzip: unpack it", b"PK": "a zip file: unpack it", b"\x80": "a pickle: write JSON"}
     for known, what in binary.items():
@@ -190,7 +192,7 @@ def _text_of(path: Path) -> mmap.mmap:
     if text[:2] in UTF16:
         raise InputError(f"{path}: UTF-16 text, expected UTF-8 (in PowerShell: Out-File -Encoding utf8)")
     if not text[:1000].lstrip().startswith(b"["):
-        raise InputError(f"{path}: {EXPECTED}{_instead(text[:1000].lstrip())}")
+        raise InputError(f"{path}: {EXPECTED}{_instead(text[:1000].lstrip(), text)}")
     return text
 
 

@@ -4,7 +4,7 @@ Specification: https://cocodataset.org/#format-results.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from bcnet.files import as_in_file
 
 DETECTIONS = 100  # of an image, and in evaluation of an image and category: all that COCO looks at
 IouType = Literal["segm", "bbox"]
+OF_ANNOTATIONS = {"area", "iscrowd"}  # keys that predictions do not have
+ANNOTATION = ": this is an annotation, and the file a list of annotations, which have no scores"
 SHAPE = {"segm": "segmentation", "bbox": "bbox"}  # where a prediction has its shape
 
 
@@ -133,12 +135,15 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     """
     if not isinstance(entry, dict):
         return f"{as_in_file(entry)}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
+    for key in ("image_id", "category_id", "score", SHAPE[iou_type]):
+        if key not in entry:
+            annotated = key == "score" and entry.keys() & OF_ANNOTATIONS
+            return f"{key}: missing{ANNOTATION if annotated else ''}"
     for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
-        if type(value := entry.get(key)) is not int or value not in known:
-            called = f", this is the name of {its}" if what == "image" and (its := _image_called(value, images)) else ""
-            expected = f"expected the id of one of the ground truth's {len(known)} ({what}){called}"
-            return f"{key}: {as_in_file(value)}: {expected}"
-    if not _is_number(score := entry.get("score")):
+        if type(value := entry[key]) is not int or value not in known:
+            called = _image_called(value, images) if what == "image" else None
+            return f"{key}: {as_in_file(value)}: no {what} has this id, {called or _ids(known)}"
+    if not _is_number(score := entry["score"]):
         return f"score: {as_in_file(score)}: expected a finite number"
     if iou_type == "segm":
         if (box_score := entry.get("box_score")) is not None and not _is_number(box_score):
@@ -151,14 +156,19 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
 
 
 def _image_called(name: Any, images: Mapping[int, dict]) -> str | None:
-    """The image whose file name, with its ending or without, or whose id as text this is."""
+    """Which image has this as its file name, with its ending or without, or as its id, and how to get ids instead."""
     if not isinstance(name, str) or not name:
         return None
     for key, image in images.items():
         path = PurePosixPath(str(image.get("file_name", "")))
         if name in (str(path), path.name, path.stem, str(key)):
-            return f"image {key}"
+            return f"it names image {key} (`bcnet predict` with --annotations writes ids; see docs/predictions.md)"
     return None
+
+
+def _ids(known: Collection[int]) -> str:
+    """Which ids there are."""
+    return f"there are {len(known)}, with ids from {min(known)} to {max(known)}" if known else "there are none"
 
 
 def is_box(box: Any) -> bool:

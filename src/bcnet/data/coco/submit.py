@@ -12,7 +12,7 @@ import orjson
 
 from bcnet.data.coco import prediction_format
 from bcnet.data.sources.coco2017 import CATEGORY_IDS
-from bcnet.files import InputError, atomic_output, readable
+from bcnet.files import InputError, at_place, atomic_output, readable
 from bcnet.progress import progress
 
 KEYS = ("image_id", "category_id", "score", "segmentation")
@@ -64,9 +64,9 @@ def submit(predictions: Path, images: list[dict[str, Any]], name: str, folder: P
             try:
                 entry = orjson.loads(memoryview(text))
             except orjson.JSONDecodeError as error:
-                raise InputError(f"{predictions}: prediction at place {place}: not valid JSON: {error}") from error
+                raise InputError(f"{predictions}: {at_place('prediction', place)}: not valid JSON: {error}") from error
             if problem := _problem(entry, by_id, counts):
-                raise InputError(f"{predictions}: prediction at place {place}: {problem}")
+                raise InputError(f"{predictions}: {at_place('prediction', place)}: {problem}")
             file.write((b"," if place else b"[") + orjson.dumps({key: entry[key] for key in KEYS}))
         file.write(b"]")
     size = out.stat().st_size

@@ -25,7 +25,8 @@ def check_converted(path: Path, annotations: Iterable[Mapping[str, Any]]) -> Non
         occlusion = annotation.get("occlusion")
         where = f"{path}: annotation {annotation['id']}"
         if not isinstance(occlusion, dict) or not occlusion.keys() >= set(MEASURES):
-            raise InputError(f"{where} has no 'occlusion' with {', '.join(MEASURES)}: run `bcnet convert` first")
+            command = f"`bcnet convert --annotations {path} --out FILE`"
+            raise InputError(f"{where} has no 'occlusion' with {', '.join(MEASURES)}: run {command} first")
         for key in SHARES:
             if type(share := occlusion[key]) not in NUMBERS or not 0 <= share <= 1:
                 raise InputError(f"{where}: occlusion.{key}: {shown(share)}: expected 0 to 1")

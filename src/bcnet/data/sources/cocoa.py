@@ -18,7 +18,7 @@ from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
 from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, say_left_out, shape_keys
-from bcnet.files import InputError, read_json, shown
+from bcnet.files import InputError, at_place, read_json, shown
 from bcnet.progress import progress
 
 PAIRS = "({0}(,{0})*)?".format("[0-9]{1,9}-[0-9]{1,9}")
@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, Any]:
     regions_of: dict[int, list[dict[str, Any]]] = {}
     depth_of: dict[int, dict[int, int] | None] = {}
     for place, entry in enumerate(entries):
-        image_id = _image_of(entry, images, f"{path}: annotation at place {place}")
+        image_id = _image_of(entry, images, f"{path}: {at_place('annotation', place)}")
         if image_id not in regions_of:
             where = f"{path}: image {image_id}"
             regions_of[image_id] = _regions(entry, where)
@@ -99,7 +99,9 @@ def _regions(entry: dict[str, Any], where: str) -> list[dict[str, Any]]:
     for place, region in enumerate(regions):
         order, stuff = region.get("order"), region.get("isStuff")
         if type(order) is not int or order in taken:
-            raise InputError(f"{where}: region at place {place}: order: {shown(order)}: expected a number of its own")
+            raise InputError(
+                f"{where}: {at_place('region', place)}: order: {shown(order)}: expected a number of its own"
+            )
         if stuff not in (0, 1):
             raise InputError(f"{where}: region {order}: isStuff: {shown(stuff)}: expected 0 or 1")
         taken.add(order)

@@ -41,14 +41,14 @@ def fetch(dataset: Dataset, name: str, folder: Path) -> str:
     Raises:
         InputError: the first thing that is wrong with the user's files, or a download that fails.
     """
-    files = DatasetFiles(folder)
+    files, keys = DatasetFiles(folder), f"datasets.{name}.{{part}}.{{key}}"
     match dataset:
         case Files():
-            _link_parts({part: getattr(dataset, part) for part in PARTS}, files, READERS[dataset.source])
+            _link_parts({part: getattr(dataset, part) for part in PARTS}, files, READERS[dataset.source], keys)
         case Coco(folder=Path() as root):
             own = {part: coco2017.own_part(root, part) for part in PARTS}
             parts = {part: Part(annotations=annotations, images=images) for part, (annotations, images) in own.items()}
-            _link_parts(parts, files, annotation_file.read)
+            _link_parts(parts, files, annotation_file.read, f"datasets.{name}.folder")
         case Coco():
             coco2017.download_parts(dataset, folder, PARTS)
         case Shapes():
@@ -78,9 +78,9 @@ def fetch_test(dataset: Dataset, name: str, folder: Path) -> str:
     """
     match dataset:
         case Files(test=Part() as own):
-            files = DatasetFiles(folder)
+            files, keys = DatasetFiles(folder), f"datasets.{name}.{{part}}.{{key}}"
             read = READERS[dataset.source]
-            _link_parts({TEST: own}, files, read, (dataset.train.annotations, read(dataset.train.annotations)))
+            _link_parts({TEST: own}, files, read, keys, (dataset.train.annotations, read(dataset.train.annotations)))
             said = _hash(TEST, files)
             for part in PARTS:
                 if files.image_hashes(part).exists():
@@ -101,13 +101,22 @@ def _link_parts(
     parts: dict[str, Part],
     files: DatasetFiles,
     read: Callable[[Path], dict[str, Any]],
+    keys: str,
     first: tuple[Path, dict[str, Any]] | None = None,
 ) -> None:
     """Check a user's data, write its annotations, and link its picture folders, one part after the other.
 
-    Their categories are those of `first`, an annotation file with its content; None: of the first part.
+    Their categories are those of `first`, an annotation file with its content; None: of the first part. `keys`: the
+    key of params.yaml that says where they lie, with {part} and {key} in it.
     """
     for part, own in parts.items():
+        if not own.annotations.exists():
+            key = keys.format(part=part, key="annotations")
+            raise InputError(f"{own.annotations}: cannot be read: No such file or directory: set {key} in params.yaml")
+        if not own.images.is_dir():
+            raise InputError(
+                f"{own.images}: no such image folder: set {keys.format(part=part, key='images')} in params.yaml"
+            )
         data = _read_part(part, own, files, read)
         first = first or (own.annotations, data)
         check_categories(first[0], first[1]["categories"], own.annotations, data["categories"])

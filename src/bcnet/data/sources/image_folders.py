@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bcnet.data.coco.annotation_file import names_a_file
 from bcnet.data.coco.images import read_image
 from bcnet.files import InputError
 from bcnet.layout import DatasetFiles
@@ -20,8 +21,7 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
     Raises:
         InputError: a picture or the folder is missing or wrong, or a folder lies where the link belongs.
     """
-    if not pictures.is_dir():
-        raise InputError(f"{pictures}: no such image folder")
+    need_folder(pictures, images)
     target = pictures.resolve()
     if link.resolve() != target and link.exists() and not link.is_symlink():
         raise InputError(f"{link}: is a folder, expected a link to {pictures}: move it away")
@@ -34,6 +34,27 @@ def link_pictures(link: Path, pictures: Path, images: list[dict[str, Any]]) -> N
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(target, target_is_directory=True)
+
+
+def need_folder(folder: Path, images: list[dict[str, Any]], key: str = "") -> None:
+    """See that a user's folder is there, and is the one that file names start in, not the one around it.
+
+    Args:
+        folder: of the pictures.
+        images: COCO's entries of them.
+        key: what names the folder, for the line.
+
+    Raises:
+        InputError: it is no folder, or has none of the pictures, while one of its own folders has them all.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{key}{folder}: no such image folder")
+    names = [image["file_name"] for image in images if names_a_file(image)]
+    if not names or any((folder / name).exists() for name in names):
+        return
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if all((inner / name).exists() for name in names):
+            raise InputError(f"{key}{folder}: has none of the images, but {inner} has all: try {inner}")
 
 
 def need_images(files: DatasetFiles, part: str) -> None:

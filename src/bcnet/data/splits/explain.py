@@ -32,7 +32,8 @@ def explain(annotations: Path, ids: Path | None, count: int | None, out: Path | 
         out: a .csv file for the table, numbers in full; undefined ones are empty.
 
     Returns:
-        The table as text.
+        The table as text: of each rule only up to the first of `THRESHOLDS` that selects nothing, and without `of`
+        where it always says the same.
 
     Raises:
         InputError: a file is not right, `annotations` is not converted, or `count` or the name `out` is not legal.
@@ -52,11 +53,16 @@ def explain(annotations: Path, ids: Path | None, count: int | None, out: Path | 
         about = {"rule": rule, "same_category": same_category}
         rows += [about | row for row in rule_rows(values, listed, count)]
     table = pd.DataFrame(rows)
+    none = (table["images"] == 0) & (table["of"] == "grid")
+    beyond = table.index[none & (none.groupby([table["rule"], table["same_category"]]).cumsum() > 1)]
     if listed is not None:
         table = table.sort_values("jaccard", ascending=False, kind="stable")
     if out is not None:
         with atomic_output(out) as temporary:
             table.to_csv(temporary, index=False)
+    table = table.drop(index=beyond)
+    if table["of"].nunique() == 1:
+        table = table.drop(columns="of")
     formats: dict[Any, Any] = {"threshold": str, **dict.fromkeys(SHARES, "{:.3f}".format)}
     return table.to_string(index=False, na_rep="", formatters=formats)
 

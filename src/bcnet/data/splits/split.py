@@ -16,7 +16,7 @@ from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.occlusion.convert import check_out, occlusion_table
 from bcnet.data.occlusion.converted import check_converted
 from bcnet.data.splits.rules import image_values
-from bcnet.files import InputError, atomic_output, read_json, readable, sha256, shown, write_json
+from bcnet.files import InputError, at_place, atomic_output, read_json, readable, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
@@ -115,7 +115,7 @@ def _ids_of_coco(path: Path) -> list[int]:
         raise InputError(f"{path}: no list 'images', expected a COCO-format file")
     for place, image in enumerate(images):
         if not isinstance(image, dict) or not annotation_file.is_id(image.get("id")):
-            raise InputError(f"{path}: image at place {place} has no whole number as 'id'")
+            raise InputError(f"{path}: {at_place('image', place)} has no whole number as 'id'")
     return list(dict.fromkeys(image["id"] for image in images))
 
 

@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
-from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP, LEAST
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import GROUPS, Metric
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import name_of
@@ -51,7 +51,7 @@ def summary(metrics: Mapping[str, Any]) -> str:
         lines.append(f"* of fewer than {FEW} objects, or of objects in fewer than {FEW} images: too few to say much")
     if has_not_learnt(metrics):
         lines.append(HAS_NOT_LEARNT)
-    elif keeps := kept(metrics):
+    elif keeps := kept(metrics) or not_kept(metrics):
         lines.append(keeps)
     return "\n".join(lines)
 
@@ -65,6 +65,18 @@ def kept(metrics: Mapping[str, Any]) -> str | None:
     cover = metrics["recall"]["box_cover"][-1]["from"]
     low, high = between
     return sentence(100 * equal["kept"], 100 * low, 100 * high, 100 * cover)
+
+
+def not_kept(metrics: Mapping[str, Any]) -> str | None:
+    """Why that is not known, as a sentence; None where recall by occlusion is not known either."""
+    equal, rows = (metrics.get("equal_size") or {}).get("box_cover"), (metrics["recall"] or {}).get("box_cover")
+    if not equal or not rows:
+        return None
+    unknown = "How much of its recall it keeps under occlusion is not known"
+    if rows[-1]["objects"] and equal["weights"]:
+        return f"{unknown}: it finds too few of the objects that others cover least."
+    few = f"{rows[-1]['objects']} objects are covered {100 * rows[-1]['from']:.0f} % or more"
+    return f"{unknown}: {few}, and it takes {LEAST} of one size (small, medium or large) in each bin of box_cover."
 
 
 def sentence(share: float, low: float, high: float, cover: float) -> str:
