@@ -102,7 +102,7 @@ def test_a_stage_that_fails_says_so_in_its_log(folder: Path) -> None:
     ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert ended.returncode == 2
     assert (folder / "logs/demo/train/bcnt-0.log").read_text() == ended.stdout
-    assert "no 'bcnt', there are" in ended.stdout
+    assert "no 'bcnt', did you mean 'bcnet'?" in ended.stdout
 
 
 class OutOfMemoryError(RuntimeError):

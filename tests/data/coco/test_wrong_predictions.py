@@ -179,7 +179,7 @@ def test_annotations_are_no_predictions(read):
 
 
 BAD_PREDICTIONS = [
-    ("image_id", 4, "image_id: 4: no image has this id, there are 3, with ids from 1 to 3"),
+    ("image_id", 4, "image_id: 4: no image has this id, there are 8, with ids from 1 to 71"),
     (
         "image_id",
         "1",

@@ -62,7 +62,7 @@ def test_every_prediction_is_kept(user, tmp_path):
 
 
 def test_a_wrong_prediction_is_named_and_nothing_is_written(user, tmp_path):
-    line = r"theirs\.json: prediction at place 1 \(from 0\): image_id: 2: no image has this id, there are 1, with ids from "
+    line = r"theirs\.json: prediction at place 1 \(from 0\): image_id: 2: no image has this id, there are 1, "
     with pytest.raises(InputError, match=line):
         brought_from(tmp_path, user, [SCORED, SCORED | {"image_id": 2}])
     assert not (tmp_path / "data/mine/predictions").exists()
