@@ -18,7 +18,7 @@ NEAR = 1e-5  # of the largest value; what is float32 deviates by 2e-7
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str, Any]]]:
     """Of each process, what it is (how many they were, group, place), and what it found in each case."""
     out = tmp_path_factory.mktemp("processes") / "found.json"
-    factory = ROOT / "tests/factories/process_factory.py"
+    factory = ROOT / "tests/factories/models/process_factory.py"
     subprocess.run([sys.executable, str(factory), str(out)], check=True, timeout=1800)
     return json.loads(out.read_text())
 

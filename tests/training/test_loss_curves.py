@@ -1,7 +1,7 @@
 """Each detector with each mask head learns as it did: the losses of a dozen iterations, to six digits.
 
-A difference is either a fault or meant: then `python tests/factories/curve_factory.py` writes the golden curves again,
-and the commit says why they changed.
+A difference is either a fault or meant: then `python tests/factories/models/curve_factory.py` writes the golden curves
+again, and the commit says why they changed.
 """
 
 import json

@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def together(project: Path, notes: Path, *arguments: str) -> list[dict[str, Any]]:
     """What each of two processes noted."""
-    script = ROOT / "tests/factories/train_noted.py"
+    script = ROOT / "tests/factories/training/train_noted.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run([*torchrun, str(script), str(notes), *arguments], cwd=project, check=True, timeout=300)
     return [json.loads((notes / f"{rank}.json").read_text()) for rank in range(2)]

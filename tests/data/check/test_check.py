@@ -1,6 +1,7 @@
 """`bcnet check`: all problems at once, and notes apart from them."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -173,4 +174,7 @@ def test_a_missing_folder_of_pictures_is_said(check: Checker) -> None:
 def test_the_folder_around_the_right_one_is_told(check: Checker, pictures: Path) -> None:
     code, _, error = check(content(annotation()), "--images", str(pictures.parent))
     assert (code, error.count("\n")) == (2, 1)
-    assert error.endswith(": has none of the images, but pictures has all: try pictures\n")
+    assert error.endswith(": has none of the images, all are in: pictures\n")
+    shutil.copytree(pictures, pictures.parent / "train")  # with the same names: it cannot tell which is meant
+    _, _, error = check(content(annotation()), "--images", str(pictures.parent))
+    assert error.endswith(": has none of the images, all are in: pictures, train\n")

@@ -45,16 +45,16 @@ def need_folder(folder: Path, images: list[dict[str, Any]], key: str = "") -> No
         key: what names the folder, for the line.
 
     Raises:
-        InputError: it is no folder, or has none of the pictures, while one of its own folders has them all.
+        InputError: it is no folder, or has none of the pictures, while folders in it have them all.
     """
     if not folder.is_dir():
         raise InputError(f"{key}{folder}: no such image folder")
     names = [image["file_name"] for image in images if names_a_file(image)]
     if not names or any((folder / name).exists() for name in names):
         return
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if all((inner / name).exists() for name in names):
-            raise InputError(f"{key}{folder}: has none of the images, but {inner} has all: try {inner}")
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and all((path / name).exists() for name in names))
+    if inner:
+        raise InputError(f"{key}{folder}: has none of the images, all are in: {', '.join(map(str, inner))}")
 
 
 def need_images(files: DatasetFiles, part: str) -> None:

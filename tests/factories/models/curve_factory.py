@@ -1,6 +1,7 @@
 """Loss curves of a dozen iterations in double precision.
 
-`python tests/factories/curve_factory.py` writes golden/curves.json anew; with names of variants, their curves alone.
+`python tests/factories/models/curve_factory.py` writes golden/curves.json anew; with names of variants, their curves
+alone.
 
 In double precision another processor's rounding stays near 1e-14, where single precision soon chooses other proposals.
 """
@@ -9,11 +10,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import detectron2
 import numpy
-import places
 import pytest
 import torch
 import torchvision
@@ -27,7 +28,7 @@ from bcnet.training.loop import step
 from bcnet.training.schedule import make_optimizer
 from bcnet.weights.imagenet import efficientnet_lite0
 
-GOLDEN = places.GOLDEN / "curves.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "curves.json"
 VARIANTS: dict[str, dict[str, Any]] = variants()
 VARIANTS["fcos bcnet"] |= {"fusion": "projection", "contour_loss": "bce_dice"}
 SCHEDULE = Schedule.model_validate(  # warm-up, a step and clipping, all within a dozen iterations

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from bcnet import params
 from bcnet.files import InputError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEMO = (ROOT / "presets/demo.yaml").read_text("utf-8")
 SCHEMA = json.loads((ROOT / "workflow/schemas/params.schema.json").read_text("utf-8"))
 WORDS = ("0", "-1", "true", "null", "[]", "{}", ".inf", ".nan", "1e300", "9" * 30, "9" * 5000, "''", "' '", "x" * 300)

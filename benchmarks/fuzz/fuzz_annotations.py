@@ -1,6 +1,6 @@
 """Thousands of spoilt annotation files: each must be taken or refused rightly, at once, and never crash anything.
 
-python benchmarks/fuzz_annotations.py [cases] [seed]
+python benchmarks/fuzz/fuzz_annotations.py [cases] [seed]
 """
 
 import copy

@@ -2,7 +2,7 @@
 
 No traceback, no hang, nothing wrong accepted, no mended file that contradicts its original beyond what was said.
 
-python benchmarks/fuzz_inputs.py [cases] [seed] [params|predictions|model|fix|parts|amodal ...]
+python benchmarks/fuzz/fuzz_inputs.py [cases] [seed] [params|predictions|model|fix|parts|amodal ...]
 """
 
 import io
