@@ -12,6 +12,7 @@ async function browseObjects(place) {
   const { methods, fates, objects } = data;
 
   const FOUND = 0;
+  const OF_CLASS = ["wrong class", "both"]; // the outcomes of detections of another category
   const ANY = "";
   const NONE = "-1";
   const categoryNames = new Map(data.takenFor.slice(0, -1)); // the last is "nothing"
@@ -23,11 +24,12 @@ async function browseObjects(place) {
     return made;
   };
 
-  // The outcome, and what an object is taken for where that is another category.
+  // The outcome; of a wrong class also which.
   function said(method, object) {
+    const kind = fates[fate(method, object)];
     const taken = categoryNames.get(String(objects.taken[method][object]));
     const isOther = taken !== undefined && taken !== data.categories[objects.category[object]];
-    return fates[fate(method, object)] + (isOther ? `: ${taken}` : "");
+    return isOther && OF_CLASS.includes(kind) ? `${kind}: ${taken}` : kind;
   }
 
   function select(name, options, chosen) {
