@@ -6,7 +6,6 @@ import pytest
 from places import ROOT
 
 from bcnet import params
-from bcnet.cli import main
 from bcnet.files import InputError
 from bcnet.params.methods import METHODS
 from bcnet.params.variants import WithNeck
@@ -246,15 +245,6 @@ def test_several_views_are_refused_where_a_method_sees_one_only(method: str, sev
         params.load(tmp_path / "params.yaml")
 
 
-def test_a_variants_own_schedule_replaces_single_keys(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(DEMO.replace("label: BCNet}", "label: BCNet, schedule: {lr: 0.5, iterations: 7}}"))
-    loaded = params.load(path)
-    own, shared = loaded.schedule_of("bcnet"), loaded.schedule_of("mask-rcnn")
-    assert own == shared.model_copy(update={"lr": 0.5, "iterations": 7})
-    assert shared == loaded.schedule
-
-
 def test_a_name_that_is_not_there(tmp_path: Path) -> None:
     loaded = params.load(ROOT / "presets/demo.yaml")
     with pytest.raises(InputError, match="variants: no 'bc', there are: mask-rcnn, bcnet"):
@@ -283,26 +273,3 @@ def test_the_table_of_methods_in_the_documentation_is_the_programs() -> None:
         for name, method in METHODS.items()
     }
     assert rows == expected
-
-
-def test_a_warmup_that_is_not_shorter_than_the_training_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The rate is `lr` after `warmup` iterations: in the last one at the earliest if there is one more."""
-    monkeypatch.chdir(tmp_path)
-    warmup, iterations = params.load(ROOT / "presets/demo.yaml").schedule.warmup, "iterations: 500"
-    never = "the learning rate never reaches lr 0.001\n"
-    for own, line in (
-        (f"iterations: {warmup + 1}", ""),
-        (f"iterations: {warmup}", f"schedule.warmup {warmup} is not shorter than iterations {warmup}: {never}"),
-    ):
-        Path("params.yaml").write_text(DEMO.replace(iterations, own))
-        assert main(["params"]) == 0
-        assert capsys.readouterr().err == (f"bcnet params: {line}" if line else "")
-        assert main(["train", "bcnet"]) == 2  # there is no data
-        assert capsys.readouterr().err.startswith(f"bcnet train: {line or 'data/'}")
-    Path("params.yaml").write_text(DEMO.replace("label: BCNet}", "label: BCNet, schedule: {iterations: 7}}"))
-    assert main(["params"]) == 0
-    own = f"variants.bcnet.schedule.warmup {warmup} is not shorter than iterations 7: {never}"
-    assert capsys.readouterr().err == f"bcnet params: {own}"
-    assert params.load().remarks("mask-rcnn") == []

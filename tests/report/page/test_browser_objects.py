@@ -4,6 +4,9 @@ import base64
 import json
 import re
 import zlib
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import browser_factory
 from browser_factory import HOSTILE, unfold
@@ -55,6 +58,25 @@ def test_of_two_methods_those_go_first_on_which_they_part_most(page):
     assert rest == sorted(rest, reverse=True)
     choice(page, "compared with").select_option("mask-rcnn")
     assert status(page) == (0, 0)  # a method does not differ from itself
+
+
+def test_the_class_that_an_object_is_taken_for_stands_beside_a_wrong_class(context, address, tmp_path):
+    """Beside no other outcome: a found object may be overlapped by something else, too."""
+    text = Path(url2pathname(urlsplit(address).path)).read_text(encoding="utf-8")
+    packed = re.search(r'(?<=id="objects-data">)[^<]*', text)[0]
+    content = json.loads(zlib.decompress(base64.b64decode(packed)))
+    objects, category = content["objects"], content["categories"][content["objects"]["category"][0]]
+    key, other = next(entry for entry in content["takenFor"] if entry[1] not in (category, "nothing"))
+    for method, kind in enumerate(("wrong class", "badly localised")):
+        objects["fate"][method] = str(content["fates"].index(kind)) + objects["fate"][method][1:]
+        objects["taken"][method][0] = int(key)
+    changed = base64.b64encode(zlib.compress(json.dumps(content).encode())).decode()
+    (tmp_path / "page.html").write_text(text.replace(packed, changed), encoding="utf-8")
+    page, _ = browser_factory.opened(context, (tmp_path / "page.html").as_uri())
+    choice(page, "compared with").select_option("none")
+    for method, ending in enumerate((f", wrong class: {other}", ", badly localised")):
+        choice(page, "Method").select_option(content["methods"][method]["label"])
+        assert cards(page)[0].endswith(ending)
 
 
 def test_objects_are_filtered_by_what_they_are_and_how_they_fared(page):
