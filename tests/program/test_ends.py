@@ -1,6 +1,8 @@
 """How a verb ends: with a line on what it wrote, with the name that was probably meant, or when nobody reads on."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +135,18 @@ def test_an_interrupt_at_the_start_ends_in_a_line(
     monkeypatch.setattr("bcnet.cli.main", interrupted)
     assert run() == 130
     assert capsys.readouterr().err == "bcnet: interrupted\n"
+
+
+def test_the_log_of_a_stage_has_its_last_line_after_an_interrupt(tmp_path: Path) -> None:
+    """A terminal's Ctrl-C goes to all processes of the pipeline at once, to the one that writes the log as well."""
+    logged = re.search(r'^LOGGED = "(.*)"$', (ROOT / "workflow/Snakefile").read_text(), re.MULTILINE)
+    log = tmp_path / "log"
+    stage = (
+        "trap 'sleep 0.3; echo stage: interrupted; exit 130' INT; echo begins; for i in $(seq 600); do sleep 0.1; done"
+    )
+    shell = f"( {stage} ) {logged[1].format(log=log)}"
+    running = subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, start_new_session=True)
+    assert running.stdout.readline() == b"begins\n"
+    os.killpg(running.pid, signal.SIGINT)
+    running.communicate()
+    assert log.read_text() == "begins\nstage: interrupted\n"
