@@ -1,7 +1,6 @@
 """Which objects show best where methods part, and an object's surroundings as a drawing."""
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,33 +14,26 @@ OBJECTS = 12  # that are drawn with every method's mask
 AROUND = 0.6  # of an object's box that is shown on each side of it
 RULE = (
     "A method's best mask of an object is the one with the highest IoU among its predictions of the object's category, "
-    f"whatever their scores. These are the {OBJECTS} objects of val for which the IoUs of two methods' best masks "
-    "differ most."
+    f"whatever their scores. These are {OBJECTS} objects of val: first those that only one of two methods finds, then "
+    "others; in both groups those first for which the IoUs of the two methods' best masks differ most."
 )
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the picture, the ends exclusive
 
 
-def most_different(ious: np.ndarray, most: int) -> list[int]:
-    """The objects on which methods differ most, by `RULE`, in the order in which it takes them.
+def most_different(ious: np.ndarray, found: np.ndarray, most: int) -> list[int]:
+    """The objects on which two methods differ most, by `RULE`, in its order.
 
     Args:
-        ious: (M, G) float, of M methods' best masks with G objects, 0 to 1.
+        ious: (2, G) float, of both methods' best masks with G objects, 0 to 1.
+        found: (2, G) bool, whether the method finds the object.
         most: at most so many.
 
     Returns:
-        Indices of objects, without those on which no two methods differ. Within a round of all pairs the larger
-        difference goes first; ties: the earlier pair and the earlier object.
+        Indices of objects, without those whose IoUs are equal and which both or neither find; ties: the earlier object.
     """
-    rounds: list[list[tuple[float, int]]] = []
-    for first, second in combinations(ious, 2):
-        difference = np.abs(first - second)
-        order = np.argsort(-difference, kind="stable")[:most]
-        for place, index in enumerate(order[difference[order] > 0]):
-            if place == len(rounds):
-                rounds.append([])
-            rounds[place].append((float(difference[index]), int(index)))
-    chosen = (index for each in rounds for _, index in sorted(each, key=lambda entry: -entry[0]))
-    return list(dict.fromkeys(chosen))[:most]
+    difference, only_one = np.abs(ious[0] - ious[1]), found[0] != found[1]
+    order = np.lexsort((-difference, ~only_one))
+    return [int(index) for index in order if only_one[index] or difference[index] > 0][:most]
 
 
 def window(bbox: Sequence[float], height: int, width: int) -> Window:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bcnet.data.coco.images import read_image
 from bcnet.drawing.figures import data_uri
-from bcnet.evaluation.metrics.failures import NAMES
+from bcnet.evaluation.metrics.failures import FOUND, NAMES
 from bcnet.progress import progress
 from bcnet.report.figures import rois
 from bcnet.report.figures.contrasts import OBJECTS, RULE, drawn, most_different, window
@@ -53,7 +53,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Contrasts:
-    """The methods, the two that are compared, and the objects, those on which these two differ most first."""
+    """The methods, the two that are compared, and the objects in the order of `RULE`."""
 
     methods: tuple[Method, ...]
     chosen: tuple[int, int]
@@ -72,8 +72,10 @@ def contrasts(context: Context) -> Contrasts | None:
         return None
     methods = tuple(tables)
     chosen = chosen_two(context, methods)
-    ious = np.stack([tables[methods[place]]["iou"].to_numpy() for place in chosen])
-    return Contrasts(methods, chosen, tuple(_objects(tables, most_different(ious, OBJECTS), context)))
+    two = [tables[methods[place]] for place in chosen]
+    ious = np.stack([table["iou"].to_numpy() for table in two])
+    found = np.stack([table["failure"].to_numpy() == FOUND for table in two])
+    return Contrasts(methods, chosen, tuple(_objects(tables, most_different(ious, found, OBJECTS), context)))
 
 
 def _objects(tables: Mapping[Method, pd.DataFrame], rows: Sequence[int], context: Context) -> Iterator[Contrast]:
