@@ -21,7 +21,7 @@ from bcnet.report.tables.csv_file import read_csv
 
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 SPLIT = "val"
-KEPT = "box_cover"  # the measure whose last bin holds the most occluded objects
+KEPT = "box_cover"  # the measure whose last bin holds the most covered objects
 UNCLEAR = "not clear"
 WIDTH = 100  # letters of a line
 NUMBERS = ("value", "difference", "low", "high", "from", "to", "objects", "images", "iterations", "seeds")  # columns
@@ -41,7 +41,7 @@ TOLD = (
     Told("AP", "AP"),
     Told("boundary AP", "boundary_AP"),
     Told("AR, hardly covered", "AR", 0),
-    Told("AR, most occluded", "AR", -1),
+    Told("AR, most covered", "AR", -1),
     Told("leak", "leak", better="lower"),
 )
 OF_PAIRS = tuple(told for told in TOLD if told.bin != 0)  # what a difference is told of
@@ -162,7 +162,7 @@ def text_of(tables: Path) -> str:
     parts = [
         f"{int(first['images']):,} images with {int(first['objects']):,} objects; {int(first['iterations']):,} "
         f"iterations; {seeds} {'seed' if seeds == 1 else 'seeds'}; in brackets 95 % intervals.\n"
-        f"Most occluded: others cover {100 * cover['from']:.0f} % or more of the box, "
+        f"Most covered: others cover {100 * cover['from']:.0f} % or more of the box, "
         f"{int(cover['objects']):,} objects.\n",
         numbers(intervals),
     ]

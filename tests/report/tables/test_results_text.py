@@ -78,7 +78,7 @@ def test_numbers_differences_and_steps_stand_between_the_marks(tables: Path) -> 
     assert "stale" not in text
     for line in (
         "400 images with 5,678 objects; 2,000 iterations; 1 seed; in brackets 95 % intervals.",
-        "Most occluded: others cover 30 % or more of the box, 1,234 objects.",
+        "Most covered: others cover 30 % or more of the box, 1,234 objects.",
         "| First | 10.0 [9.0, 11.0] | 11.0 [10.0, 12.0] | 13.0 [12.0, 14.0] | 14.0 [13.0, 15.0] | 12.0 [11.0, 13.0] |",
         "| =Third | - | - | - | - | - |",
         "| Second | **+5.0 (+4.5 to +5.5)** | **+6.0 (+5.5 to +6.5)** | **+7.0 (+6.5 to +7.5)** "

@@ -46,7 +46,7 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     ends = f"{sure['low']} to {sure['high']}"
     highest = f"{best['label']} (imported predictions) has the highest AP of 4 methods: {best['AP']} % ({ends})."
     assert f"Of all {best['objects']} objects, {highest}" in found
-    assert "most occluded" not in found  # the run has no objects in the last bin
+    assert "most covered" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
             side = {"higher": "better than", "lower": "worse than"}.get(row["verdict"], "no clear difference to")
@@ -191,7 +191,7 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     whole, occluded = found.findings
     assert (whole.what, whole.best, whole.methods) == ("all 20 objects", "D", 4)
     assert whole.value == "43.50 % (42.00 to 44.00)"
-    assert occluded.what == "the 4 most occluded objects (box_cover 0.5 to 1.0)"
+    assert occluded.what == "the 4 most covered objects (box_cover 0.5 to 1.0)"
     assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 % (17.00 to 23.00)", 5)
     assert (whole.few, occluded.few) == (False, True)
     assert found.fall == StatedDifference("B", "A", f"+1.50 ({MINUS}1.00 to +4.00)", 1.5, 0)
@@ -211,5 +211,5 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     assert (numbers["B"][1].value, numbers["B"][1].between) == ("20.01", "17.00 to 23.00")
     assert numbers["D"][1].change.text == f"{MINUS}5.00 ({MINUS}6.00 to +1.00)"
     assert {pair: [(each.short, change.side) for each, change in both] for pair, both in found.layer.items()} == {
-        ("A (x)", "D (y)"): [("AP", -1), ("AR of the most occluded", 0)]
+        ("A (x)", "D (y)"): [("AP", -1), ("AR of the most covered", 0)]
     }

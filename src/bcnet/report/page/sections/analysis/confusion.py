@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Confusions:
-    """Of each method two matrices, of all and of the most occluded objects, and what it finds; two are shown first."""
+    """Of each method two matrices, of all and of the most covered objects, and what it finds; two are shown first."""
 
     methods: tuple[tuple[Method, tuple[Table, Table, Table]], ...]
     first: tuple[Method, ...]
@@ -84,7 +84,7 @@ def confusions(context: Context) -> Confusions | None:
         matrices = (
             _matrix(f"all objects, {method.label}", own, ids, shown, names, {"method": str(key)}, index, false[method]),
             _matrix(
-                f"the most occluded objects, {method.label}",
+                f"the most covered objects, {method.label}",
                 heavy,
                 ids,
                 shown,

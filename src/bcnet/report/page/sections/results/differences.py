@@ -39,7 +39,7 @@ class IntervalChart:
 class Against:
     """A baseline, its origin, the charts, and the tables: the main one, the others.
 
-    On each split there is a chart of the first metric and one of recall of the most occluded objects.
+    On each split there is a chart of the first metric and one of recall of the most covered objects.
     """
 
     baseline: str

@@ -16,7 +16,7 @@ from bcnet.report.page.sections.results.differences import beyond_chance, differ
 from bcnet.report.tables.rows import Method, bcnets
 
 SPLIT = "val"
-MEASURE, METRIC = "box_cover", "AR"  # whose last bin holds the most occluded objects, and what is told of them
+MEASURE, METRIC = "box_cover", "AR"  # whose last bin holds the most covered objects, and what is told of them
 KEY = "split", "metric", "measure", "to"  # what a difference is of
 LAYER = "structure"  # the switch that gives a head its occluder layer
 
@@ -86,7 +86,7 @@ class Summary:
 
 
 def summary(context: Context) -> Summary | None:
-    """What the tables say of val, of all objects and of the most occluded ones; None where nothing is measured.
+    """What the tables say of val, of all objects and of the most covered ones; None where nothing is measured.
 
     Raises:
         InputError: a table is missing, or of another run.
@@ -192,8 +192,8 @@ def _finding(metric: str, measure: str, rows: Mapping[Method, TextRow], context:
     method, best = max(rows.items(), key=lambda pair: float(pair[1][metric]))
     objects, short = f"all {best['objects']} objects", metric
     if measure:
-        objects = f"the {best['objects']} most occluded objects ({measure} {best['from']} to {best['to']})"
-        short = f"{metric} of the most occluded"
+        objects = f"the {best['objects']} most covered objects ({measure} {best['from']} to {best['to']})"
+        short = f"{metric} of the most covered"
     between = _between(method, best, metric, context)
     return Finding(
         metric,
