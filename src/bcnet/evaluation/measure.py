@@ -18,7 +18,7 @@ from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detect
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
-from bcnet.evaluation.metrics.benchmark import by_occlusion, errors, failure_shares, leak_rate
+from bcnet.evaluation.metrics.benchmark import by_occlusion, drawn_precisions, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.metrics.confusion import false_detections
 from bcnet.evaluation.metrics.occlusion.equal_size import cells
@@ -179,7 +179,8 @@ def measure(
             "few": [],
             "categories": _of_categories(content["categories"], table, runs),
         }
-        every = drawing.result()
+        precisions = drawn_precisions(table, bins, detections, objects, outcome, runs[kinds[0]], times)
+        every = drawing.result() | precisions
     drawn = {metric: number for metric, number in every.items() if metric.metric not in kept_draws.AP[1:]}
     metrics |= {
         "equal_size": equal_size(drawn, bins, cells(table, bins)[0]),

@@ -19,8 +19,8 @@ def metrics(**changes: object) -> dict:
         "leak": None,
         "recall": {
             "box_cover": [
-                {"from": 0.0, "to": 0.3, "AR": 0.25, "objects": 3000},
-                {"from": 0.3, "to": 1.0, "AR": 0.2, "objects": 1000},
+                {"from": 0.0, "to": 0.3, "AR": 0.25, "AP": 0.4, "APn": 0.5, "objects": 3000},
+                {"from": 0.3, "to": 1.0, "AR": 0.2, "AP": 0.1, "APn": 0.3, "objects": 1000},
             ],
             "occluder": [{"occluder": "none", "AR": 0.75, "objects": 30}],
         },
@@ -33,6 +33,7 @@ def metrics(**changes: object) -> dict:
             "missed_separated": [0.2, 0.8],
             "leak": None,
             "AR box_cover 0-0.3": [0.2, 0.3],
+            "APn box_cover 0.3-1": [0.25, 0.35],
             "AR occluder none": [0.7, 0.8],
             "AR_equal_size_gap box_cover": [-0.1, -0.04],
             "AR_kept box_cover": [0.6, 0.75],
@@ -51,6 +52,7 @@ def test_each_number_that_is_known_has_its_interval_and_count_under_a_header():
         ["found_separated", "25.0", "0.0", "to", "60.0", "8", "*"],
         ["missed", "12.5", "10.0", "to", "15.0", "4,000"],
         ["AR", "box_cover", "0-0.3", "25.0", "20.0", "to", "30.0", "3,000"],
+        ["APn", "box_cover", "0.3-1", "30.0", "25.0", "to", "35.0", "1,000"],
         ["AR_equal_size_gap", "box_cover", "-7.0", "-10.0", "to", "-4.0", "1,000"],
         ["AR", "occluder", "none", "75.0", "70.0", "to", "80.0", "30"],
     ]

@@ -56,13 +56,15 @@ def test_predictions_that_are_boxes_are_not_drawn_and_every_table_says_so(copied
         for row in csv.DictReader((copied / "reports/demo/tables/intervals.csv").read_text().splitlines())
         if (row["label"], row["split"]) == ("_Theirs", "val") and row["low"]
     }
-    bins = re.findall(r"AR\s+box_cover ([\d.]+) to", section(text, "boxes"))
-    assert bins == ["0.0", "0.1", "0.3"]  # not those of another measure
+    bins = re.findall(r"(\w+),?\s+box_cover ([\d.]+) to", section(text, "boxes"))
+    assert bins == [
+        (number, low) for number in ("AR", "AP", "APn") for low in ("0.0", "0.1", "0.3")
+    ]  # of no other measure
     for place, key in {
         2: ("box_AP", "", ""),
         3: ("AR", "box_cover", "0.0"),
-        6: ("found", "", ""),
-        18: ("missed", "", ""),
+        12: ("found", "", ""),
+        24: ("missed", "", ""),
     }.items():
         assert [sure[key][name] in theirs[place] for name in ("value", "low", "high")] == [True] * 3
     assert ("AR", "", "") not in sure

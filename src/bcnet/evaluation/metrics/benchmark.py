@@ -12,9 +12,16 @@ from bcnet.evaluation.matching.outcomes import CROWD, Outcomes
 from bcnet.evaluation.metrics import failures
 from bcnet.evaluation.metrics.calibration import calibration
 from bcnet.evaluation.metrics.coco_ap import defined
-from bcnet.evaluation.metrics.occlusion.occlusion_ap import ap_by_bin
-from bcnet.evaluation.metrics.occlusion.occlusion_bins import bins_of
+from bcnet.evaluation.metrics.occlusion.occlusion_ap import Draws, ap_by_bin
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import (
+    PRECISION_MEASURE,
+    PRECISIONS,
+    Metric,
+    bins_of,
+)
 from bcnet.evaluation.metrics.tide import tide
+from bcnet.evaluation.statistics.drawn import Drawn, precision_samples
+from bcnet.evaluation.statistics.resampling import Run
 
 Numbers = dict[str, Any]
 
@@ -39,6 +46,31 @@ def by_occlusion(
     }
 
 
+def drawn_precisions(
+    table: pa.Table,
+    bins: Mapping[str, Sequence[float]],
+    detections: Detections,
+    objects: Objects,
+    outcomes: Outcomes,
+    run: Run,
+    times: np.ndarray,
+) -> dict[Metric, Drawn]:
+    """AP and APn of the bins of `PRECISION_MEASURE` on draws of images.
+
+    Args:
+        table, bins: as of `by_occlusion`.
+        run: of these detections and objects.
+        times: (1 + draws, I), as of `draw_images`.
+    """
+    category, places, object_category = _given(table, detections, objects, outcomes)
+    names, place = bins_of(table, bins)[PRECISION_MEASURE]
+    draws = Draws(run.image, run.object_image, times)
+    precisions = ap_by_bin(category, places, object_category, place, len(names), draws)
+    values = [of_form[:, where] for of_form in precisions for where in range(len(names))]
+    samples = precision_samples(run, table, bins)
+    return {metric: Drawn(own, samples[metric]) for metric, own in zip(samples, values, strict=True)}
+
+
 def _by_bin(
     table: pa.Table, place: np.ndarray, names: Sequence[Mapping[str, Any]], precision: tuple[np.ndarray, np.ndarray]
 ) -> list[Numbers]:
@@ -46,7 +78,7 @@ def _by_bin(
 
     Args:
         place: (rows of the table,) the bin of each object.
-        precision: AP and APn of each bin.
+        precision: AP and APn of each bin, (1, bins) each.
     """
     matched = np.column_stack([table[name].to_numpy() for name in MATCHED])
     rows = []
@@ -58,7 +90,7 @@ def _by_bin(
             "AR50": shares[MATCHED.index("matched_50")],
             "AR75": shares[MATCHED.index("matched_75")],
         }
-        row |= {form: values[index] for form, values in zip(("AP", "APn"), precision, strict=True)}
+        row |= {form: values[0, index] for form, values in zip(PRECISIONS, precision, strict=True)}
         rows.append({**name, "objects": len(inside), **{key: defined(value) for key, value in row.items()}})
     return rows
 

@@ -9,7 +9,14 @@ import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import AREAS
 from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, cells, standardised
-from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, object_numbers
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import (
+    PRECISION_MEASURE,
+    PRECISIONS,
+    Metric,
+    bins_of,
+    object_numbers,
+    precision_metrics,
+)
 from bcnet.evaluation.statistics.resampling import PRECISION, RECALL, Run, resampled_means, resampled_together
 from bcnet.evaluation.statistics.samples import Sample, sample, smaller
 
@@ -45,7 +52,7 @@ def drawn_numbers(
     Returns:
         Of masks `metrics`; AP of boxes and of boundaries, where `runs` has them; all of `object_numbers`, and recall at
         equal size with what it compares (`equal_size.standardised`), of masks if the predictions are masks, of boxes
-        else.
+        else. Of `kept`, `precision_metrics`, too, which only `evaluate` can compute.
     """
     numbers: dict[Metric, Drawn] = {}
     wanted = {
@@ -59,7 +66,12 @@ def drawn_numbers(
             numbers[metric] = Drawn(own, sample_of_area(run, name))
     first = next(iter(runs.values()))
     means = drawn_means(first, object_numbers(table, edges), times, kept)
-    return numbers | means | _at_equal_size(first, means, table, edges, times)
+    precisions = {
+        metric: Drawn(kept[metric], own)
+        for metric, own in precision_samples(first, table, edges).items()
+        if metric in kept
+    }
+    return numbers | means | precisions | _at_equal_size(first, means, table, edges, times)
 
 
 def drawn_means(
@@ -78,6 +90,13 @@ def drawn_means(
     missing = {key: own for key, own in numbers.items() if key not in kept}
     means = {**kept, **resampled_means(run, times, missing)}
     return {key: Drawn(means[key], sample_of_objects(run, ~np.isnan(own))) for key, own in numbers.items()}
+
+
+def precision_samples(run: Run, table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[Metric, Sample]:
+    """What each of `precision_metrics` rests on."""
+    names, place = bins_of(table, edges)[PRECISION_MEASURE]
+    of_bins = [sample_by_category(run, place == where) for where in range(len(names))]
+    return dict(zip(precision_metrics(edges), of_bins * len(PRECISIONS), strict=True))
 
 
 def _at_equal_size(
@@ -110,5 +129,9 @@ def sample_of_objects(run: Run, about: np.ndarray) -> Sample:
 def sample_of_area(run: Run, metric: str) -> Sample:
     """What one of COCO's numbers, a mean over categories, rests on."""
     low, high = AREAS[(PRECISION | RECALL)[metric][0]]
-    counted = (run.area >= low) & (run.area <= high)
-    return sample(run.object_image[counted], run.object_category[counted], len(run.images))
+    return sample_by_category(run, (run.area >= low) & (run.area <= high))
+
+
+def sample_by_category(run: Run, about: np.ndarray) -> Sample:
+    """What a mean over the categories of the objects that `about` (G,) chooses rests on."""
+    return sample(run.object_image[about], run.object_category[about], len(run.images))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
 from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP, LEAST
-from bcnet.evaluation.metrics.occlusion.occlusion_bins import GROUPS, Metric
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import GROUPS, PRECISION_MEASURE, PRECISIONS, Metric
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import name_of
 from bcnet.evaluation.statistics.samples import FEW
@@ -109,9 +109,10 @@ def _numbers(metrics: Mapping[str, Any]) -> Iterator[_Number]:
             yield _Number(f"{kind}{group}", shares.get(kind), shares.get("objects", 0))
     yield _Number("leak", leak.get("rate"), leak.get("objects", 0))
     for measure, rows in recall.items():
-        for row in rows:
-            metric = Metric("AR", measure, row.get("from"), row.get("to"), row.get("occluder"))
-            yield _Number(name_of(metric), row["AR"], row["objects"])
+        for number in ("AR", *PRECISIONS) if measure == PRECISION_MEASURE else ("AR",):
+            for row in rows:
+                metric = Metric(number, measure, row.get("from"), row.get("to"), row.get("occluder"))
+                yield _Number(name_of(metric), row[number], row["objects"])
         equal = (metrics.get("equal_size") or {}).get(measure, {})
         for key, name in (("raw_gap", GAP), ("gap", EQUAL_SIZE_GAP)):
             fewest = min(rows[0]["objects"], rows[-1]["objects"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, EQUAL_SIZE_GAP, GAP, KEPT, LEAST
-from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric, object_metrics
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import PRECISIONS, Metric, object_metrics, precision_metrics
 from bcnet.evaluation.statistics.drawn import AP
 from bcnet.evaluation.statistics.intervals import BOUNDS
 from bcnet.evaluation.statistics.significance import Estimate, estimate
@@ -19,6 +19,7 @@ KEYS = ["metric", "measure", "from", "to", "occluder"]
 NUMBERS = ["value", "std", "low", "high", "objects", "images", "seeds", "draws"]
 PERCENT = ("value", "std", "low", "high")
 COLUMNS = [*KEYS, *NUMBERS, "few", "why"]
+DRAWN_BY_EVALUATE = "no object in this bin, or `bcnet evaluate` has drawn another number of draws: run it again"
 TOO_FEW_OF_A_SIZE = f"a bin has fewer than {LEAST} objects of each of COCO's areas"
 
 
@@ -28,7 +29,7 @@ def metrics_of(params: Params) -> list[Metric]:
     of_objects = object_metrics(params.evaluate.bins())
     at_equal_size = [metric._replace(metric=EQUAL_SIZE) for metric in of_objects if metric.measure]
     compared = [Metric(name, measure) for measure in BINNED for name in (GAP, EQUAL_SIZE_GAP, KEPT)]
-    return [*coco, *of_objects, *at_equal_size, *compared]
+    return [*coco, *of_objects, *precision_metrics(params.evaluate.bins()), *at_equal_size, *compared]
 
 
 def estimates_of(draws: SplitDraws, method: Method) -> dict[Metric, Estimate]:
@@ -81,6 +82,8 @@ def _undefined(metric: Metric, measurement: Measured) -> str:
         return NOT_CONVERTED
     if metric.metric in (EQUAL_SIZE, EQUAL_SIZE_GAP, KEPT):
         return TOO_FEW_OF_A_SIZE
+    if metric.metric in PRECISIONS and metric.measure:
+        return DRAWN_BY_EVALUATE
     if metric.measure:
         return "no object in this bin"
     return "no object that has an occluder is found" if metric.metric == "leak" else "no such object in the split"

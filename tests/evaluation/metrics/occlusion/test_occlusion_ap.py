@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING
-from bcnet.evaluation.metrics.occlusion.occlusion_ap import ap_by_bin
+from bcnet.evaluation.metrics.occlusion.occlusion_ap import Draws, ap_by_bin
 
 
 def matched(truth, predictions):
@@ -38,8 +38,7 @@ def matched(truth, predictions):
 def test_one_bin_is_cocos_ap(seed):
     category, places, object_category, ap = matched(*made(seed, images=12))  # with crowds, and ties of scores
     found = ap_by_bin(category, places, object_category, np.zeros(len(object_category), int), 1)
-    assert found[0] == pytest.approx([ap], abs=1e-12)
-    assert found[1] == pytest.approx([ap], abs=1e-12)
+    assert np.ravel(found) == pytest.approx([ap, ap], abs=1e-12)
     assert 0.1 < ap < 0.9
     assert {NOTHING, CROWD} < set(places.flat)
 
@@ -86,14 +85,54 @@ def splits(draw):
 @given(splits())
 def test_bins_follow_the_definition(split):
     expected = np.array([slowly(*split, where) for where in range(3)])
-    np.testing.assert_allclose(np.array(ap_by_bin(*split, 3)).T, expected, atol=1e-12)
+    np.testing.assert_allclose(np.concatenate(ap_by_bin(*split, 3)).T, expected, atol=1e-12)
+
+
+@st.composite
+def draws_of_images(draw):
+    """A split of three images with five bins, a detection in the image of its objects; two draws of these images."""
+    category, places, object_category, object_bin = draw(splits())
+    object_image = draw(arrays(int, len(object_category), elements=st.integers(0, 2)))
+    object_bin = np.where(
+        object_bin < 0, -1, object_bin + 2 * draw(arrays(int, len(object_bin), elements=st.integers(0, 1)))
+    )
+    image = draw(arrays(int, len(category), elements=st.integers(0, 2)))
+    image = np.where(places[:, 0] >= 0, np.append(object_image, 0)[np.maximum(places[:, 0], -1)], image)
+    elsewhere = (places >= 0) & (np.append(object_image, -1)[np.maximum(places, -1)] != image[:, None])
+    places = np.where(elsewhere, NOTHING, places).astype(np.int32)
+    times = draw(arrays(np.uint16, (2, 3), elements=st.integers(0, 2)))
+    return (category, places, object_category, object_bin), Draws(image, object_image, times)
+
+
+def in_a_draw(split, draws, times):
+    """The split in which each image stands so many times, written out."""
+    category, places, object_category, object_bin = split
+    objects = [(g, copy) for g, image in enumerate(draws.object_image) for copy in range(times[image])]
+    place_of = {own: place for place, own in enumerate(objects)}
+    detections = [(d, copy) for d, image in enumerate(draws.image) for copy in range(times[image])]
+    rows = [[place if place < 0 else place_of[int(place), copy] for place in places[d]] for d, copy in detections]
+    return (
+        np.array([category[d] for d, _ in detections], int),
+        np.array(rows, np.int32).reshape(-1, places.shape[1]),
+        np.array([object_category[g] for g, _ in objects], int),
+        np.array([object_bin[g] for g, _ in objects], int),
+    )
+
+
+@given(draws_of_images())
+def test_draws_of_images_are_splits_in_which_images_stand_several_times(drawn):
+    split, draws = drawn
+    found = ap_by_bin(*split, 5, draws)
+    for place, times in enumerate(draws.times):
+        expected = np.array([slowly(*in_a_draw(split, draws, times), where) for where in range(5)])
+        np.testing.assert_allclose(np.column_stack([of_form[place] for of_form in found]), expected, atol=1e-12)
 
 
 def one_category(places, bins):
     """Numbers of two bins of one category, for detections that are matched alike at all thresholds."""
     rows = np.repeat(np.array(places, np.int32).reshape(-1, 1), 10, axis=1)
     found = ap_by_bin(np.zeros(len(places), int), rows, np.zeros(len(bins), int), np.array(bins), 2)
-    return [each.tolist() for each in found]
+    return [each.tolist() for (each,) in found]
 
 
 def test_perfect_and_nothing():

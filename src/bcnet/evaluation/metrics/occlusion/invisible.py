@@ -75,7 +75,7 @@ def invisible(
     matched = hides & ~np.isnan(iou)
     numbers: dict[str, float | int | None] = {"objects": int(hides.sum())}
     for name, thresholds in THRESHOLDS.items():
-        (precision,), _ = ap_by_bin(category, given[order][:, thresholds], object_category, place, 1)
+        ((precision,),), _ = ap_by_bin(category, given[order][:, thresholds], object_category, place, 1)
         numbers[name] = float(precision) if hides.any() else None
     numbers["matched"] = int(matched.sum())
     numbers["IoU"] = float(iou[matched].mean()) if matched.any() else None

@@ -13,6 +13,8 @@ from bcnet.evaluation.metrics.failures import NAMES
 OCCLUDERS = ("none", "other category", "same category")  # what an object's main occluder is of
 GROUPS = ("", "_occluded", "_separated")  # of objects, at the end of a number's name
 FARES = tuple(f"{kind}{group}" for kind in NAMES for group in GROUPS)  # shares of objects that are found, missed ...
+PRECISIONS = ("AP", "APn")  # of a bin
+PRECISION_MEASURE = "box_cover"  # the measure in whose bins these have intervals: of all they would take too long
 COLUMNS = ["n_occluders", "same_category", "failure", "leak", "separated", *MATCHED]  # and the measures
 
 
@@ -63,6 +65,12 @@ def object_metrics(edges: Mapping[str, Sequence[float]]) -> list[Metric]:
         for name in names
     ]
     return [*map(Metric, FARES), Metric("leak"), *bins]
+
+
+def precision_metrics(edges: Mapping[str, Sequence[float]]) -> list[Metric]:
+    """AP in the bins of `PRECISION_MEASURE`, then APn."""
+    names = bin_names(edges)[PRECISION_MEASURE]
+    return [Metric(form, PRECISION_MEASURE, name["from"], name["to"]) for form in PRECISIONS for name in names]
 
 
 def object_numbers(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> dict[Metric, np.ndarray]:

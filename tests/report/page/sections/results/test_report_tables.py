@@ -74,12 +74,20 @@ def test_without_published_numbers_there_is_no_section_of_them(copied):
     assert 'id="published"' not in (copied / "reports" / "demo" / "index.html").read_text(encoding="utf-8")
 
 
-def test_recall_is_shown_as_in_the_table(text, page):
+def test_recall_is_shown_as_in_the_table_with_the_intervals_that_there_are(made_run, text, page):
     rows = rows_of(section(text, "occlusion") + section(text, "same-category"))
     places = [index for index, row in enumerate(rows) if row[0] == "box_cover: 0.1 to 0.3, 10 objects"]
     assert len(places) == 2
     assert [row[0] for row in rows[places[0] + 1 : places[0] + 5]] == [*map(label, methods(run_parameters()))]
-    assert rows[places[0] + 2] == [f"BCNet $x$ {SCRIPT}", *4 * ["50.50 ± 0.00"], "25.25 ± 0.00"]
+    with (made_run / "reports/demo/tables/intervals.csv").open(newline="", encoding="utf-8") as file:
+        (ends,) = [
+            f"{row['low']} to {row['high']}"
+            for row in csv.DictReader(file)
+            if [row[key] for key in ("label", "split", "metric", "measure", "from")]
+            == [BCNET, "val", "AR", "box_cover", "0.1"]
+        ]
+    shown = [f"50.50 ± 0.00{ends}", *3 * ["50.50 ± 0.00"], "25.25 ± 0.00"]
+    assert rows[places[0] + 2] == [f"BCNet $x$ {SCRIPT}", *shown]
     assert rows[places[0] + 7] == [f"BCNet $x$ {SCRIPT}", *5 * ["—1"]]
     assert ("title", "no object in this bin") in page.attributes
     heads = [row[0] for row in rows if len(row) == 1]

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 
-from bcnet.evaluation.metrics.occlusion.occlusion_bins import FARES
+from bcnet.evaluation.metrics.occlusion.occlusion_bins import FARES, PRECISION_MEASURE, PRECISIONS
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, origin_words, reasons, rows_of
 from bcnet.report.page.interval_table import interval_rows
 from bcnet.report.page.sections.analysis.occlusion import head
 from bcnet.report.tables.rows import Method
 
-BOX_AP, MEASURE, METRIC = "box_AP", "box_cover", "AR"
+BOX_AP = "box_AP"
+IN_BINS = ("AR", *PRECISIONS)
 
 
 def boxes(context: Context) -> Grid | None:
-    """Box AP, recall by occlusion, and failures of the methods whose predictions are boxes; None where none are.
+    """Box AP, recall and AP by occlusion, and failures of the methods whose predictions are boxes; None where none are.
 
     Raises:
         InputError: intervals.csv is missing, or of another run.
@@ -42,8 +43,8 @@ def _columns(method: Method, split: str, context: Context) -> Iterator[tuple[str
     plain = {row["metric"]: row for row in rows if not row["measure"]}
     yield "box AP", _cell(plain[BOX_AP])
     for row in rows:
-        if (row["metric"], row["measure"]) == (METRIC, MEASURE):
-            yield f"{METRIC}, {MEASURE} {row['from']} to {row['to']}", _cell(row)
+        if row["metric"] in IN_BINS and row["measure"] == PRECISION_MEASURE:
+            yield f"{row['metric']}, {row['measure']} {row['from']} to {row['to']}", _cell(row)
     for name in FARES:
         yield head(name), _cell(plain[name])
 

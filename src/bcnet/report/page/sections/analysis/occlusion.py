@@ -11,7 +11,7 @@ from bcnet.report.figures.line_chart import Axes, Point, line_chart
 from bcnet.report.figures.line_chart import Line as Curve
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
-from bcnet.report.page.interval_table import ends_of
+from bcnet.report.page.interval_table import ends_of, with_ends
 from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
 from bcnet.report.tables.rows import Method
@@ -139,7 +139,7 @@ def _measure(name: str, by_split: Mapping[str, Rows], context: Context) -> Measu
     return Measure(
         name,
         tuple(_recall_chart(name, split, rows, context) for split, rows in by_split.items()),
-        tuple(_recall_grid(name, split, rows) for split, rows in by_split.items()),
+        tuple(_recall_grid(name, split, rows, context) for split, rows in by_split.items()),
     )
 
 
@@ -193,12 +193,15 @@ def standing_out(rows: Rows, context: Context) -> set[Method]:
     return {*best, *(method for method in rows if method.name in names)}
 
 
-def _recall_grid(measure: str, split: str, rows: Rows) -> Grid:
-    """A group a bin, a row a method."""
+def _recall_grid(measure: str, split: str, rows: Rows, context: Context) -> Grid:
+    """A group a bin, a row a method, with the intervals of those numbers that have one."""
     groups = tuple(
         Group(
             f"{measure}: {bin_name(first)}, {first['objects'] or '?'} objects",
-            tuple(named(bins[place], cells(bins[place], IN_BINS)) for bins in rows.values()),
+            tuple(
+                named(bins[place], cells(with_ends(context, method, split, bins[place], IN_BINS), IN_BINS))
+                for method, bins in rows.items()
+            ),
         )
         for place, first in enumerate(_bins(rows))
     )
