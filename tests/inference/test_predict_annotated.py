@@ -155,3 +155,14 @@ def test_the_list_is_never_overwritten(
     line = "predict --model model.safetensors --annotations set.json --images pictures --out set.json"
     assert main(line.split()) == 2
     assert "--out set.json: expected a .json file other than --annotations" in capsys.readouterr().err
+
+
+def test_a_shard_that_does_not_exist_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    write_set(folder, MODEL)
+    monkeypatch.chdir(tmp_path)
+    given = [f"--model {folder}/model.safetensors", f"--annotations {folder}/set.json", f"--images {folder}/pictures"]
+    assert main(f"predict {' '.join(given)} --out out.json --shard 5/3".split()) == 2
+    assert "--shard 5/3: expected two whole numbers K/N" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("about.json"))

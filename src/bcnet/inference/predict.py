@@ -20,7 +20,7 @@ from bcnet.inference.detect import detect
 from bcnet.inference.image_ids import image_ids
 from bcnet.layout import IMPORTED, TEST, TEST_DEV, DatasetFiles
 from bcnet.models.device import pick_device
-from bcnet.parallel import Shard
+from bcnet.parallel import Shard, of_shard
 from bcnet.params import Params
 from bcnet.params.methods import METHODS
 from bcnet.progress import note, progress
@@ -184,6 +184,7 @@ def _predict(
     shard: Shard | None,
 ) -> str:
     """Predict images; `about` is what provenance says of the model and of the images."""
+    of_shard((), shard or (1, 1))  # a shard that does not exist leaves no folder behind
     device = pick_device()
     model.module.to(device)
     trained_with = ("init", "train_on", "seed", "schedule", "resumed", "best")
