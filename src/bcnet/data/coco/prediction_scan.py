@@ -72,6 +72,8 @@ def scan(
             else:
                 own = key - _TEXT if _TEXT <= key < _SIZE else len(TEXTS) - 1
                 end = _value_end(text, at, stop)
+                if end < 0:
+                    return failed
                 for place in range(at, end):
                     texts[own, lengths[own] + place - at] = text[place]
                 texts[own, lengths[own] + end - at] = _COMMA
