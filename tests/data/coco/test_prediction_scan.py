@@ -96,6 +96,15 @@ def test_of_any_spoilt_text_it_says_what_entry_by_entry_is_said(tmp_path_factory
         assert_same(prediction_file.read(path, truth), expected)
 
 
+def test_a_large_file_cut_within_a_value_is_not_as_the_coco_api_writes_it(tmp_path, monkeypatch):
+    """The value stands much further from the file's start than its block is long, and has no end to count to."""
+    monkeypatch.setattr(prediction_file, "BLOCK", 1 << 20)
+    whole = json.dumps(varied(0, masks=False)[1][0])
+    path = tmp_path / "mine.json"
+    path.write_text("[" + (whole + ", ") * ((24 << 20) // len(whole)) + '{"bbox": [1, 2, 3, 4], "score": "0.5]')
+    assert prediction_file.scan(path) is None
+
+
 def test_images_that_are_left_out_leave_nothing(tmp_path):
     truth, entries = varied(1, masks=True)
     path = tmp_path / "mine.json"

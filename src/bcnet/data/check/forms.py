@@ -49,10 +49,8 @@ def _is_coco(segmentation: Any) -> bool:
 
 def _of_object(value: dict) -> tuple[str, Any] | None:
     """Coordinates in two lists; run lengths as floats."""
-    for keys in POINTS:
-        xs, ys = (value.get(key) for key in keys)
-        if isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys) and _are_numbers(xs + ys):
-            return "lists of x and of y", [[number for point in zip(xs, ys, strict=True) for number in point]]
+    if (polygon := _polygon_of_lists(value)) is not None:
+        return "lists of x and of y", [polygon]
     counts = value.get("counts")
     if isinstance(counts, str) and (text := bytes_in_text(counts)) is not None:
         return "RLE as Python's text of bytes", {**value, "counts": text}
@@ -60,6 +58,15 @@ def _of_object(value: dict) -> tuple[str, Any] | None:
         return None
     if all(abs(count) < 2**53 and count == int(count) for count in counts):
         return "run lengths with .0", {**value, "counts": [int(count) for count in counts]}
+    return None
+
+
+def _polygon_of_lists(value: dict) -> list | None:
+    """[x0, y0, x1, y1, …] of coordinates in two lists of one length; None if there are none."""
+    for keys in POINTS:
+        xs, ys = (value.get(key) for key in keys)
+        if isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys) and _are_numbers(xs + ys):
+            return [number for point in zip(xs, ys, strict=True) for number in point]
     return None
 
 
@@ -100,9 +107,12 @@ def _of_list(value: list) -> tuple[str, Any] | None:
     if None not in polygons:
         return "polygons of points [x, y]", polygons
     deeper = [polygon for part in value for polygon in part]
-    if all(isinstance(polygon, list) and len(polygon) >= 6 and _are_numbers(polygon) for polygon in deeper):
-        return "polygons one list deeper", deeper
-    return None
+    return ("polygons one list deeper", deeper) if all(map(_is_polygon, deeper)) else None
+
+
+def _is_polygon(value: Any) -> bool:
+    """Whether this is a list of numbers, those of three points or more."""
+    return isinstance(value, list) and len(value) >= 6 and _are_numbers(value)
 
 
 def _are_numbers(values: list) -> bool:

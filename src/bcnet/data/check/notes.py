@@ -1,7 +1,6 @@
 """Notes: what is legal in an annotation file but odd."""
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -66,36 +65,44 @@ def _file_notes(data: Any, right: dict[str, dict[int, dict]]) -> Iterator[Proble
         yield Problem("file", "file: no annotations at all: was an export without masks chosen?")
     if annotations and all(annotation.get("iscrowd", 0) for annotation in annotations):
         yield Problem("file", "file: all annotations are crowds (iscrowd 1), which nothing is trained on or scored by")
-    for keys, source in annotation_file.AMODAL.items():
-        if count := sum(annotation.keys() >= set(keys) for annotation in annotations):
-            what = f"{count} annotations have {' and '.join(keys)}: their segmentation is amodal"
-            yield Problem("file", f"file: {what}, `source: {source}` reads them as such")
-    if count := sum(has_a_hole(annotation["segmentation"]) for annotation in annotations):
-        line = f"{count} annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
-        yield Problem("file", f"file: {line}")
-    if count := sum(bool(annotation.get("ignore")) for annotation in annotations):
-        line = f"{count} annotations have ignore, which COCO's evaluation doesn't read: iscrowd is what it leaves out"
-        yield Problem("file", f"file: {line}")
-    if count := sum(map(annotation_file.is_outside, annotations)):
-        line = f"{count} annotations are marked as outside (attributes): no object is there, --fix removes them"
-        yield Problem("file", f"file: {line}")
-    if count := _still_tracks(annotations, right["image"]):
-        line = (
-            f"{count} tracks have one outline in their last {STILL} frames, which end the file: objects that rest look"
-        )
-        yield Problem("file", f"file: {line} so, and those that are gone and weren't marked as outside")
+    for count, line in _common_oddities(annotations, right["image"]):
+        if count:
+            yield Problem("file", f"file: {count} {line}")
     if any("neg_category_ids" in image for image in right["image"].values()):
         line = "LVIS annotates each image for some categories only, and nothing here knows which: true detections count"
         yield Problem("file", f"file: {line} as false")
-    names = Counter(category["name"].strip().casefold() for category in right["category"].values())
-    for key, category in right["category"].items():
+    yield from _name_notes(right["category"])
+
+
+def _common_oddities(annotations: Collection[dict], images: dict[int, dict]) -> Iterator[tuple[int, str]]:
+    """What is odd with several annotations of a file: with how many, and the words behind this number."""
+    for keys, source in annotation_file.AMODAL.items():
+        amodal = sum(annotation.keys() >= set(keys) for annotation in annotations)
+        what = f"annotations have {' and '.join(keys)}: their segmentation is amodal"
+        yield amodal, f"{what}, `source: {source}` reads them as such"
+    holes = sum(has_a_hole(annotation["segmentation"]) for annotation in annotations)
+    yield holes, "annotations have a polygon inside another of theirs: COCO unites them, a hole needs RLE"
+    ignored = sum(bool(annotation.get("ignore")) for annotation in annotations)
+    yield ignored, "annotations have ignore, which COCO's evaluation doesn't read: iscrowd is what it leaves out"
+    outside = sum(map(annotation_file.is_outside, annotations))
+    yield outside, "annotations are marked as outside (attributes): no object is there, --fix removes them"
+    line = f"tracks have one outline in their last {STILL} frames, which end the file: objects that rest look so, and"
+    yield _still_tracks(annotations, images), f"{line} those that are gone and weren't marked as outside"
+
+
+def _name_notes(categories: dict[int, dict]) -> Iterator[Problem]:
+    """Names of categories that are blank or another one's."""
+    of_name: dict[str, list[int]] = {}
+    for key, category in categories.items():
+        of_name.setdefault(category["name"].strip().casefold(), []).append(key)
+    for key, category in categories.items():
         name = category["name"].strip().casefold()
+        others = [other for other in of_name[name] if other != key]
         if not name:
             yield Problem(f"category {key}", f"category {key}: its name is blank: {shown(category['name'])}")
-        elif names[name] > 1:
-            others = [other for other, it in right["category"].items() if it["name"].strip().casefold() == name]
-            same = next(other for other in others if other != key)
-            yield Problem(f"category {key}", f"category {key}: its name {shown(category['name'])} is category {same}'s")
+        elif others:
+            line = f"its name {shown(category['name'])} is category {others[0]}'s"
+            yield Problem(f"category {key}", f"category {key}: {line}")
 
 
 def _still_tracks(annotations: Collection[dict], images: dict[int, dict]) -> int:

@@ -24,6 +24,8 @@ _ENDS = np.cumsum([len(key) for key in _KEYS])
 _MASK, _OCCLUDER, _TEXT, _SIZE, _COUNTS, _OTHER = 2, 3, 4, 8, 9, 10  # places in _KEYS; the last is beyond
 _SPACE, _QUOTE, _COMMA, _ZERO, _NINE, _COLON, _N = 32, 34, 44, 48, 57, 58, 110
 _OPEN, _BACKSLASH, _CLOSE, _BEGIN, _END, _POINT, _DELETE = 91, 92, 93, 123, 125, 46, 127
+_NEEDED = 1 << 0 | 1 << 1 | 1 << _TEXT  # bits of the keys that a prediction must have, and with masks
+_NEEDED_MASK = _NEEDED | 1 << _MASK
 _DIGITS = 18  # a number of so many has room in an int64
 
 
@@ -48,43 +50,15 @@ def scan(
     texts = np.empty((len(TEXTS), stop - start + 8), np.uint8)
     lengths, counts = np.zeros(len(TEXTS), np.int64), np.zeros(len(TEXTS), np.int64)
     failed = numbers[:0], texts, lengths, counts
-    written, ahead, row, at = start, start, 0, start
-    while True:
+    ends = np.array([start, start])
+    needed = _NEEDED_MASK if masks else _NEEDED
+    row, at = 0, start
+    while row < len(numbers):
         at = _after_space(text, at, stop)
-        if at == stop or text[at] != _BEGIN or row == len(numbers):
+        if at == stop or text[at] != _BEGIN:
             return failed
-        for column in range(len(COLUMNS)):
-            numbers[row, column] = 0
-        numbers[row, _MASK_HEIGHT] = numbers[row, _OCCLUDER_HEIGHT] = ABSENT
-        seen, more = 0, True
-        while more:
-            key, at = _key(text, at + 1, stop)
-            if at < 0 or seen >> key & 1:
-                return failed
-            seen |= (1 << key) & ((1 << _SIZE) - 1)
-            if key < _MASK:
-                numbers[row, key], at = _whole(text, at, stop)
-            elif masks and (key == _MASK or (key == _OCCLUDER and text[at] != _N)):
-                if key == _MASK:
-                    written, at = _mask(text, at, stop, strings, written, numbers[row, _MASK_HEIGHT:_OCCLUDER_HEIGHT])
-                else:
-                    ahead, at = _mask(text, at, stop, occluders, ahead, numbers[row, _OCCLUDER_HEIGHT:])
-            else:
-                own = key - _TEXT if _TEXT <= key < _SIZE else len(TEXTS) - 1
-                end = _value_end(text, at, stop)
-                for place in range(at, end):
-                    texts[own, lengths[own] + place - at] = text[place]
-                texts[own, lengths[own] + end - at] = _COMMA
-                lengths[own] += end - at + 1
-                counts[own] += 1
-                at = end
-            if at < 0:
-                return failed
-            at = _after_space(text, at, stop)
-            if at == stop or (text[at] != _COMMA and text[at] != _END):
-                return failed
-            more = text[at] == _COMMA
-        if not (seen & 1 and seen & 2 and seen >> _TEXT & 1 and (not masks or seen >> _MASK & 1)):
+        seen, at = _prediction(text, at, stop, masks, strings, occluders, ends, numbers[row], texts, lengths, counts)
+        if at < 0 or seen & needed != needed:
             return failed
         for own in range(1, len(TEXTS) - 1):
             if not seen >> (_TEXT + own) & 1:
@@ -92,12 +66,78 @@ def scan(
                     texts[own, lengths[own]] = letter
                     lengths[own] += 1
         row += 1
-        at = _after_space(text, at + 1, stop)
+        at = _after_space(text, at, stop)
         if at == stop:
             return numbers[:row], texts, lengths, counts
         if text[at] != _COMMA:
             return failed
         at += 1
+    return failed
+
+
+@njit(cache=True, nogil=True)
+def _prediction(
+    text: np.ndarray,
+    at: int,
+    stop: int,
+    masks: bool,
+    strings: np.ndarray,
+    occluders: np.ndarray,
+    ends: np.ndarray,
+    numbers: np.ndarray,
+    texts: np.ndarray,
+    lengths: np.ndarray,
+    counts: np.ndarray,
+) -> tuple[int, int]:
+    """Read the prediction that starts at `at`.
+
+    Args:
+        text, stop, masks, strings, occluders: as of `scan`.
+        ends: (2,) int64, where what is written in `strings` and in `occluders` ends.
+        numbers: (10,) int64, get its COLUMNS.
+        texts, lengths, counts: what `scan` returns, as far as it is read.
+
+    Returns:
+        Which of _KEYS it has, a bit each, and where it ends; -1: it is written in another way, or wrong.
+    """
+    numbers[:] = 0
+    numbers[_MASK_HEIGHT] = numbers[_OCCLUDER_HEIGHT] = ABSENT
+    seen, more = 0, True
+    while more:
+        key, at = _key(text, at + 1, stop)
+        if at < 0 or seen >> key & 1:
+            return seen, -1
+        seen |= (1 << key) & ((1 << _SIZE) - 1)
+        if key < _MASK:
+            numbers[key], at = _whole(text, at, stop)
+        elif masks and key == _MASK:
+            ends[0], at = _mask(text, at, stop, strings, ends[0], numbers[_MASK_HEIGHT:_OCCLUDER_HEIGHT])
+        elif masks and key == _OCCLUDER and text[at] != _N:
+            ends[1], at = _mask(text, at, stop, occluders, ends[1], numbers[_OCCLUDER_HEIGHT:])
+        else:
+            at = _gather(text, at, stop, key, texts, lengths, counts)
+        if at < 0:
+            return seen, -1
+        at = _after_space(text, at, stop)
+        more = at < stop and text[at] == _COMMA
+    return seen, at + 1 if at < stop and text[at] == _END else -1
+
+
+@njit(cache=True, nogil=True)
+def _gather(
+    text: np.ndarray, at: int, stop: int, key: int, texts: np.ndarray, lengths: np.ndarray, counts: np.ndarray
+) -> int:
+    """Add the value that stands there to those of its key in `texts`; where it ends, -1: within `text` nowhere."""
+    own = key - _TEXT if _TEXT <= key < _SIZE else len(TEXTS) - 1
+    end = _value_end(text, at, stop)
+    if end < 0:
+        return -1
+    for place in range(at, end):
+        texts[own, lengths[own] + place - at] = text[place]
+    texts[own, lengths[own] + end - at] = _COMMA
+    lengths[own] += end - at + 1
+    counts[own] += 1
+    return end
 
 
 @njit(cache=True, nogil=True)
@@ -119,19 +159,26 @@ def _key(text: np.ndarray, at: int, stop: int) -> tuple[int, int]:
         if text[at] < _SPACE or text[at] >= _DELETE or text[at] == _BACKSLASH:
             return _OTHER, -1
         at += 1
-    key, first = _OTHER, 0
-    for place in range(len(_ENDS)):
-        if key == _OTHER and _ENDS[place] - first == at - start:
-            key = place
-            for letter in range(at - start):
-                if text[start + letter] != _NAMES[first + letter]:
-                    key = _OTHER
-        first = _ENDS[place]
+    key = _place(text, start, at)
     at = _after_space(text, at + 1, stop)
     if at >= stop or text[at] != _COLON:
         return key, -1
     at = _after_space(text, at + 1, stop)
     return key, at if at < stop else -1
+
+
+@njit(cache=True, nogil=True)
+def _place(text: np.ndarray, start: int, end: int) -> int:
+    """Which of _KEYS stands from `start` to `end`."""
+    key, first = _OTHER, 0
+    for place in range(len(_ENDS)):
+        if key == _OTHER and _ENDS[place] - first == end - start:
+            key = place
+            for letter in range(end - start):
+                if text[start + letter] != _NAMES[first + letter]:
+                    key = _OTHER
+        first = _ENDS[place]
+    return key
 
 
 @njit(cache=True, nogil=True)
@@ -168,9 +215,7 @@ def _mask(
             return start, -1
         seen |= 1 << key
         if key == _SIZE and text[at] == _OPEN:
-            numbers[0], at = _side(text, at + 1, stop, _COMMA)
-            if at >= 0:
-                numbers[1], at = _side(text, at, stop, _CLOSE)
+            at = _sides(text, at + 1, stop, numbers)
             if at < 0:
                 return start, -1
         elif key == _COUNTS and text[at] == _QUOTE:
@@ -181,10 +226,8 @@ def _mask(
         else:
             return start, -1
         at = _after_space(text, at, stop)
-        if at >= stop or (text[at] != _COMMA and text[at] != _END):
-            return start, -1
-        more = text[at] == _COMMA
-    if seen != 1 << _SIZE | 1 << _COUNTS:
+        more = at < stop and text[at] == _COMMA
+    if at >= stop or text[at] != _END or seen != 1 << _SIZE | 1 << _COUNTS:
         return start, -1
     numbers[2], numbers[3] = written - start, pixels_of(strings, start, written)
     return written, at + 1
@@ -209,6 +252,15 @@ def _string(text: np.ndarray, string: np.ndarray) -> tuple[int, int]:
         string[length] = letter
         length += 1
     return -1, length
+
+
+@njit(cache=True, nogil=True)
+def _sides(text: np.ndarray, at: int, stop: int, sides: np.ndarray) -> int:
+    """Read height and width, which stand before a bracket, into `sides`; the place behind it, -1: they do not."""
+    sides[0], at = _side(text, at, stop, _COMMA)
+    if at >= 0:
+        sides[1], at = _side(text, at, stop, _CLOSE)
+    return at
 
 
 @njit(cache=True, nogil=True)

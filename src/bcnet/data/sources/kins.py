@@ -55,14 +55,10 @@ def read(path: Path) -> dict[str, Any]:
     categories = by_id(path, "category", used, annotation_file.category_problems)
     originals = by_id(path, "annotation", of_used, lambda annotation: _problems(annotation, images, categories))
 
-    annotations = []
     depth = _depths(originals)
+    annotations = []
     for original in progress(originals.values(), f"read {path.name}"):
-        image, where = images[original["image_id"]], f"{path}: annotation {original['id']}"
-        keys = next((keys for keys in MASKS if original.keys() >= set(keys)), None)
-        if keys is None:
-            raise InputError(f"{where}: expected {' or '.join(' and '.join(keys) for keys in MASKS)}")
-        amodal, visible = (mask_of(original[key], image, f"{where}: {key}") for key in keys)
+        amodal, visible = _masks(path, original, images[original["image_id"]])
         if coco_mask.area(amodal):
             ids = {key: original[key] for key in ("id", "image_id", "category_id")}
             annotations.append({**ids, **shape_keys(amodal, visible), **depth.get(original["id"], {})})
@@ -71,6 +67,19 @@ def read(path: Path) -> dict[str, Any]:
     )
     say_left_out(path, len(originals) - len(annotations), "objects without a pixel are left out")
     return {**data, "annotations": annotations, "categories": used}
+
+
+def _masks(path: Path, original: dict, image: dict) -> list[dict[str, Any]]:
+    """The amodal and the visible mask of an annotation, by the keys of its release.
+
+    Raises:
+        InputError: it has the keys of neither release, or a mask is none.
+    """
+    where = f"{path}: annotation {original['id']}"
+    for keys in MASKS:
+        if original.keys() >= set(keys):
+            return [mask_of(original[key], image, f"{where}: {key}") for key in keys]
+    raise InputError(f"{where}: expected {' or '.join(' and '.join(keys) for keys in MASKS)}")
 
 
 def _problems(original: dict, images: dict[int, dict], categories: dict[int, dict]) -> Iterator[str]:

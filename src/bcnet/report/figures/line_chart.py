@@ -112,17 +112,7 @@ def line_chart(
     height = max(height, top + sum(heights) + below)
     frame = _Frame(margin, top, right, height - below, x0, x1, y_ticks[0], top_value)
     parts = [*_grid(frame, [tick for tick, _ in x_ticks], x_names, y_ticks, axis, axes.y, width)]
-    shift = _shifts([line.points[-1].y for line in lines]) if axes.ticks else [0.0] * len(lines)
-    ends = []
-    for line, by in zip(lines, shift, strict=True):
-        ends.append((line.points[-1].x + by, line.points[-1].y))
-    places = _apart([frame.y(y) for _, y in ends], heights, frame.top, frame.bottom)
-    drawn = [
-        (line.strong, _line(line, by, frame, bool(axes.ticks)), _label(line, rows, end, place, frame))
-        for line, rows, by, end, place in zip(lines, names, shift, ends, places, strict=True)
-    ]
-    for strong in (False, True):
-        parts += [curve + name for is_strong, curve, name in drawn if is_strong == strong]
+    parts += _curves(lines, names, heights, frame, bool(axes.ticks))
     view = f'viewBox="0 0 {width:g} {height:g}"'
     about = f'class="{look}" data-name="{escape(name)}" {view} font-size="{FONT}"'
     return Markup(f'<svg aria-hidden="true" {about}>{"".join(parts)}</svg>')
@@ -130,9 +120,7 @@ def line_chart(
 
 def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
     """Round numbers around the data, at least two, and where the axis ends."""
-    values = [value for line in lines for point in line.points for value in (point.y, point.low, point.high)]
-    known = [value for value in values if value is not None]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    low, high = _extent(lines)
     percents = high <= LARGEST
     if low == high:  # a range needs two ends
         low, high = (low - 1, high) if percents and high + 1 > LARGEST else (low, low + 1)
@@ -141,6 +129,13 @@ def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
     if percents and ticks[-1] > LARGEST:
         return [tick for tick in ticks if tick <= LARGEST], LARGEST
     return ticks, ticks[-1]
+
+
+def _extent(lines: Sequence[Line]) -> tuple[float, float]:
+    """The lowest and the highest value of points and intervals; 0 and 1 where there is none."""
+    values = [value for line in lines for point in line.points for value in (point.y, point.low, point.high)]
+    known = [value for value in values if value is not None]
+    return (min(known), max(known)) if known else (0.0, 1.0)
 
 
 def _broken(text: str, room: float) -> list[str]:
@@ -228,6 +223,25 @@ def _grid(
     for row, text in enumerate(axis):
         yield _text(text, centre, frame.bottom + STEP * (first + row) + GAP, "middle")
     yield _text(y_axis, GAP, FONT, "start")
+
+
+def _curves(
+    lines: Sequence[Line], names: Sequence[Sequence[str]], heights: Sequence[float], frame: _Frame, marked: bool
+) -> list[str]:
+    """The lines with their names, strong ones above all others.
+
+    Args:
+        names: of each line, in rows, which have those `heights`.
+        marked: x has names: points have markers, and those of one tick lie beside each other.
+    """
+    shift = _shifts([line.points[-1].y for line in lines]) if marked else [0.0] * len(lines)
+    ends = [(line.points[-1].x + by, line.points[-1].y) for line, by in zip(lines, shift, strict=True)]
+    places = _apart([frame.y(y) for _, y in ends], heights, frame.top, frame.bottom)
+    drawn = [
+        (line.strong, _line(line, by, frame, marked) + _label(line, rows, end, place, frame))
+        for line, rows, by, end, place in zip(lines, names, shift, ends, places, strict=True)
+    ]
+    return [curve for strong in (False, True) for is_strong, curve in drawn if is_strong == strong]
 
 
 def _line(line: Line, shift: float, frame: _Frame, marked: bool) -> str:

@@ -71,41 +71,27 @@ def missed_objects(context: Context) -> MissedObjects | None:
     failed = np.flatnonzero((fates != FOUND).any(axis=0))
     order = failed[np.argsort(-np.ptp(ious, axis=0)[failed], kind="stable")]
     rows = first.iloc[order].reset_index(drop=True)
-    methods = list(tables)
     categories = {category["id"]: category["name"] for category in context.val["categories"]}
     images = {image["id"]: image for image in context.val["images"]}
     names = sorted(set(first["category_id"]))
     files = list(dict.fromkeys(rows["image_id"]))
-    edges = context.params.evaluate.cover_bins
-    area = rows["area"].to_numpy()
     there = _there(rows, images, context)
     pictures = _pictures(there, images, context)
     sprite = packed(_thumbnails(rows, there, images, context), SPRITE_BYTES)
     tiles = {place: tile for tile, place in enumerate(chain.from_iterable(there.values()))}
     masks = _masks(rows, order, tables, pictures, images, context)
-    keys = {method: key for key, method in enumerate(context.looks)}
     content = {
-        "methods": [
-            {"key": keys[method], "label": method.label, "symbol": look.symbol, "colour": look.colour}
-            for method in methods
-            for look in [context.looks[method]]
-        ],
-        "chosen": chosen_two(context, methods) if len(methods) > 1 else (0, -1),
+        "methods": _methods(tables, context),
+        "chosen": chosen_two(context, list(tables)) if len(tables) > 1 else (0, -1),
         "fates": [name.replace("_", " ") for name in NAMES],
         "categories": [categories[name] for name in names],
         "takenFor": [[str(name), categories[name]] for name in categories] + [["-1", "nothing"]],
         "sizes": SIZES,
-        "bins": bin_labels(edges),
+        "bins": bin_labels(context.params.evaluate.cover_bins),
         "files": [images[image]["file_name"] for image in files],
         "objects": {
-            "category": [names.index(name) for name in rows["category_id"]],
-            "size": [max(k for k, name in enumerate(SIZES) if value >= AREAS[name][0]) for value in area.tolist()],
-            "bin": bin_places(rows["box_cover"].to_numpy(float), edges).tolist(),
-            "cover": _percent(rows["box_cover"].fillna(-0.01).to_numpy(float)),
-            "file": [files.index(image) for image in rows["image_id"]],
-            "fate": ["".join(map(str, of_method)) for of_method in fates[:, order]],
-            "taken": [table["taken_for"].fillna(-1).astype(int).iloc[order].tolist() for table in tables.values()],
-            "iou": [_percent(of_method) for of_method in ious[:, order]],
+            **_columns(rows, names, files, context.params.evaluate.cover_bins),
+            **_fared(tables.values(), order),
         },
         "tile": TILE,
         "columns": sprite.columns,
@@ -118,6 +104,45 @@ def missed_objects(context: Context) -> MissedObjects | None:
         "masks": masks,
     }
     return MissedObjects(content, len(rows), len(first), len(masks))
+
+
+def _methods(methods: Iterable[Method], context: Context) -> list[dict[str, Any]]:
+    """How the page's script shows each method."""
+    keys = {method: key for key, method in enumerate(context.looks)}
+    looks = [(method, context.looks[method]) for method in methods]
+    return [
+        {"key": keys[method], "label": method.label, "symbol": look.symbol, "colour": look.colour}
+        for method, look in looks
+    ]
+
+
+def _columns(
+    rows: pd.DataFrame, names: Sequence[int], files: Sequence[int], edges: Sequence[float]
+) -> dict[str, list[int]]:
+    """What the objects are, whatever methods make of them.
+
+    Args:
+        names, files: ids of categories and images, in whose place they are named.
+        edges: of the bins of cover.
+    """
+    area = rows["area"].to_numpy()
+    return {
+        "category": [names.index(name) for name in rows["category_id"]],
+        "size": [max(k for k, name in enumerate(SIZES) if value >= AREAS[name][0]) for value in area.tolist()],
+        "bin": bin_places(rows["box_cover"].to_numpy(float), edges).tolist(),
+        "cover": _percent(rows["box_cover"].fillna(-0.01).to_numpy(float)),
+        "file": [files.index(image) for image in rows["image_id"]],
+    }
+
+
+def _fared(tables: Iterable[pd.DataFrame], order: np.ndarray) -> dict[str, list[Any]]:
+    """How the objects fared with each method, the objects in that order."""
+    chosen = [table.iloc[order] for table in tables]
+    return {
+        "fate": ["".join(map(str, table["failure"].to_numpy())) for table in chosen],
+        "taken": [table["taken_for"].fillna(-1).astype(int).tolist() for table in chosen],
+        "iou": [_percent(table["iou"].to_numpy()) for table in chosen],
+    }
 
 
 def _percent(values: np.ndarray) -> list[int]:

@@ -1,5 +1,6 @@
 """The page's main table: all numbers of each method on each split, of which readers choose the columns."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -54,11 +55,7 @@ def comparison_grid(context: Context) -> Grid:
         InputError: one of these is missing, lacks a column, or is of another run.
     """
     rows, benchmark, recall = (context.once(read) for read in (comparison_rows, benchmark_rows, recall_rows))
-    metrics = [
-        key
-        for key in (rows[0] if rows else ())
-        if key not in NO_METRICS and not key.endswith(("_std", "_low", "_high"))
-    ]
+    metrics = _metrics(rows)
     amodal = AMODAL if context.once(has_amodal) else ()
     path = context.report_files.table
     groups, bins = [], []
@@ -82,14 +79,7 @@ def comparison_grid(context: Context) -> Grid:
             )
             lines.append(Line(method.label, tuple(own_cells), below=not_learnt(row)))
         groups.append(Group(split, tuple(lines)))
-    sets = {
-        "COCO": [*metrics, "box AP", "boundary AP"],
-        f"{METRIC} by {MEASURE}": [f"{METRIC}, {MEASURE} {bin_name(row)}" for row in bins],
-        "occlusion": [head(name) for name in COPING],
-        "errors": [head(name) for name in ERRORS],
-        "invisible parts and order": [head(name) for name in amodal],
-        "run": list(RUN),
-    }
+    sets = _sets(metrics, bins, amodal)
     names = [name for names in sets.values() for name in names]
     shown = {*metrics[:METRICS], "box AP", *map(head, FIRST), *sets[f"{METRIC} by {MEASURE}"][-1:]}
     return Grid(
@@ -100,6 +90,24 @@ def comparison_grid(context: Context) -> Grid:
         sets={name: about for about, names in sets.items() for name in names},
         first=frozenset(shown),
     )
+
+
+def _metrics(rows: Sequence[TextRow]) -> list[str]:
+    """The metrics of the rows, without what is said beside them."""
+    columns = rows[0] if rows else ()
+    return [key for key in columns if key not in NO_METRICS and not key.endswith(("_std", "_low", "_high"))]
+
+
+def _sets(metrics: Sequence[str], bins: Sequence[TextRow], amodal: Sequence[str]) -> dict[str, list[str]]:
+    """The heads of the columns, by what they are about."""
+    return {
+        "COCO": [*metrics, "box AP", "boundary AP"],
+        f"{METRIC} by {MEASURE}": [f"{METRIC}, {MEASURE} {bin_name(row)}" for row in bins],
+        "occlusion": [head(name) for name in COPING],
+        "errors": [head(name) for name in ERRORS],
+        "invisible parts and order": [head(name) for name in amodal],
+        "run": list(RUN),
+    }
 
 
 def _with_count(bin_row: TextRow) -> Cell:
