@@ -20,16 +20,17 @@ hypothesis.settings.load_profile("bcnet")
 
 
 LONGEST = (  # files that take half a minute or more, so that none of them is still running when all others are done
-    "workflow/test_pipeline.py",
+    "methods/test_conformance.py",
     "workflow/test_workflow.py",
+    "workflow/test_pipeline.py",
     "models/test_processes.py",
+    "training/test_loss_curves.py",
+    "training/test_training.py",
+    "report/page/test_browser_layout.py",
+    "workflow/test_package.py",
+    "workflow/test_remotes.py",
     "training/test_learning.py",
     "training/test_stopping.py",
-    "training/test_training.py",
-    "methods/test_conformance.py",
-    "workflow/test_package.py",
-    "report/page/test_browser_layout.py",
-    "training/test_training_together.py",
 )
 
 

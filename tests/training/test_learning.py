@@ -19,7 +19,7 @@ from bcnet.files import write_json
 from bcnet.inference.detect import detect
 from bcnet.weights.model_file import load_model
 
-ITERATIONS, LAST = 400, 20  # of training, and those whose mean loss counts
+ITERATIONS, LAST = 200, 20  # of training, and those whose mean loss counts
 SCHEDULE = {"iterations": ITERATIONS, "optimizer": "adamw", "lr": 0.001, "decay": "cosine", "steps": [], "warmup": 20}
 SCHEDULE |= {"short_side": [64], "checkpoint_every": 10**6}
 
@@ -99,20 +99,20 @@ class Case(NamedTuple):
 
 
 # Measured with the start's weights as they are and changed by 1e-6 in four ways, which moves as far apart as other
-# processors would. Without ImageNet weights the loss was 1.37 with Faster R-CNN.
+# processors would. Without ImageNet weights the loss was 1.69 with Faster R-CNN, and 2.11 with FCOS.
 CASES = [
-    Case("mask-rcnn", {}, (0.55, 1.15), 0.55),  # 0.77 to 0.89, IoU 0.65 to 0.72
-    Case("bcnet", {"detector": "fcos"}, (0.85, 1.45), 0.65),  # 1.00 to 1.18, IoU 0.80 to 0.82
+    Case("mask-rcnn", {}, (0.75, 1.35), 0.6),  # 1.00 to 1.10, IoU 0.71 to 0.78
+    Case("bcnet", {"detector": "fcos"}, (1.25, 1.9), 0.65),  # 1.48 to 1.63, IoU 0.76 to 0.80
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=["Mask R-CNN", "FCOS BCNet"])
 def test_it_learns_the_pictures_and_comes_to_rest(project: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
-    """With a constant rate its first move would be 15 times as far as one halfway, and its last ones as far."""
+    """With a constant rate its first move would be four times as far as one halfway, and its last ones as far."""
     seen = watch(monkeypatch, project, case.variant, schedule=SCHEDULE, **case.changes)
     low, high = case.loss
     assert low < last_loss(seen) < high
     assert mean_iou(project, case.variant) > case.iou
-    middle = np.mean(seen.moves[190:210])
+    middle = np.mean(seen.moves[ITERATIONS // 2 - 10 : ITERATIONS // 2 + 10])
     assert seen.moves[0] < 3 * middle
     assert np.mean(seen.moves[-10:]) < 0.05 * middle

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from training_factory import environment, make_project, run
+from training_factory import environment, make_project, run, torchrun
 from warm_process import ended
 
 from bcnet.cli import main
@@ -66,22 +66,10 @@ def folder(project: Path, tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def bcnet(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "bcnet", *arguments]
-
-
-def started(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, timeout=600)
-
-
 def script(folder: Path, iteration: int, number: str, rank: int = 0) -> Path:
     path = folder / "train.py"
     path.write_text(TRAIN.format(iteration=iteration, number=number, rank=rank))
     return path
-
-
-def torchrun(path: Path) -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(path)]
 
 
 def in_two_processes(folder: Path) -> None:
@@ -144,7 +132,7 @@ def test_signals_are_again_what_they_were() -> None:
 
 def test_one_process_that_is_told_to_end_ends_all(folder: Path) -> None:
     """The second hears it, the first keeps the checkpoint: they agree on the iteration."""
-    stopped = started(folder, torchrun(script(folder, 4, "SIGTERM", rank=1)))
+    stopped = torchrun(folder, script(folder, 4, "SIGTERM", rank=1))
     assert stopped.returncode != 0
     assert lines(stopped) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
     assert checkpoints(folder)[-1] == "00000005.pt"
@@ -152,7 +140,8 @@ def test_one_process_that_is_told_to_end_ends_all(folder: Path) -> None:
 
 def test_processes_of_params_are_started_and_a_killed_one_ends_the_others(folder: Path) -> None:
     in_two_processes(folder)
-    with subprocess.Popen(bcnet("train", "bcnet"), cwd=folder, env=environment(), stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "bcnet", "train", "bcnet"]
+    with subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         while not checkpoints(folder) and process.poll() is None:
             time.sleep(0.02)
@@ -165,9 +154,7 @@ def test_processes_of_params_are_started_and_a_killed_one_ends_the_others(folder
     last = said.splitlines()[-1]
     assert "process 1 of 2 was killed (SIGKILL), and so the others were ended: `bcnet train bcnet --seed 0`" in last
     assert not Path(f"/proc/{first}").exists()
-    again = started(folder, bcnet("train", "bcnet"))
-    assert again.returncode == 0, again.stderr
-    assert "bcnet: resuming at iteration" in again.stderr
+    assert "bcnet: resuming at iteration" in run(folder, "train bcnet")
     provenance = load_model(folder / "data/demo/models/bcnet/0/model.safetensors").provenance
     assert provenance["processes"] == 2
     assert "processes" not in provenance["schedule"]
@@ -179,7 +166,7 @@ def test_processes_that_would_not_train_the_same_end_at_once(folder: Path) -> No
     other = "import os; from bcnet.training import key; hashed = key.sha256\n"
     other += "key.sha256 = lambda path: hashed(path) + os.environ['RANK'] * ('bilayer' in str(path))\n"
     path.write_text(f"{other}import sys; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))\n")
-    stopped = started(folder, torchrun(path))
+    stopped = torchrun(folder, path)
     differ = "processes 0 and 1 would not train the same, they differ in annotations_sha256: "
     assert lines(stopped) == [f"bcnet train: {differ}is this folder the same on every node?"]
     assert not checkpoints(folder)

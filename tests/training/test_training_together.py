@@ -1,8 +1,6 @@
 """`bcnet train` under torchrun: two processes train as one does, and end together."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from torch import Tensor
 from train_noted import Notes
+from training_factory import torchrun
 
 from bcnet import params
 from bcnet.cli import main
@@ -48,9 +47,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def together(project: Path, notes: Path, *arguments: str) -> list[dict[str, Any]]:
     """What each of two processes noted."""
-    script = ROOT / "tests/factories/training/train_noted.py"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, str(script), str(notes), *arguments], cwd=project, check=True, timeout=300)
+    ended = torchrun(project, ROOT / "tests/factories/training/train_noted.py", str(notes), *arguments)
+    assert ended.returncode == 0, ended.stderr
     return [json.loads((notes / f"{rank}.json").read_text()) for rank in range(2)]
 
 

@@ -64,6 +64,7 @@ def user(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     versions = [part for name in ("requirements.txt", "constraints.txt") for part in ("-c", ROOT / name)]
     pip = [folder / "venv/bin/python", "-m", "pip", "--no-input", "install", "--quiet", "--only-binary", ":all:"]
+    pip += ["--no-compile"]  # Python compiles what is imported
     subprocess.run([*pip, f"{wheel}[eval]", *versions], cwd=folder, check=True)
     return folder / "venv/bin"
 

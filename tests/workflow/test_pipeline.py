@@ -7,12 +7,20 @@ from pathlib import Path
 import pandas
 import pytest
 from pipeline_factory import clone, made, run
+from warm_programs import programs
 
 
 @pytest.fixture(scope="module")
-def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that notes which verbs either tool has run as the real program: each once."""
+    return tmp_path_factory.mktemp("started")
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(tmp_path_factory: pytest.TempPathFactory, started: Path) -> Path:
     folder = clone(tmp_path_factory.mktemp("snakemake"))
-    run(folder, "snakemake", "--cores", "1")  # one, so that Snakemake's number of threads is the one below
+    warm = programs(folder.with_name("programs"), started)
+    run(folder, "snakemake", "--cores", "1", programs=warm)  # one, so that its number of threads is the one below
     return folder
 
 
@@ -20,9 +28,11 @@ def test_after_snakemake_dvc_has_nothing_to_do(by_snakemake: Path) -> None:
     assert "up to date" in run(by_snakemake, "dvc", "repro")
 
 
-def test_dvc_makes_the_same_bytes_and_then_snakemake_has_nothing_to_do(by_snakemake: Path, tmp_path: Path) -> None:
-    folder = clone(tmp_path)
-    run(folder, "dvc", "repro")
+def test_dvc_makes_the_same_bytes_and_then_snakemake_has_nothing_to_do(
+    by_snakemake: Path, started: Path, tmp_path: Path
+) -> None:
+    folder = clone(tmp_path / "clone")
+    run(folder, "dvc", "repro", programs=programs(tmp_path / "programs", started))
     ours, theirs = made(by_snakemake), made(folder)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []

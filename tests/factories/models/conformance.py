@@ -174,7 +174,8 @@ def a_resumed_training_ends_with_the_same_bytes(variant: Variant, folder: Path) 
 
 
 def it_learns_eight_pictures(variant: Variant, folder: Path) -> None:
-    _, losses = trained(variant, SCHEDULE.iterations)
+    slow = getattr(variant, "detector", None) == "faster_rcnn"  # whose losses fall half as fast
+    _, losses = trained(variant, SCHEDULE.iterations if slow else SCHEDULE.iterations // 2)
     assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:4])
 
 

@@ -41,16 +41,17 @@ VARIANTS = variants() | {
     "fcos sipmask mmdetection": {"method": "sipmask", "edition": "mmdetection", "mask_iou": True},
 }
 VARIANTS["solov2"] |= {"grids": (20, 18, 12, 8, 6)}  # half as many cells along x and y: a quarter of the time
-CASES = [(name, batch) for name in VARIANTS for batch in ("ordinary", "uneven", "sparse")]
+BATCHES = ("ordinary", "uneven", "sparse")
+CASES = [(name, batch) for name in VARIANTS for batch in BATCHES]
 
 
 OF_ROIS = ("faster_rcnn bcnet", "fcos bcnet")  # whose norms see the RoIs of a process
 OF_PICTURES = ("fcos condinst", "fcos blendmask")  # whose norms see the pictures of a process
 
 
-def told(case: tuple[str, str]) -> bool:
+def told(name: str) -> bool:
     """Whether the single process is told the shares: norms, and K of BCNet's occluder RoIs, are each process's own."""
-    return case[0] in OF_ROIS + OF_PICTURES
+    return name in OF_ROIS + OF_PICTURES
 
 
 def batch_of(name: str) -> list[dict[str, Any]]:
@@ -79,7 +80,11 @@ def put_square(objects: Any, start: int, end: int) -> None:
 
 
 def model_of(name: str) -> Segmenter:
-    """Equal in every process. Of the backbone, only the first convolution learns: what reaches it passed the others."""
+    """Equal in every process. Of the backbone, only the first convolution learns: what reaches it passed the others.
+
+    Those are one of each kind, and average where the backbone convolves each channel by itself: in float64, that would
+    take most of the time.
+    """
     torch.manual_seed(0)
     variant = methods.variant(backbone="efficientnet_lite0", **VARIANTS[name])
     # a GroupNorm of one channel a group takes away what biases do
@@ -88,6 +93,9 @@ def model_of(name: str) -> Segmenter:
     sizes = SIZES.model_copy(update={"freeze_at": 5, "fpn_channels": channels, **few})
     model = build(variant, sizes, Predict(short_side=96, max_side=128), 3).train()
     model.get_submodule("backbone.bottom_up.body.conv_stem").requires_grad_(True)
+    for blocks in model.get_submodule("backbone.bottom_up.body.blocks").children():
+        del blocks[1:]
+        blocks[0].conv_dw = nn.AvgPool2d(3, blocks[0].conv_dw.stride, padding=1)
     if variant.method == "sipmask":  # boxes, and masks so full that only some processes have a loss above 1
         with_boxes(model)
         nn.init.constant_(model.get_parameter("basis.refine.bias"), 1.0)
@@ -144,42 +152,46 @@ def tell(model: GeneralizedRCNN, world: int) -> None:
 
 def learn(model: nn.Module, batch: list[dict[str, Any]]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
     """Losses and gradients by name."""
+    model.zero_grad()
     losses = model(batch)
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
     return {name: loss.detach() for name, loss in losses.items()}, gradients
 
 
-def alone(folder: Path, cases: list[tuple[str, str]]) -> None:
-    """Keep what one process learns on the whole batch."""
+def alone(folder: Path, names: list[str]) -> None:
+    """Keep what one process learns on the whole of each batch."""
     weights = bcnet.occluder_roi_weights
-    for case in cases:
-        for world in WORLDS if told(case) else WORLDS[:1]:
-            model = model_of(case[0])
-            if told(case):
-                (tell if case[0] in OF_ROIS else tell_pictures)(model, world)
-            torch.save(learn(model, batch_of(case[1])), reference(folder, world, case))
+    for name in names:
+        for world in WORLDS if told(name) else WORLDS[:1]:
+            model = model_of(name)
+            if told(name):
+                (tell if name in OF_ROIS else tell_pictures)(model, world)
+            for batch in BATCHES:
+                torch.save(learn(model, batch_of(batch)), reference(folder, world, name, batch))
             bcnet.occluder_roi_weights = weights
 
 
-def reference(folder: Path, world: int, case: tuple[str, str]) -> Path:
-    return folder / f"{world if told(case) else WORLDS[0]} {' '.join(case)}.pt"
+def reference(folder: Path, world: int, name: str, batch: str) -> Path:
+    return folder / f"{world if told(name) else WORLDS[0]} {name} {batch}.pt"
 
 
-def together(folder: Path, cases: list[tuple[str, str]], rank: int, world: int) -> dict[str, Any]:
+def together(folder: Path, names: list[str], rank: int, world: int) -> dict[str, Any]:
     """What a process of several learns, beside that: each loss's mean over them, and how far gradients deviate."""
     found = {}
-    for case in cases:
-        batch = batch_of(case[1])
-        share = batch[rank * len(batch) // world : (rank + 1) * len(batch) // world]
-        losses, gradients = learn(DistributedDataParallel(model_of(case[0])), share)
-        expected, expected_gradients = torch.load(reference(folder, world, case))
-        means = {}
-        for name, loss in losses.items():
-            distributed.all_reduce(loss)
-            means[name] = (float(loss / world), float(expected[name]))
-        apart = {name: deviation(gradients[name], whole) for name, whole in expected_gradients.items()}
-        found[" ".join(case)] = {"losses": means, "gradients": apart}
+    for name in names:
+        model = DistributedDataParallel(model_of(name))
+        for batch in BATCHES:
+            pictures = batch_of(batch)
+            share = pictures[rank * len(pictures) // world : (rank + 1) * len(pictures) // world]
+            losses, gradients = learn(model, share)
+            expected, expected_gradients = torch.load(reference(folder, world, name, batch))
+            means = {}
+            for key, loss in losses.items():
+                distributed.all_reduce(loss)
+                means[key] = (float(loss / world), float(expected[key]))
+            apart = {key: deviation(gradients[key], whole) for key, whole in expected_gradients.items()}
+            found[f"{name} {batch}"] = {"losses": means, "gradients": apart}
     return found
 
 
@@ -193,13 +205,14 @@ def deviation(own: Tensor | None, whole: Tensor | None) -> float | None:
 def work(rank: int, folder: Path) -> None:
     """One of four processes: alone, then two groups of two, then all."""
     prepare()
-    alone(folder, CASES[rank :: WORLDS[0]])
+    names = list(VARIANTS)
+    alone(folder, names[rank :: WORLDS[0]])
     for world in WORLDS:
         group, place = divmod(rank, world)
         store = f"file://{folder}/{world}-{group}.store"
         patience = timedelta(minutes=10)  # on a busy machine
         distributed.init_process_group("gloo", store, patience, rank=place, world_size=world)
-        found = together(folder, CASES[group :: WORLDS[0] // world], place, world)
+        found = together(folder, names[group :: WORLDS[0] // world], place, world)
         (folder / f"{world} {group} {place}.json").write_text(json.dumps(found))
         distributed.destroy_process_group()
 

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +20,16 @@ HOSTILE = """"'><img src=x onerror=alert(1)>{{ 7*7 }}|&amp;\\^~<script>alert(2)<
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
-    """The page of a run whose names are hostile."""
+    """The page of a run whose names are hostile, which no test changes."""
+    return _address(tmp_path_factory.getbasetemp() / "hostile")
+
+
+@cache
+def _address(folder: Path) -> str:
+    """Made once for all modules of a session."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_factory, "SCRIPT", HOSTILE)
-        return report_factory.write_page(tmp_path_factory.mktemp("browser")).as_uri()
+        return report_factory.write_page(folder).as_uri()
 
 
 @pytest.fixture(scope="module")

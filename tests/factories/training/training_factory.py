@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import torch
 from places import ROOT
 from ruamel.yaml import YAML
 from warm_process import ended
+from warm_programs import programs
 
 from bcnet import params
 from bcnet.training import loop, resume
@@ -75,6 +76,15 @@ def run(folder: Path, command: str, threads: int = 1) -> str:
         result = subprocess.run(line, cwd=folder, env=environment(threads), stderr=subprocess.PIPE, text=True)
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def torchrun(folder: Path, script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """How two processes end that torchrun starts in that folder to run a script, and what they say on stderr."""
+    with TemporaryDirectory() as temporary:
+        python = programs(Path(temporary, "programs"), Path(temporary, "started")) / "python"
+        start = "import sys; from torch.distributed.run import main; main(sys.argv[1:])"
+        two = ["--standalone", "--nproc-per-node", "2", "--no-python", str(python)]
+        return ended(folder, start, *two, str(script), *arguments)
 
 
 def environment(threads: int = 1) -> dict[str, str]:

@@ -31,9 +31,9 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, tool: str, *arguments: str) -> str:
-    """What a tool prints in that folder; it must succeed."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+def run(folder: Path, tool: str, *arguments: str, programs: Path | None = None) -> str:
+    """What a tool prints in that folder; it must succeed. `programs` has those that stand for this environment's."""
+    path = ":".join([*map(str, filter(None, [programs])), str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(
         [sys.executable, "-m", tool, *arguments],
         cwd=folder,
