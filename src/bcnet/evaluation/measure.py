@@ -140,12 +140,11 @@ def measure(
         outcome = outcomes(detections, objects, sizes, predictions.iou_type)
         order_of_scores = ordering.result()
     own_boxes = settings.file_boxes and predictions.boxes_beside > 0
-    apart = own_boxes or not np.array_equal(predictions.box_score, predictions.score)
-    as_boxes = _as_boxes(predictions, truth, objects, own_boxes) if apart else None
+    as_boxes = _as_boxes(predictions, truth, objects, own_boxes)
     detection_rows = detection_table(truth.ids, detections, outcome, predictions.iou_type, as_boxes)
     table = object_table(content["annotations"], separated(objects, sizes), detections, objects, outcome)
     table = table.append_column("masks", pa.repeat(truth.split.get("masks", "visible"), table.num_rows))
-    own_order = {"bbox": None} if apart else {}
+    own_order = {"bbox": None} if as_boxes else {}
     runs = {kind: run_of(detection_rows, table, kind, own_order.get(kind, order_of_scores)) for kind in kinds}
     masks, bins = predictions.iou_type == "segm", settings.bins()
     with ThreadPoolExecutor(1) as beside:
@@ -167,11 +166,7 @@ def measure(
             "equal_size": {},
             "failures": failure_shares(table),
             "leak": leak_rate(table) if masks else None,
-            "amodal": (
-                {"invisible": invisible(content, detections, objects, outcome, sizes)}
-                if masks and truth.amodal
-                else None
-            ),
+            "amodal": _amodal(truth, detections, objects, outcome) if masks else None,
             "order": order(content, predictions, detections, objects, outcome, sizes) if ordered else None,
             **errors(detections, objects, outcome),
             "false_detections": _false_detections(content["categories"], detections, outcome),
@@ -190,12 +185,18 @@ def measure(
     return Evaluation(metrics, table, detection_rows, every)
 
 
-def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxes: bool) -> tuple[Detections, Outcomes]:
+def _as_boxes(
+    predictions: Predictions, truth: Truth, objects: Objects, own_boxes: bool
+) -> tuple[Detections, Outcomes] | None:
     """Predicted masks as the boxes beside or around them, ranked by the scores of the boxes, and what becomes of these.
+
+    None where boxes are those around the masks, and have their scores: they are matched beside the masks.
 
     Raises:
         InputError: `own_boxes`, and only some have one.
     """
+    if not own_boxes and np.array_equal(predictions.box_score, predictions.score):
+        return None
     if own_boxes and predictions.boxes_beside < len(predictions):
         some = f"{predictions.boxes_beside} of {len(predictions)} predictions have a right bbox"
         raise InputError(f"{truth.path}: file_boxes: {some}: expected all of them, or none")
@@ -203,6 +204,15 @@ def _as_boxes(predictions: Predictions, truth: Truth, objects: Objects, own_boxe
     if not own_boxes:
         detections = with_boxes(detections, truth.sizes)
     return detections, outcomes(detections, objects, truth.sizes, "bbox")
+
+
+def _amodal(
+    truth: Truth, detections: Detections, objects: Objects, outcome: Outcomes
+) -> dict[str, dict[str, float | int | None]] | None:
+    """The numbers of invisible parts; None where the ground truth is not amodal."""
+    if not truth.amodal:
+        return None
+    return {"invisible": invisible(truth.content, detections, objects, outcome, truth.sizes)}
 
 
 def _of_categories(categories: list[dict[str, Any]], table: pa.Table, runs: Mapping[str, Run]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The weights that a training starts with."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -48,12 +48,16 @@ def load_what_fits(model: nn.Module, weights: Path) -> str:
     left = set(anew)
     taken = {name for layer, names in layers.items() if layer not in left for name in names if name in tensors}
     model.load_state_dict({name: tensors[name] for name in taken}, strict=False)
-    unused = {name.rpartition(".")[0] for name in tensors.keys() - taken}
-    parts = [f"{len(layers) - len(anew)} of {len(layers)} layers taken"]
-    parts += [f"anew: {', '.join(_modules(anew, layers))}"] if anew else []
-    theirs = sorted({name.rpartition(".")[0] for name in tensors})
-    parts += [f"not used: {', '.join(_modules(unused, theirs))}"] if unused else []
-    return "; ".join(parts)
+    said = [f"{len(layers) - len(anew)} of {len(layers)} layers taken"]
+    said += [f"anew: {', '.join(_modules(anew, layers))}"] if anew else []
+    unused = _layers_of(tensors.keys() - taken)
+    said += [f"not used: {', '.join(_modules(unused, _layers_of(tensors)))}"] if unused else []
+    return "; ".join(said)
+
+
+def _layers_of(names: Iterable[str]) -> list[str]:
+    """The layers that tensors of these names are of, in order."""
+    return sorted({name.rpartition(".")[0] for name in names})
 
 
 def _fits(name: str, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> bool:

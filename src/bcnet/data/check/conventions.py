@@ -195,15 +195,8 @@ BOXES = (COCO_BOX, "x1, y1, x2, y2", "centre x, centre y, width, height")
 def _boxes(data: Any) -> Convention | None:
     """Boxes in another form than COCO's, told by comparing them with the masks."""
     boxed = [it for it in objects(data) if it.mask is not None and is_box(it.entry.get("bbox"))]
-    votes: Counter[str] = Counter()
-    for it in boxed:
-        if (extent := it.extent()) is not None:
-            ious = {form: _iou(_corners(it.entry["bbox"], form), extent) for form in BOXES}
-            best = max(BOXES, key=lambda form: ious[form])
-            if ious[best] >= CLOSE and ious[best] > ious[COCO_BOX]:
-                votes[best] += 1
-            elif ious[COCO_BOX] >= CLOSE and sorted(ious.values())[-2] < ious[COCO_BOX]:
-                votes[COCO_BOX] += 1
+    extents = [(it.entry["bbox"], extent) for it in boxed if (extent := it.extent()) is not None]
+    votes = Counter(filter(None, (_form_of_box(box, extent) for box, extent in extents)))
     if not votes or (form := votes.most_common(1)[0][0]) == COCO_BOX or votes.total() < FEWEST:
         return None
     if (count := votes[form]) <= MOST * len(boxed):
@@ -218,6 +211,15 @@ def _boxes(data: Any) -> Convention | None:
             yield from put(it.entry, "bbox", [left, top, right - left, bottom - top], it.name)
 
     return Convention(line, mend)
+
+
+def _form_of_box(box: list[float], extent: np.ndarray) -> str | None:
+    """In which of BOXES a box is one around its mask; None if in none, or in several alike."""
+    ious = {form: _iou(_corners(box, form), extent) for form in BOXES}
+    best = max(BOXES, key=lambda form: ious[form])
+    if ious[best] >= CLOSE and ious[best] > ious[COCO_BOX]:
+        return best
+    return COCO_BOX if ious[COCO_BOX] >= CLOSE and sorted(ious.values())[-2] < ious[COCO_BOX] else None
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:

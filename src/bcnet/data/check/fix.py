@@ -170,13 +170,19 @@ def _fix_annotations(data: dict, fixed: Fixed) -> Iterator[Problem]:
         fixed.polygons, fixed.lost_polygons = fixed.polygons + polygons, fixed.lost_polygons + dropped
         if image:
             annotation_rules.fill_annotation(entry, image)
-        for key in [key for key, value in old.items() if entry.get(key) is not value]:
-            yield Problem(name, f"{name}: {key}: {shown(old[key])} -> {shown(entry[key])}")
+        yield from _filled_in(entry, old, name)
         if not annotation_file.is_id(entry.get("id")) or entry["id"] in kept:
             yield from put(entry, "id", next(free), name)
         kept[entry["id"]] = entry
     fixed.lost_annotations = len(data["annotations"]) - len(kept)
     data["annotations"] = list(kept.values())
+
+
+def _filled_in(entry: dict, old: dict[str, Any], name: str) -> Iterator[Problem]:
+    """The keys of an annotation whose values are no longer the old ones."""
+    for key, value in old.items():
+        if entry.get(key) is not value:
+            yield Problem(name, f"{name}: {key}: {shown(value)} -> {shown(entry[key])}")
 
 
 def _free_ids(entries: list[Any]) -> Iterator[int]:

@@ -96,8 +96,8 @@ def plain(scanned: Scanned, known: Known) -> Predictions | None:
         texts = [own[np.repeat(kept, column[f"{mask} length"])] for mask, own in zip(MASKS, texts, strict=True)]
         column = {name: own[kept] for name, own in column.items()}
         score, box_score, boxes, ids = score[kept], box_score[kept], boxes[kept], [*compress(ids, kept)]
-    sound = np.isfinite(score).all() and not np.isinf(box_score).any() and _are_known(column, known)
-    if not sound or (scanned.iou_type == "bbox" and np.isnan(boxes).any()):
+    boxless = scanned.iou_type == "bbox" and np.isnan(boxes).any()
+    if boxless or not _are_scores(score, box_score) or not _are_known(column, known):
         return None
     (strings, occluders), (ends, occluder_ends) = texts, (column[f"{mask} length"].cumsum() for mask in MASKS)
     scores = score, *(_scored(box_score, score) if scanned.iou_type == "segm" else _unscored(score))
@@ -113,6 +113,11 @@ def plain(scanned: Scanned, known: Known) -> Predictions | None:
         occluder_ends,
         tuple(own for own in ids if own is not None),
     )
+
+
+def _are_scores(score: np.ndarray, box_score: np.ndarray) -> bool:
+    """Whether all scores are finite; NaN: no score of a box."""
+    return bool(np.isfinite(score).all() and not np.isinf(box_score).any())
 
 
 def _are_known(column: Mapping[str, np.ndarray], known: Known) -> bool:

@@ -135,24 +135,36 @@ def problem(entry: Any, images: Mapping[int, dict], categories: Set[int], iou_ty
     """
     if not isinstance(entry, dict):
         return f"{as_in_file(entry)}: expected an object with image_id, category_id, score and {SHAPE[iou_type]}"
-    for key in ("image_id", "category_id", "score", SHAPE[iou_type]):
-        if key not in entry:
-            annotated = key == "score" and entry.keys() & OF_ANNOTATIONS
-            return f"{key}: missing{ANNOTATION if annotated else ''}"
+    needed = ("image_id", "category_id", "score", SHAPE[iou_type])
+    if missing := next((key for key in needed if key not in entry), None):
+        annotated = missing == "score" and entry.keys() & OF_ANNOTATIONS
+        return f"{missing}: missing{ANNOTATION if annotated else ''}"
+    if wrong := _id_problem(entry, images, categories):
+        return wrong
+    if not _is_number(score := entry["score"]):
+        return f"score: {as_in_file(score)}: expected a finite number"
+    if iou_type == "segm":
+        image = images[entry["image_id"]]
+        return _box_score_problem(entry) or _mask_problem(entry, (image["height"], image["width"]))
+    if not is_box(box := entry.get("bbox")):
+        return f"bbox: {as_in_file(box)}: expected [x, y, width, height] in pixels"
+    return None
+
+
+def _id_problem(entry: Mapping[str, Any], images: Mapping[int, dict], categories: Set[int]) -> str | None:
+    """Which id of a prediction no image or category of the ground truth has."""
     for key, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
         if type(value := entry[key]) is not int or value not in known:
             called = _image_called(value, images) if what == "image" else None
             return f"{key}: {as_in_file(value)}: no {what} has this id, {called or _ids(known)}"
-    if not _is_number(score := entry["score"]):
-        return f"score: {as_in_file(score)}: expected a finite number"
-    if iou_type == "segm":
-        if (box_score := entry.get("box_score")) is not None and not _is_number(box_score):
-            return f"box_score: {as_in_file(box_score)}: expected a finite number, or none"
-        image = images[entry["image_id"]]
-        return _mask_problem(entry, (image["height"], image["width"]))
-    if not is_box(box := entry.get("bbox")):
-        return f"bbox: {as_in_file(box)}: expected [x, y, width, height] in pixels"
     return None
+
+
+def _box_score_problem(entry: Mapping[str, Any]) -> str | None:
+    """What is wrong with the score of a mask's box, if there is one."""
+    if (box_score := entry.get("box_score")) is None or _is_number(box_score):
+        return None
+    return f"box_score: {as_in_file(box_score)}: expected a finite number, or none"
 
 
 def _image_called(name: Any, images: Mapping[int, dict]) -> str | None:

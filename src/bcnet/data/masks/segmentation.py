@@ -40,17 +40,22 @@ def segmentation_problems(segmentation: Any, height: int, width: int) -> Iterato
     ):
         yield f"segmentation is {as_in_file(segmentation)}, expected {FORMS}"
     else:
-        for polygon in segmentation:
-            extent = polygon_extent(polygon)
-            if isinstance(extent, str):
-                yield extent
-                continue
-            left, right, top, bottom = extent
-            if right < 0 or bottom < 0 or left > width or top > height:
-                yield f"a polygon lies wholly outside the {width}x{height} image"
-            elif min(left, top) < -TOLERANCE or right > width + TOLERANCE or bottom > height + TOLERANCE:
-                beyond = f"by more than {TOLERANCE:g} pixels: x {left} to {right}, y {top} to {bottom}"
-                yield f"a polygon reaches outside the {width}x{height} image {beyond}"
+        problems = (_polygon_problem(polygon, height, width) for polygon in segmentation)
+        yield from filter(None, problems)
+
+
+def _polygon_problem(polygon: Any, height: int, width: int) -> str | None:
+    """What is wrong with a polygon, None if nothing is."""
+    extent = polygon_extent(polygon)
+    if isinstance(extent, str):
+        return extent
+    left, right, top, bottom = extent
+    if right < 0 or bottom < 0 or left > width or top > height:
+        return f"a polygon lies wholly outside the {width}x{height} image"
+    if min(left, top) < -TOLERANCE or right > width + TOLERANCE or bottom > height + TOLERANCE:
+        beyond = f"by more than {TOLERANCE:g} pixels: x {left} to {right}, y {top} to {bottom}"
+        return f"a polygon reaches outside the {width}x{height} image {beyond}"
+    return None
 
 
 def polygon_extent(polygon: Any) -> tuple[float, float, float, float] | str:

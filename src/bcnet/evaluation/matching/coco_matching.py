@@ -98,10 +98,7 @@ def match_by_area(
             itself.
         given: (D, 10) int32, of -1, the result: of all sizes; as of `match`.
     """
-    some = False  # mostly nothing is given: no need to match
-    for d in range(len(ious)):
-        for g in range(len(crowd)):
-            some |= ious[d, g] >= _THRESHOLDS[0]
+    some = (ious >= _THRESHOLDS[0]).any()  # mostly nothing is given: no need to match
     passed = np.empty(len(crowd), np.bool_)
     for a in range(len(_BOUNDS)):
         low, high = _BOUNDS[a, 0], _BOUNDS[a, 1]

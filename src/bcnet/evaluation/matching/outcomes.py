@@ -150,6 +150,14 @@ def _boxes_of_images(first: int, last: int, heights: np.ndarray, detections: Det
 
 
 @njit(cache=True, nogil=True)
+def _fare(fates: np.ndarray, taken: np.ndarray, crowd: np.ndarray, failure: np.ndarray, taken_for: np.ndarray) -> None:
+    """Fill in how each object that is no crowd fares, and what it is taken for: the last two."""
+    for g in range(len(crowd)):
+        if not crowd[g]:
+            failure[g], taken_for[g] = fates[g], taken[g]
+
+
+@njit(cache=True, nogil=True)
 def _of_images(
     first: int,
     last: int,
@@ -182,8 +190,7 @@ def _of_images(
             same = same_category(category, object_category)
             area = areas(runs, ends)
             ious = mask_iou(runs, ends, area, boxes, theirs, their_ends, their_boxes, crowd, same, least)
-        for d in range(d1 - d0):
-            result.area[d0 + d] = area[d]
+        result.area[d0:d1] = area
         about = category, object_category, crowd, object_area
         match_categories(ious, *about, area, matched[0, d0:d1], ignored[0, d0:d1], given)
         if wanted.masks:
@@ -204,9 +211,7 @@ def _of_images(
         _best(d0, g0, ious, category, object_category, crowd, score, same_best, other_best, best)
         fates = failures(ious, category, score, object_category)
         taken = taken_for(ious, category, score, object_category)
-        for g in range(g1 - g0):
-            if not crowd[g]:
-                result.failure[g0 + g], result.taken_for[g0 + g] = fates[g], taken[g]
+        _fare(fates, taken, crowd, result.failure[g0:g1], result.taken_for[g0:g1])
         if wanted.masks:
             texts, start, stop = objects.occluder_texts, objects.occluder_start[g0:g1], objects.occluder_stop[g0:g1]
             of_image = runs, ends, theirs, their_ends

@@ -110,7 +110,23 @@ def resampled_together(
         runs: by any key, of the same images and objects.
         metrics: of each run.
     """
+    precisions = _precisions_together(runs, times, metrics)
     weights = times.astype(np.float32)  # sums of whole numbers, exact below 2^24
+    return {
+        key: {
+            metric: _average_recall(run, weights, *RECALL[metric])
+            if metric in RECALL
+            else _average_precision(precisions[key, PRECISION[metric][0]], PRECISION[metric][1])
+            for metric in metrics[key]
+        }
+        for key, run in runs.items()
+    }
+
+
+def _precisions_together(
+    runs: Mapping[Key, Run], times: np.ndarray, metrics: Mapping[Key, Iterable[str]]
+) -> dict[tuple[Key, str], np.ndarray]:
+    """`precisions_of` of each run and each area that one of its metrics is of; arguments as of `resampled_together`."""
     precisions: dict[tuple[Key, str], np.ndarray] = {}
     for area in AREAS:
         named = {metric for metric, (own, _) in PRECISION.items() if own == area}
@@ -121,15 +137,7 @@ def resampled_together(
             found = precisions_of([runs[key] for key in alike], times, area)
             precisions |= {(key, area): own for key, own in zip(alike, found, strict=True)}
             of_area = [key for key in of_area if key not in alike]
-    return {
-        key: {
-            metric: _average_recall(run, weights, *RECALL[metric])
-            if metric in RECALL
-            else _average_precision(precisions[key, PRECISION[metric][0]], PRECISION[metric][1])
-            for metric in metrics[key]
-        }
-        for key, run in runs.items()
-    }
+    return precisions
 
 
 def _rank_alike(a: Run, b: Run) -> bool:

@@ -94,14 +94,7 @@ def _of_split(params: Params, measurements: Mapping[Method, Measured], split: st
     }
     if not runs:
         return SplitDraws(missing, {}, {}, np.ones((1, 0), np.uint16), None)
-    first, (_, expected) = next(iter(runs.items()))
-    for path, (_, provenance) in runs.items():
-        for key in ("images", "objects", "annotations_sha256"):
-            if provenance.get(key) != expected.get(key):
-                raise InputError(
-                    f"{path}: provenance.{key}: {provenance.get(key)!r}: expected {expected.get(key)!r} as in {first}"
-                )
-    times = draw_images(expected["images"], params.tables.draws)
+    times = draw_images(_images_of({path: provenance for path, (_, provenance) in runs.items()}), params.tables.draws)
     drawn = in_threads(partial(_numbers, params, times, runs), list(runs), f"draws of {split}")
     by_method: dict[Method, list[_RunDraws]] = {}
     for (method, _), of_run in zip(runs.values(), drawn, strict=True):
@@ -113,6 +106,25 @@ def _of_split(params: Params, measurements: Mapping[Method, Measured], split: st
         if all("segm" in run.kinds for run in of_runs)
     }
     return SplitDraws(missing, numbers, leak, times, next(iter(drawn[0].kinds.values())))
+
+
+def _images_of(runs: Mapping[Path, dict]) -> int:
+    """How many images all runs are evaluated on.
+
+    Args:
+        runs: the provenance of the metrics in each file.
+
+    Raises:
+        InputError: two runs are of other images or objects.
+    """
+    first, expected = next(iter(runs.items()))
+    for path, provenance in runs.items():
+        for key in ("images", "objects", "annotations_sha256"):
+            if provenance.get(key) != expected.get(key):
+                raise InputError(
+                    f"{path}: provenance.{key}: {provenance.get(key)!r}: expected {expected.get(key)!r} as in {first}"
+                )
+    return expected["images"]
 
 
 def _missing(params: Params, method: Method, measurement: Measured) -> str:

@@ -82,14 +82,7 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
     if len(numbers) < 2:
         return False
     lumps = [pieces[component == number].ravel() for number in numbers]
-    grown = [_box(lump, height, REACH) for lump in lumps]
-    near = [{place for place, box in enumerate(grown) if len(pixel_runs.cut(rival, box, height))} for rival in masks]
-    rivals = [
-        (rival, pair)
-        for rival, touched in zip(masks, near, strict=True)
-        if len(touched) > 1 and pixel_runs.shared_area(mask, rival) < UNDERLAY * pixel_runs.area(mask)
-        for pair in combinations(sorted(touched), 2)
-    ]
+    rivals = _rivals(mask, masks, lumps, height)
     if not rivals:
         return False
     from scipy.ndimage import distance_transform_edt  # takes long to load, and hardly any file needs it
@@ -104,6 +97,20 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
         _splits(pixel_runs.pixels(rival, box, height), distance[first], distance[second], free)
         for rival, (first, second) in rivals
     )
+
+
+def _rivals(
+    mask: np.ndarray, masks: Sequence[np.ndarray], lumps: Sequence[np.ndarray], height: int
+) -> list[tuple[np.ndarray, tuple[int, int]]]:
+    """Masks that come near two parts of `mask` and do not lie under it, with the places of these in `lumps`."""
+    grown = [_box(lump, height, REACH) for lump in lumps]
+    near = [[place for place, box in enumerate(grown) if len(pixel_runs.cut(rival, box, height))] for rival in masks]
+    return [
+        (rival, pair)
+        for rival, touched in zip(masks, near, strict=True)
+        if len(touched) > 1 and pixel_runs.shared_area(mask, rival) < UNDERLAY * pixel_runs.area(mask)
+        for pair in combinations(touched, 2)
+    ]
 
 
 def _box(lump: np.ndarray, height: int, margin: int = 0) -> np.ndarray:
