@@ -1,6 +1,5 @@
 """COCO's numbers of drawn images are those of the COCO API on these images, repeated."""
 
-import copy
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +13,11 @@ from evaluation_factory import (
     coco_api,
     made,
     occlusion,
+    repeated,
     rle,
     tables,
     vary_occlusion,
+    without_ties_in_an_image,
 )
 
 from bcnet.data.coco.prediction_format import IouType
@@ -46,18 +47,6 @@ def numbers(measured: tuple[Run, dict], times: np.ndarray) -> list[dict]:
         {key: None if np.isnan(row) else row for key, row in zip(found, rows, strict=True)}
         for rows in zip(*found.values(), strict=True)
     ]
-
-
-def repeated(truth: dict, predictions: list[dict], times: np.ndarray) -> tuple[dict, list[dict]]:
-    """Ground truth and predictions in which every image is there so many times, in the order of their ids."""
-    copies = {}
-    for image, count in zip(sorted(each["id"] for each in truth["images"]), times, strict=True):
-        copies[image] = [1000 * image + copy for copy in range(count)]
-    drawn = copy.deepcopy({**truth, "images": [], "annotations": []})
-    drawn["images"] = [{**each, "id": new} for each in truth["images"] for new in copies[each["id"]]]
-    objects = [{**each, "image_id": new} for each in truth["annotations"] for new in copies[each["image_id"]]]
-    drawn["annotations"] = [{**each, "id": place} for place, each in enumerate(objects, start=1)]
-    return drawn, [{**each, "image_id": new} for each in predictions for new in copies[each["image_id"]]]
 
 
 def expected(truth: dict, predictions: list[dict], iou_type: IouType = "segm") -> dict:
@@ -92,16 +81,6 @@ def of_objects(truth: dict, predictions: list[dict], iou_type: IouType) -> dict:
         inside = [row for row in inside if (row["same_category"] if row["n_occluders"] else None) is same]
         groups[Metric("AR", "occluder", occluder=kind)] = recall(inside)
     return {metric: sum(values) / len(values) if values else None for metric, values in groups.items()}
-
-
-def without_ties_in_an_image(predictions: list[dict]) -> list[dict]:
-    """Scores that are equal in different images, but not in one: those have no order that copies could keep."""
-    seen: dict[int, int] = {}
-    for prediction in predictions:
-        place = seen[prediction["image_id"]] = seen.get(prediction["image_id"], 0) + 1
-        prediction["score"] = round((7 * place % 23) / 23, 3)
-    assert max(seen.values()) < 23
-    return predictions
 
 
 def at_the_edges_of_the_areas(truth: dict, predictions: list[dict]) -> None:

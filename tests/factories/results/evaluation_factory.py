@@ -100,6 +100,28 @@ def vary_occlusion(truth: dict) -> None:
             annotation["occluder"] = rle((left, y, x + width - left, height), sizes[annotation["image_id"]])
 
 
+def repeated(truth: dict, predictions: list[dict], times: np.ndarray) -> tuple[dict, list[dict]]:
+    """Ground truth and predictions in which every image is there so many times, in the order of their ids."""
+    copies = {}
+    for image, count in zip(sorted(each["id"] for each in truth["images"]), times, strict=True):
+        copies[image] = [1000 * image + copy for copy in range(count)]
+    drawn = copy.deepcopy({**truth, "images": [], "annotations": []})
+    drawn["images"] = [{**each, "id": new} for each in truth["images"] for new in copies[each["id"]]]
+    objects = [{**each, "image_id": new} for each in truth["annotations"] for new in copies[each["image_id"]]]
+    drawn["annotations"] = [{**each, "id": place} for place, each in enumerate(objects, start=1)]
+    return drawn, [{**each, "image_id": new} for each in predictions for new in copies[each["image_id"]]]
+
+
+def without_ties_in_an_image(predictions: list[dict]) -> list[dict]:
+    """Scores that are equal in different images, but not in one: those have no order that copies could keep."""
+    seen: dict[int, int] = {}
+    for prediction in predictions:
+        place = seen[prediction["image_id"]] = seen.get(prediction["image_id"], 0) + 1
+        prediction["score"] = round((7 * place % 23) / 23, 3)
+    assert max(seen.values()) < 23
+    return predictions
+
+
 def boxes(predictions: list[dict]) -> list[dict]:
     """The same predictions as boxes around the masks."""
     keys = ("image_id", "category_id", "score")
