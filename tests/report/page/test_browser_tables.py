@@ -111,7 +111,7 @@ def test_what_is_shown_is_copied_as_csv_latex_and_markdown(context, page):
     assert "| +10.00 ± 0.00" in differences[2]
     assert table(page, "recall and AP by box_cover on val").get_by_role("button", name="Copy as CSV").count() == 1
     heads = next(csv.reader(io.StringIO(copied(page, table(page, "recall and AP by box_cover on val"), "CSV"))))
-    assert heads == ["Group", "Method", "AR", "AR50", "AR75", "AP", "APn"]
+    assert heads == ["Group", "Method", "AR", "AR, low", "AR, high", "AR50", "AR75", "AP", "APn"]
 
 
 def test_the_reader_picks_the_columns_and_what_is_copied(context, page):
