@@ -123,6 +123,6 @@ def _ended(args: argparse.Namespace) -> int:
         print(f"bcnet {args.verb}: {why}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"bcnet {args.verb}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"bcnet {args.verb}: interrupted: run the same command again", file=sys.stderr)
         return 130
     return 0

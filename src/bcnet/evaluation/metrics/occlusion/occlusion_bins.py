@@ -14,7 +14,7 @@ OCCLUDERS = ("none", "other category", "same category")  # what an object's main
 GROUPS = ("", "_occluded", "_separated")  # of objects, at the end of a number's name
 FARES = tuple(f"{kind}{group}" for kind in NAMES for group in GROUPS)  # shares of objects that are found, missed ...
 PRECISIONS = ("AP", "APn")  # of a bin
-PRECISION_MEASURE = "box_cover"  # the measure in whose bins these have intervals: of all they would take too long
+PRECISION_MEASURE = "box_cover"  # the measure in whose bins these have intervals: drawing takes time
 COLUMNS = ["n_occluders", "same_category", "failure", "leak", "separated", *MATCHED]  # and the measures
 
 
