@@ -23,17 +23,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd  # noqa: F401 (pyarrow would at its first table: time is taken after all imports)
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.coco import annotation_file, prediction_file
-from bcnet.evaluation.evaluate import evaluate
-from bcnet.evaluation.matching.arrays import objects_of
+from bcnet.evaluation.evaluate import detections_read, evaluate
+from bcnet.evaluation.matching.arrays import image_ids, objects_of
 from bcnet.evaluation.measure import without_collector
 from bcnet.evaluation.metrics.coco_ap import numbers_of
 from bcnet.params.results import Evaluate
+from bcnet.threads import processors
 
 
 def repeat(annotations: Path, predictions: Path, images: int, folder: Path) -> None:
@@ -80,12 +80,13 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
     with ThreadPoolExecutor(1) as other:
-        scanning = other.submit(prediction_file.scan, folder / "found.json")
+        scanning = other.submit(prediction_file.scan, folder / "found.json", max(1, processors() - 1))
         content = annotation_file.read(folder / "truth.json")
-        reading = other.submit(lambda: prediction_file.read(folder / "found.json", content, scanned=scanning.result()))
-        objects = objects_of(content, np.array(sorted(image["id"] for image in content["images"])))
-        found = reading.result()
-    return {kind: list(numbers.values()) for kind, numbers in numbers_of(found, content, kinds, objects).items()}
+        reading = other.submit(detections_read, folder / "found.json", content, scanning)
+        objects = objects_of(content, image_ids(content))
+        found, detections = reading.result()
+    numbers = numbers_of(found, content, kinds, objects, detections)
+    return {kind: list(of_kind.values()) for kind, of_kind in numbers.items()}
 
 
 def whole(folder: Path, kinds: list[str]) -> dict[str, list[float]]:

@@ -50,7 +50,11 @@ def _bar(what: str, **options: Any) -> tqdm:
     )
 
 
-def in_threads(function: Callable[[T], Result], items: list[T], what: str) -> list[Result]:
-    """`function` of each item, in order, with progress; for work that frees Python's lock. The first error ends it."""
-    with ThreadPoolExecutor(processors()) as pool:
+def in_threads(function: Callable[[T], Result], items: list[T], what: str, threads: int | None = None) -> list[Result]:
+    """`function` of each item, in order, with progress; for work that frees Python's lock. The first error ends it.
+
+    Args:
+        threads: how many; None: one for each processor.
+    """
+    with ThreadPoolExecutor(threads or processors()) as pool:
         return list(progress(pool.map(function, items), what, len(items)))

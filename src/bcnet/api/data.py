@@ -8,7 +8,7 @@ from typing import Any
 from bcnet.api.inputs import File, annotations_of, predictions_of, settings_of
 from bcnet.data.coco import annotation_file, prediction_file
 from bcnet.data.occlusion.convert import convert_content
-from bcnet.evaluation.matching.arrays import objects_of, shapes_of
+from bcnet.evaluation.matching.arrays import detections_of, objects_of, shapes_of
 from bcnet.evaluation.measure import Evaluation, measure, truth_of, without_collector
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
@@ -86,6 +86,5 @@ def evaluate(
     else:
         entries = predictions_of(predictions)
         found = prediction_file.of_entries(Path("predictions"), entries, truth.content, truth.left_out)
-    return measure(
-        truth, objects_of(content, truth.ids, shapes), found, settings, {"split": truth.split, "convert": truth.convert}
-    )
+    objects, detections = objects_of(content, truth.ids, shapes), detections_of(found, truth.ids)
+    return measure(truth, objects, found, detections, settings, {"split": truth.split, "convert": truth.convert})

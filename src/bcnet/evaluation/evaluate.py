@@ -1,7 +1,7 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ import pyarrow.parquet
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, prediction_file
-from bcnet.evaluation.matching.arrays import objects_of, shapes_of
+from bcnet.data.coco.prediction_columns import Scanned
+from bcnet.data.coco.prediction_format import Predictions
+from bcnet.evaluation.matching.arrays import Detections, detections_of, image_ids, objects_of, shapes_of
 from bcnet.evaluation.measure import left_out_of, measure, truth_of, without_collector
 from bcnet.evaluation.statistics.kept_draws import draw_table
 from bcnet.evaluation.statistics.summary import summary
@@ -18,6 +20,7 @@ from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import note
+from bcnet.threads import processors
 
 
 @without_collector()
@@ -42,17 +45,17 @@ def evaluate(
     """
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
+    named = {"annotations": annotations, "predictions": predictions}
     with ThreadPoolExecutor(1) as beside:
-        scanning = beside.submit(prediction_file.scan, predictions)
+        scanning = beside.submit(prediction_file.scan, predictions, max(1, processors() - 1))  # one reads annotations
         content = annotation_file.read(annotations)
-        reading = beside.submit(
-            lambda: prediction_file.read(predictions, content, left_out_of(content), scanning.result())
-        )
+        reading = beside.submit(detections_read, predictions, content, scanning)
+        hashing = beside.submit(lambda: {f"{name}_sha256": sha256(path) for name, path in named.items()})
         shapes, start = shapes_of(content), time.monotonic()
         truth = truth_of(annotations, content, conversion or Convert(), shapes)
         took = time.monotonic() - start
         objects = objects_of(content, truth.ids, shapes)
-        predicted = reading.result()
+        predicted, detections = reading.result()
     if truth.convert:  # said after all is read: wrong input ends in a single line
         rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
         note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took:.1f} s)")
@@ -60,10 +63,9 @@ def evaluate(
         **_provenance_of(predictions),
         "split": truth.split,
         "convert": truth.convert,
-        "annotations_sha256": sha256(annotations),
-        "predictions_sha256": sha256(predictions),
+        **hashing.result(),
     }
-    evaluation = measure(truth, objects, predicted, settings, provenance)
+    evaluation = measure(truth, objects, predicted, detections, settings, provenance)
     for remark in evaluation.metrics["provenance"]["remarks"]:
         note(f"bcnet evaluate: {predictions}: {remark}")
     written = out, layout.object_table(out), layout.detection_table(out), layout.draw_table(out)
@@ -77,6 +79,23 @@ def evaluate(
         )  # half the size
         write_json(json_file, evaluation.metrics, indent=True)
     return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
+
+
+def detections_read(
+    path: Path, content: dict[str, Any], scanning: Future[Scanned | None]
+) -> tuple[Predictions, Detections]:
+    """The predictions of a file, and those that are evaluated, in order.
+
+    Args:
+        path: the file.
+        content: the annotation file (from `coco.read`) of whose images they are.
+        scanning: what `prediction_file.scan` says of it, when that is known.
+
+    Raises:
+        InputError: as `prediction_file.read`.
+    """
+    predictions = prediction_file.read(path, content, left_out_of(content), scanning.result())
+    return predictions, detections_of(predictions, image_ids(content))
 
 
 def _provenance_of(predictions: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
-from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of, order_of
+from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of, image_ids, order_of
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
@@ -106,7 +106,7 @@ def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: Sha
         content=content,
         split={key: value for key, value in split.items() if key != "other_images"},
         left_out=set(split.get("other_images", ())),
-        ids=np.array([image["id"] for image in images]),
+        ids=image_ids(content),
         sizes=[(image["height"], image["width"]) for image in images],
         convert=None if converted or not content["annotations"] else settings.model_dump(mode="json"),
         amodal=is_amodal(path, content["annotations"]),
@@ -114,7 +114,12 @@ def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: Sha
 
 
 def measure(
-    truth: Truth, objects: Objects, predictions: Predictions, settings: Evaluate, provenance: dict[str, Any]
+    truth: Truth,
+    objects: Objects,
+    predictions: Predictions,
+    detections: Detections,
+    settings: Evaluate,
+    provenance: dict[str, Any],
 ) -> Evaluation:
     """The metrics of predictions, and the tables of objects and detections.
 
@@ -125,6 +130,7 @@ def measure(
     Args:
         objects: the annotations of `truth` (`objects_of`).
         predictions: of images of `truth`.
+        detections: those of them that are evaluated (`detections_of`).
         settings: the edges of the bins, and the draws of the bootstrap.
         provenance: the first keys of that of the metrics.
 
@@ -133,7 +139,6 @@ def measure(
             predictions have a box.
     """
     content, sizes, kinds = truth.content, truth.sizes, KINDS[predictions.iou_type]
-    detections = detections_of(predictions, truth.ids)
     ordered = len(predictions.occluder_texts) > 0 and has_order(truth.path, content["annotations"])
     with ThreadPoolExecutor(1) as beside:
         ordering = beside.submit(order_of, detections, objects)

@@ -124,3 +124,36 @@ def test_a_mask_of_no_size_is_refused(tmp_path, size):
     path.write_text(json.dumps(entries))
     with pytest.raises(InputError, match=r"place 0 [(]from 0[)]: occluder: RLE size"):
         prediction_file.read(path, truth)
+
+
+def letters(number: int, groups: int) -> str:
+    """A run's length as that many groups of five bits, of which all but the last say that more follow."""
+    return "".join(chr(48 + (number >> 5 * g & 31) + 32 * (g < groups - 1)) for g in range(groups))
+
+
+@pytest.mark.parametrize(
+    ("runs", "wrong"),
+    [
+        ([(1200, 3)], False),
+        ([(1000, 3), (200, 3)], False),
+        ([(7, 6), (1193, 3)], False),
+        ([(7, 7), (1193, 3)], True),  # a number of 35 bits
+        ([(10, 1), (-5, 1), (1195, 3)], True),  # a negative length
+        ([(1200, 3), "P"], True),  # it ends within a number
+        ([(1200, 3), "/"], True),  # no letter of a mask: before the first, and behind the last
+        ([(1200, 3), "p"], True),
+    ],
+)
+def test_a_string_that_is_no_mask_is_refused_though_its_runs_add_up(tmp_path, runs, wrong):
+    text = "".join(run if isinstance(run, str) else letters(*run) for run in runs)
+    truth, entries = varied(0, masks=True)
+    image = next(image for image in truth["images"] if image["id"] == entries[0]["image_id"])
+    image |= {"height": 30, "width": 40}
+    entry = {**entries[0], "segmentation": {"size": [30, 40], "counts": text}, "occluder": None}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([entry]))
+    if wrong:
+        with pytest.raises(InputError, match="prediction at place 0 .*RLE"):
+            prediction_file.read(path, truth)
+    else:
+        assert bytes(prediction_file.read(path, truth).texts) == text.encode()

@@ -56,10 +56,13 @@ def read(
         raise InputError(f"{path}: not valid JSON ({why}): {error}") from error
 
 
-def scan(path: Path) -> Scanned | None:
+def scan(path: Path, threads: int | None = None) -> Scanned | None:
     """What can be known of predictions before their ground truth is; None: not all are as the COCO API writes them.
 
     It needs no lock of Python's, so that other threads can read the ground truth meanwhile.
+
+    Args:
+        threads: how many work; None: one for each processor.
 
     Raises:
         InputError: it cannot be read, or is no list.
@@ -82,7 +85,7 @@ def scan(path: Path) -> Scanned | None:
         _give_back(text, *edge)
         return found
 
-    parts = [own for own in in_threads(part, [*pairwise(edges)], f"check {path.name}") if own]
+    parts = [own for own in in_threads(part, [*pairwise(edges)], f"check {path.name}", threads) if own]
     return Scanned(iou_type, parts, strings, occluders) if len(parts) == len(edges) - 1 else None
 
 

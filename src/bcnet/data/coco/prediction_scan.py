@@ -7,7 +7,7 @@ TEXTS, which a parser of JSON reads: whatever is no JSON, it finds.
 import numpy as np
 
 from bcnet.compiled import njit
-from bcnet.data.masks.rle_text import pixels_of
+from bcnet.data.masks.rle_text import FIRST, GROUPS, LONGEST
 
 IDS = ("image_id", "category_id")
 MASKS = ("segmentation", "occluder")
@@ -219,7 +219,7 @@ def _mask(
             if at < 0:
                 return start, -1
         elif key == _COUNTS and text[at] == _QUOTE:
-            read, length = _string(text[at + 1 : stop], strings[written:])
+            read, length, numbers[3] = _counts(text[at + 1 : stop], strings[written:])
             if read < 0:
                 return start, -1
             at, written = at + 1 + read, written + length
@@ -229,29 +229,51 @@ def _mask(
         more = at < stop and text[at] == _COMMA
     if at >= stop or text[at] != _END or seen != 1 << _SIZE | 1 << _COUNTS:
         return start, -1
-    numbers[2], numbers[3] = written - start, pixels_of(strings, start, written)
+    numbers[2] = written - start
     return written, at + 1
 
 
 @njit(cache=True, nogil=True)
-def _string(text: np.ndarray, string: np.ndarray) -> tuple[int, int]:
-    """Write what stands before the next quote to `string`; how many bytes that and the quote are (-1: there is none),
-    and how many are written."""
-    length, escaped = 0, False
+def _counts(text: np.ndarray, string: np.ndarray) -> tuple[int, int, int]:
+    """Write what stands before the next quote to `string`, and add up its runs, in one pass.
+
+    Returns:
+        How many bytes that and the quote are (-1: there is none), how many are written, and how many pixels the runs
+        have; -1: they are no mask's.
+    """
+    length, escaped, sound = 0, False, True
+    pixels = number = shift = last = last_but_one = np.int64(0)
+    runs = 0
     for place in range(len(text)):
         letter = text[place]
         if escaped:
             if letter != _BACKSLASH:
-                return -1, length
+                return -1, length, -1
             escaped = False
         elif letter == _QUOTE:
-            return place + 1, length
+            return place + 1, length, int(pixels) if sound and shift == 0 else -1
         elif letter == _BACKSLASH:  # of the letters of masks only this one is escaped, by itself
             escaped = True
             continue
         string[length] = letter
         length += 1
-    return -1, length
+        group = np.int64(letter) - FIRST
+        if group < 0 or group >= GROUPS or shift >= LONGEST:
+            sound = False
+        number |= (group & 31) << shift
+        shift += 5
+        if group & 32 and sound:  # more groups follow, for which the number has room
+            continue
+        if group & 16:
+            number -= np.int64(1) << shift
+        if runs > 2:
+            number += last_but_one
+        if number < 0:
+            sound = False
+        pixels += number
+        last_but_one, last, number, shift = last, number, np.int64(0), np.int64(0)
+        runs += 1
+    return -1, length, -1
 
 
 @njit(cache=True, nogil=True)

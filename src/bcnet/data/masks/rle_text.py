@@ -9,6 +9,8 @@ import numpy as np
 
 from bcnet.compiled import njit
 
+FIRST = 48  # the character of the group 0
+GROUPS = 64  # characters: 32 groups that end a number, 32 that do not
 LONGEST = 30  # bits of a number, more than the pixels of an image; pycocotools reads no more than 32
 
 
@@ -31,8 +33,8 @@ def read_lengths(text: np.ndarray, start: int, end: int, lengths: np.ndarray) ->
     count = 0
     number = shift = np.int64(0)
     for place in range(start, end):
-        group = np.int64(text[place]) - 48
-        if group < 0 or group > 63 or shift == LONGEST:
+        group = np.int64(text[place]) - FIRST
+        if group < 0 or group >= GROUPS or shift == LONGEST:
             return -1
         number |= (group & 31) << shift
         shift += 5

@@ -65,6 +65,11 @@ class Masks(NamedTuple):
     stop: np.ndarray
 
 
+def image_ids(content: dict[str, Any]) -> np.ndarray:
+    """(I,) int64, rising: the ids of the images of a file (from `coco.read`)."""
+    return np.sort(np.array([image["id"] for image in content["images"]], np.int64))
+
+
 def detections_of(predictions: Predictions, images: np.ndarray, as_boxes: bool = False) -> Detections:
     """The best 100 predictions of each image and category.
 

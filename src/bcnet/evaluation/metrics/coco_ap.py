@@ -8,7 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.data.coco.prediction_format import Predictions
-from bcnet.evaluation.matching.arrays import Objects, detections_of, images_of, objects_of, order_of
+from bcnet.evaluation.matching.arrays import (
+    Detections,
+    Objects,
+    detections_of,
+    image_ids,
+    images_of,
+    objects_of,
+    order_of,
+)
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.outcomes import outcomes
@@ -31,6 +39,7 @@ def numbers_of(
     content: dict[str, Any],
     kinds: Collection[str] = ("segm",),
     objects: Objects | None = None,
+    detections: Detections | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """`coco_numbers` of predicted masks and of the boxes and boundaries of these, by kind, and nothing else.
 
@@ -38,11 +47,12 @@ def numbers_of(
         predictions: masks.
         content: the annotation file (from `coco.read`) of whose images they are.
         kinds: of `outcomes.KINDS`.
-        objects: the annotations of `content`, by rising ids of images (`objects_of`), if they are known.
+        objects, detections: the annotations of `content` and the predictions, by rising ids of images (`objects_of`,
+            `detections_of`), if they are known.
     """
     images = sorted(content["images"], key=lambda image: image["id"])
-    ids, sizes = np.array([image["id"] for image in images]), [(image["height"], image["width"]) for image in images]
-    detections, objects = detections_of(predictions, ids), objects or objects_of(content, ids)
+    ids, sizes = image_ids(content), [(image["height"], image["width"]) for image in images]
+    objects, detections = objects or objects_of(content, ids), detections or detections_of(predictions, ids)
     with ThreadPoolExecutor(1) as beside:
         ordering = beside.submit(order_of, detections, objects)
         outcome = outcomes(detections, objects, sizes, "segm", kinds)
