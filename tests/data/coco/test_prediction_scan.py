@@ -153,7 +153,7 @@ def test_a_string_that_is_no_mask_is_refused_though_its_runs_add_up(tmp_path, ru
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([entry]))
     if wrong:
-        with pytest.raises(InputError, match="prediction at place 0 .*RLE"):
+        with pytest.raises(InputError, match=r"prediction at place 0 .*RLE"):
             prediction_file.read(path, truth)
     else:
         assert bytes(prediction_file.read(path, truth).texts) == text.encode()
