@@ -82,12 +82,14 @@ def comparison_grid(context: Context) -> Grid:
     sets = _sets(metrics, bins, amodal)
     names = [name for names in sets.values() for name in names]
     shown = {*metrics[:METRICS], "box AP", *map(head, FIRST), *sets[f"{METRIC} by {MEASURE}"][-1:]}
+    if len({method.origin for method in context.looks}) > 1:
+        shown.add("Origin")
     return Grid(
         "comparison of all methods",
         ("Method", "Origin", *names),
         tuple(groups),
         words=frozenset({"Origin", "detector", "backbone"}),
-        sets={name: about for about, names in sets.items() for name in names},
+        sets={"Origin": "run", **{name: about for about, names in sets.items() for name in names}},
         first=frozenset(shown),
     )
 

@@ -1,6 +1,6 @@
 """The page's first section: who copes best with occlusion, by how much, and how sure that is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class StatedDifference:
 class Finding:
     """A metric of some objects, their names together shorter: who has most of it, of how many methods.
 
-    `few`: the objects are too few to say.
+    `close`: the methods with no clear difference to that one, as far as they were compared with it. `few`: the objects
+    are too few to say.
     """
 
     metric: str
@@ -45,6 +46,7 @@ class Finding:
     best: str
     value: str
     methods: int
+    close: tuple[str, ...]
     few: bool
 
 
@@ -103,7 +105,7 @@ def summary(context: Context) -> Summary | None:
             continue
         first = next(iter(rows.values()))
         key = SPLIT, metric, measure, first.get("to", "")
-        findings.append(_finding(metric, measure, rows, context))
+        findings.append(_finding(metric, measure, rows, _of_key(differences, key), context))
         changes = _against(baseline, differences, key)
         by_method.append({method: _number(method, row, metric, changes, context) for method, row in rows.items()})
         for row in _of_key(steps, key):
@@ -188,7 +190,9 @@ def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method
     return {method: row for method, row in rows.items() if row[metric]}
 
 
-def _finding(metric: str, measure: str, rows: Mapping[Method, TextRow], context: Context) -> Finding:
+def _finding(
+    metric: str, measure: str, rows: Mapping[Method, TextRow], differences: Sequence[TextRow], context: Context
+) -> Finding:
     method, best = max(rows.items(), key=lambda pair: float(pair[1][metric]))
     objects, short = f"all {best['objects']} objects", metric
     if measure:
@@ -202,8 +206,20 @@ def _finding(metric: str, measure: str, rows: Mapping[Method, TextRow], context:
         _named(best["label"], best["origin"]),
         f"{best[metric]} % ({between})" if between else f"{best[metric]} %",
         len(rows),
+        _close(method, differences),
         int(best["objects"]) < FEW,
     )
+
+
+def _close(best: Method, differences: Iterable[TextRow]) -> tuple[str, ...]:
+    """The methods that one does not clearly differ from, of those that it was compared with."""
+    names: dict[str, None] = {}  # in order, each once
+    for row in differences:
+        pair = [(row["origin"], row["label"]), (row["baseline_origin"], row["baseline"])]
+        if (best.origin, best.label) in pair and not beyond_chance(row):
+            pair.remove((best.origin, best.label))
+            names[_named(pair[0][1], pair[0][0])] = None
+    return tuple(names)
 
 
 def _stated(row: TextRow) -> StatedDifference:
