@@ -132,7 +132,7 @@ def test_signals_are_again_what_they_were() -> None:
 
 def test_one_process_that_is_told_to_end_ends_all(folder: Path) -> None:
     """The second hears it, the first keeps the checkpoint: they agree on the iteration."""
-    stopped = torchrun(folder, script(folder, 4, "SIGTERM", rank=1))
+    (stopped,) = torchrun(folder, script(folder, 4, "SIGTERM", rank=1))
     assert stopped.returncode != 0
     assert lines(stopped) == ["bcnet train: bcnet: told to end: 5 of 12 iterations are kept, the same command resumes"]
     assert checkpoints(folder)[-1] == "00000005.pt"
@@ -166,7 +166,7 @@ def test_processes_that_would_not_train_the_same_end_at_once(folder: Path) -> No
     other = "import os; from bcnet.training import key; hashed = key.sha256\n"
     other += "key.sha256 = lambda path: hashed(path) + os.environ['RANK'] * ('bilayer' in str(path))\n"
     path.write_text(f"{other}import sys; from bcnet import cli; sys.exit(cli.main(['train', 'bcnet']))\n")
-    stopped = torchrun(folder, path)
+    (stopped,) = torchrun(folder, path)
     differ = "processes 0 and 1 would not train the same, they differ in annotations_sha256: "
     assert lines(stopped) == [f"bcnet train: {differ}is this folder the same on every node?"]
     assert not checkpoints(folder)

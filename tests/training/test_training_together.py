@@ -1,6 +1,7 @@
 """`bcnet train` under torchrun: two processes train as one does, and end together."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def together(project: Path, notes: Path, *arguments: str) -> list[dict[str, Any]]:
+def together(project: Path, notes: Path, *arguments: str, nodes: int = 1) -> list[dict[str, Any]]:
     """What each of two processes noted."""
-    ended = torchrun(project, ROOT / "tests/factories/training/train_noted.py", str(notes), *arguments)
-    assert ended.returncode == 0, ended.stderr
+    script = ROOT / "tests/factories/training/train_noted.py"
+    for ended in torchrun(project, script, str(notes), *arguments, nodes=nodes):
+        assert ended.returncode == 0, ended.stderr
     return [json.loads((notes / f"{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -59,13 +61,16 @@ def result(project: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
     return load_file(out / "model.safetensors"), json.loads(line)
 
 
-def test_two_processes_train_as_one(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_two_processes_train_as_one(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nodes: int) -> None:
     monkeypatch.chdir(project)
+    for kept in ("data/checkpoints", "data/demo/models"):  # of the other number of nodes
+        shutil.rmtree(kept, ignore_errors=True)
     notes = Notes()
     monkeypatch.setattr(loop, "step", notes.step)
     assert main(["train", "smooth"]) == 0
     alone, line = result(project)
-    both = together(project, tmp_path, "train", "smooth")
+    both = together(project, tmp_path, "train", "smooth", nodes=nodes)
     assert [note["status"] for note in both] == [0, 0]
     assert both[0]["parameters"] == both[1]["parameters"]
 

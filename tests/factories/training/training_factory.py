@@ -3,12 +3,14 @@
 import atexit
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -78,13 +80,21 @@ def run(folder: Path, command: str, threads: int = 1) -> str:
     return result.stderr
 
 
-def torchrun(folder: Path, script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """How two processes end that torchrun starts in that folder to run a script, and what they say on stderr."""
-    with TemporaryDirectory() as temporary:
+def torchrun(folder: Path, script: Path, *arguments: str, nodes: int = 1) -> list[subprocess.CompletedProcess[str]]:
+    """How two processes end that torchrun starts in that folder to run a script, and what they say on stderr.
+
+    Args:
+        nodes: 1: both are of one torchrun; 2: each is of its own, as on two machines.
+    """
+    with TemporaryDirectory() as temporary, ThreadPoolExecutor(nodes) as pool:
         python = programs(Path(temporary, "programs"), Path(temporary, "started")) / "python"
         start = "import sys; from torch.distributed.run import main; main(sys.argv[1:])"
-        two = ["--standalone", "--nproc-per-node", "2", "--no-python", str(python)]
-        return ended(folder, start, *two, str(script), *arguments)
+        with socket.create_server(("127.0.0.1", 0)) as server:  # to learn of a port that nobody uses
+            meeting = f"127.0.0.1:{server.getsockname()[1]}"
+        many = ["--nnodes", str(nodes), "--nproc-per-node", str(2 // nodes)]
+        where = ["--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", meeting, "--no-python", str(python)]
+        run_one = partial(ended, folder, start, *many, *where, str(script), *arguments)
+        return [started.result() for started in [pool.submit(run_one) for _ in range(nodes)]]
 
 
 def environment(threads: int = 1) -> dict[str, str]:
