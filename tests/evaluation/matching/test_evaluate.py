@@ -1,5 +1,6 @@
 """`bcnet evaluate`: files in, metrics and the table of objects out."""
 
+import hashlib
 import json
 
 import pyarrow.parquet as pq
@@ -45,6 +46,8 @@ def test_metrics_and_table_of_a_split(run, tmp_path):
     assert all(provenance[key] == about[key] for key in ("origin", "name", "label", "seed"))
     assert provenance["versions"] == {"torch": "2"}
     assert provenance["split"] == {"name": "some", "rule": "box_iou", "threshold": 0.2}
+    for key, file in (("annotations", "truth.json"), ("predictions", "mine.json")):
+        assert provenance[f"{key}_sha256"] == hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
     solid = [annotation for annotation in truth["annotations"] if not annotation["iscrowd"]]
     assert (provenance["images"], provenance["objects"]) == (8, len(solid))
     bins = metrics["recall"]["box_cover"]
