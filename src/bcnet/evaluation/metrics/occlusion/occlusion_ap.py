@@ -7,7 +7,7 @@ import numpy as np
 
 from bcnet.compiled import njit
 from bcnet.evaluation.matching.outcomes import NOTHING
-from bcnet.evaluation.statistics.average_precision import CHUNK, RECALLS, least_right
+from bcnet.evaluation.statistics.average_precision import CHUNK, RECALLS, count_detections, least_right
 from bcnet.progress import in_threads
 
 
@@ -121,7 +121,7 @@ def _of_draws(
     for draw in range(first, last):
         for c in range(len(starts) - 1):
             base, size = given_starts[c], given_starts[c + 1] - given_starts[c]
-            _count(times[draw], image, starts[c], given[base : base + size], copies, seen)
+            count_detections(times[draw], image, starts[c], given[base : base + size], copies, seen)
             for where in range(bins):
                 if in_bin[draw, c, where] > 0:
                     least_right(in_bin[draw, c, where], least)
@@ -144,22 +144,6 @@ def _of_draws(
                         for form in range(2):
                             area = _area(right[where], precision[form, where], count[where], reached[where])
                             precisions[form, draw, c, where, t] = area / len(RECALLS)
-
-
-@njit(cache=True, nogil=True)
-def _count(
-    times: np.ndarray, image: np.ndarray, first: int, given: np.ndarray, copies: np.ndarray, seen: np.ndarray
-) -> None:
-    """Fill in how often each of the `given` detections is in a draw, and how many there are from `first` to it."""
-    so_far, d = 0, first
-    for f in range(len(given)):
-        for wrong in range(d, given[f]):
-            so_far += times[image[wrong]]
-        d = given[f]
-        copies[f] = times[image[d]]
-        so_far += copies[f]
-        seen[f] = so_far
-        d += 1
 
 
 @njit(cache=True, nogil=True)
