@@ -57,8 +57,8 @@ def ap_by_bin(
     if draws is None:
         draws = Draws(np.zeros(len(category), int), np.zeros(len(object_bin), int), np.ones((1, 1), np.uint16))
     categories = int(object_category.max(initial=-1)) + 1
-    total = _objects(draws, object_category, np.zeros_like(object_bin), 1, categories)
-    in_bin = _objects(draws, object_category, object_bin, bins, categories)
+    total = _objects_of_bins(draws, object_category, np.zeros_like(object_bin), 1, categories)
+    in_bin = _objects_of_bins(draws, object_category, object_bin, bins, categories)
     given = np.flatnonzero((object_place != NOTHING).any(axis=1))  # few of all
     places = object_place[given]
     bin_of = np.append(object_bin, -1)[np.maximum(places, -1)]  # the last: of no object
@@ -77,7 +77,7 @@ def ap_by_bin(
     )
 
     def of_draws(chunk: tuple[int, int]) -> None:
-        _of_draws(*chunk, *arguments)
+        _bins_of_draws(*chunk, *arguments)
 
     in_threads(of_draws, list(pairwise([*range(0, len(draws.times), CHUNK), len(draws.times)])), "AP by occlusion")
     means = np.full((2, len(draws.times), bins), np.nan)
@@ -87,7 +87,7 @@ def ap_by_bin(
 
 
 @njit(cache=True, nogil=True)
-def _of_draws(
+def _bins_of_draws(
     first: int,
     last: int,
     times: np.ndarray,
@@ -166,7 +166,7 @@ def _area(right: np.ndarray, precision: np.ndarray, count: int, reached: np.ndar
     return area
 
 
-def _objects(
+def _objects_of_bins(
     draws: Draws, object_category: np.ndarray, object_bin: np.ndarray, bins: int, categories: int
 ) -> np.ndarray:
     """Objects of each draw, category and bin, (N, C, bins) float64."""
