@@ -30,7 +30,7 @@ LONGEST = (  # files that take half a minute or more, so that none of them is st
     "workflow/test_package.py",
     "workflow/test_remotes.py",
     "training/test_learning.py",
-    "training/test_stopping.py",
+    "training/processes/test_stopping.py",
 )
 
 

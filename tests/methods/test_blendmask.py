@@ -13,7 +13,7 @@ from model_factory import item
 from torch import nn
 
 from bcnet import methods
-from bcnet.methods.blendmask import BlendMaskModel, blend, categories_of, cropped, mask_loss
+from bcnet.methods.blendmask import BlendMaskModel, blend, cropped, mask_loss, painted_categories
 from bcnet.models.detections import View
 from bcnet.models.detectors.fcos import STRIDES
 from bcnet.models.detectors.fcos_targets import locate
@@ -206,9 +206,9 @@ def test_a_cell_has_the_category_of_the_object_that_is_painted_last() -> None:
     masks = torch.zeros(3, 32, 32, dtype=torch.bool)
     masks[0, :24, :24], masks[1, :, 8:16], masks[2, :10, :6] = True, True, True
     masks[2, 24, 24] = True
-    found = categories_of(masks, torch.tensor([5, 7, 9]))
+    found = painted_categories(masks, torch.tensor([5, 7, 9]))
     assert found.tolist() == [[9, 7, 5, -1], [9, 7, 5, -1], [5, 7, 5, -1], [-1, 7, -1, 9]]
-    assert categories_of(masks[:0], torch.tensor([], dtype=torch.int64)).tolist() == [[-1] * 4] * 4
+    assert painted_categories(masks[:0], torch.tensor([], dtype=torch.int64)).tolist() == [[-1] * 4] * 4
 
 
 def test_what_a_box_shows_of_its_objects_mask() -> None:

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py, tried on a CPU at tiny sizes: what it measures has meaning on a GPU only."""
+"""benchmarks/methods/gpu.py, tried on a CPU at tiny sizes: what it measures has meaning on a GPU only."""
 
 from pathlib import Path
 from typing import Any

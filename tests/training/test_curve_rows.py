@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bcnet.inference.validation import part_of
+from bcnet.inference.validation import spread_part
 from bcnet.params.models import Schedule
 from bcnet.training.curve import ValidationCurve, due, is_whole
 
@@ -68,6 +68,6 @@ def test_the_part_of_val_is_spread_over_all_ids(images: int, chosen: list[int]) 
         "images": [{"id": id} for id in (8, 7, 6, 5, 3, 2, 1)],
         "annotations": [{"image_id": id} for id in (1, 7, 8)],
     }
-    part = part_of(content, images)
+    part = spread_part(content, images)
     assert [image["id"] for image in part["images"]] == chosen
     assert [each["image_id"] for each in part["annotations"]] == [id for id in (1, 7, 8) if id in chosen]

@@ -46,7 +46,8 @@ def anchors(document: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_and_targets_that_a_document_names_are_there(document: str) -> None:
     text = text_of(document)
-    assert not [path for path in re.findall(PATHS, text) if not (ROOT / path).exists()]
+    paths = re.findall(PATHS, text) + re.findall(r"\bbenchmarks/[\w/]+\.py\b", text)
+    assert not [path for path in paths if not (ROOT / path).exists()]
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= TARGETS
 
 

@@ -14,14 +14,21 @@ import pyarrow as pa
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.occlusion.convert import convert_content
 from bcnet.data.occlusion.converted import check_converted
-from bcnet.evaluation.matching.arrays import Detections, Objects, Shapes, detections_of, image_ids, order_of
+from bcnet.evaluation.matching.arrays import (
+    AnnotationMasks,
+    Detections,
+    Objects,
+    detections_of,
+    image_ids,
+    order_of,
+)
 from bcnet.evaluation.matching.detection_table import detection_table
 from bcnet.evaluation.matching.object_table import object_table
 from bcnet.evaluation.matching.outcomes import CROWD, KINDS, Outcomes, outcomes, with_boxes
 from bcnet.evaluation.metrics.benchmark import by_occlusion, drawn_precisions, errors, failure_shares, leak_rate
 from bcnet.evaluation.metrics.coco_ap import NAMES, category_numbers, coco_numbers
 from bcnet.evaluation.metrics.confusion import false_detections
-from bcnet.evaluation.metrics.occlusion.equal_size import cells
+from bcnet.evaluation.metrics.occlusion.equal_size import cells_of
 from bcnet.evaluation.metrics.occlusion.invisible import invisible, is_amodal
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.metrics.occlusion.order import has_order, order
@@ -81,7 +88,7 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: Shapes) -> Truth:
+def truth_of(path: Path, content: dict[str, Any], settings: Convert, shapes: AnnotationMasks) -> Truth:
     """The ground truth of an evaluation, converted if no annotation is.
 
     Args:
@@ -183,7 +190,7 @@ def measure(
         every = drawing.result() | precisions
     drawn = {metric: number for metric, number in every.items() if metric.metric not in kept_draws.AP[1:]}
     metrics |= {
-        "equal_size": equal_size(drawn, bins, cells(table, bins)[0]),
+        "equal_size": equal_size(drawn, bins, cells_of(table, bins)[0]),
         "intervals": intervals(drawn),
         "few": [name_of(metric) for metric, number in drawn.items() if number.sample.few],
     }

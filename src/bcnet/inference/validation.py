@@ -42,7 +42,7 @@ class Validation:
         self.predict = at_test_time(params, name)
         self.path = files.annotations("val")
         content = annotation_file.read(self.path)
-        self.content = part_of(content, schedule.validate_images)
+        self.content = spread_part(content, schedule.validate_images)
         if self.variant.masks == "amodal":
             self.content["annotations"] = with_amodal_masks(self.path, self.content)
         if all(annotation["iscrowd"] for annotation in self.content["annotations"]):
@@ -71,7 +71,7 @@ class Validation:
         return sorted(self.content["categories"], key=lambda category: category["id"])
 
 
-def part_of(content: dict[str, Any], images: int) -> dict[str, Any]:
+def spread_part(content: dict[str, Any], images: int) -> dict[str, Any]:
     """So many images of an annotation file, spread evenly over all by rising id, with their annotations."""
     entries = sorted(content["images"], key=lambda image: image["id"])
     count = min(images, len(entries))

@@ -78,7 +78,8 @@ class BlendMaskModel(ImageSegmenter):
         if self.basis_module.seg_head is not None:
             size = (images.tensor.shape[-2], images.tensor.shape[-1])
             painted = [
-                categories_of(rasterised(target.gt_masks, size, bases.device), target.gt_classes) for target in targets
+                painted_categories(rasterised(target.gt_masks, size, bases.device), target.gt_classes)
+                for target in targets
             ]
             semantics = at_least_single(self.basis_module.seg_head(features["p3"]))
             losses["loss_semantic"] = SEMANTIC_WEIGHT * F.cross_entropy(semantics, torch.stack(painted) + 1)
@@ -184,7 +185,7 @@ def mask_loss(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
     return (loss * weights).sum() / mean_over_processes(weights.sum(), least=1e-6)
 
 
-def categories_of(masks: Tensor, classes: Tensor) -> Tensor:
+def painted_categories(masks: Tensor, classes: Tensor) -> Tensor:
     """The category at every eighth pixel, from the first on, of masks (G, H, W) bool: of the last object there.
 
     Args:

@@ -13,7 +13,7 @@ from bcnet.models.detections import THRESHOLD, Detected, ImageMaps, Size
 from bcnet.models.detectors.fcos_head import by_location
 from bcnet.models.image_segmenter import ImageSegmenter
 from bcnet.models.masks.grid_head import GridHead, MaskFeatures
-from bcnet.models.masks.grid_targets import Objects, assign, ranges_of
+from bcnet.models.masks.grid_targets import GridObjects, assign, ranges_of
 from bcnet.models.masks.image_masks import centres_of_mass, rasterised, resized_as_opencv
 from bcnet.models.masks.matrix_nms import decays, ious_above, peaks
 from bcnet.models.processes import mean_over_processes
@@ -63,7 +63,7 @@ class SOLOv2Model(ImageSegmenter):
         for picture, (target, own_size) in enumerate(zip(targets, images.image_sizes, strict=True)):
             masks = rasterised(target.gt_masks, own_size, shared.device)
             visible, centres = masks.flatten(1).any(1), centres_of_mass(masks)
-            objects = Objects(target.gt_boxes.tensor, target.gt_classes, centres, visible)
+            objects = GridObjects(target.gt_boxes.tensor, target.gt_classes, centres, visible)
             learned = assign(objects, size, self.grids, self.ranges)
             drawn = probabilities(kernels[picture, learned.cells], shared[picture])
             dice.append(dice_loss(drawn, quartered(masks, small)[learned.objects]))

@@ -20,7 +20,7 @@ from bcnet.files import InputError
 from bcnet.models.device import pick_device
 from bcnet.threads import threads
 from bcnet.training.stopping import ToldToEndError
-from bcnet.unfinished.folder import differences
+from bcnet.unfinished.folder import differing_keys
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # until the slowest process has read its data
@@ -58,7 +58,7 @@ class Together:
         keys: list[Any] = [None] * self.world
         distributed.all_gather_object(keys, key, group=self._talk)
         for rank, other in enumerate(keys):
-            if apart := ", ".join(differences(keys[0], other)):
+            if apart := ", ".join(differing_keys(keys[0], other)):
                 if self.rank:
                     sys.exit(2)
                 hosts = "is this folder the same on every node?"

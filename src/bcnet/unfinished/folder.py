@@ -64,7 +64,7 @@ def begin(
     write_json(folder / NAME, asdict(note), keep_equal=True)
     if tell and not _has_work(folder):
         for other, before in _others(folder):
-            changes = list(differences(before.key, whole))
+            changes = list(differing_keys(before.key, whole))
             anyway = ""
             if _only_settings(changes) and any(other.glob("[0-9]*.pt")):
                 anyway = "; --resume-anyway goes on from it"
@@ -81,7 +81,7 @@ def of_other_settings(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     now = about(folder)
     usable = []
     for other, before in _others(folder):
-        changes = list(differences(before.key, now.key if now else {}))
+        changes = list(differing_keys(before.key, now.key if now else {}))
         checkpoints = sorted(other.glob("[0-9]*.pt"))
         if checkpoints and _only_settings(changes):
             usable.append((checkpoints[-1].name, other, {key: _value(before.key, key) for key in changes}))
@@ -106,7 +106,7 @@ def _only_settings(changes: Sequence[str]) -> bool:
 
 
 def _value(mapping: Mapping[str, Any], path: str) -> Any:
-    """What `differences` names so."""
+    """What `differing_keys` names so."""
     first, _, rest = path.partition(".")
     return _value(mapping[first], rest) if rest else mapping.get(first)
 
@@ -122,12 +122,12 @@ def packages() -> dict[str, str]:
     return versions
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:
+def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:
     """The keys whose values differ, those of nested mappings by their path with dots."""
     for key in sorted({**before, **now}):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, f"{above}{key}.")
+            yield from differing_keys(old, new, f"{above}{key}.")
         elif old != new:
             yield above + key
 

@@ -8,8 +8,9 @@ from places import ROOT
 
 import bcnet
 from bcnet.evaluation.metrics import definitions, failures
-from bcnet.evaluation.metrics.definitions import DEFINITIONS, HEADINGS
+from bcnet.evaluation.metrics.definitions import DEFINITIONS
 
+HEADINGS = tuple(dict.fromkeys(definition.heading for definition in DEFINITIONS))
 SECTION = re.compile(r"^## (.*?) \((.*?)\)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from bcnet.data.masks.segmentation import decode
 from bcnet.inference.detect import detect
 from bcnet.methods.solov2 import quartered
-from bcnet.models.masks.grid_targets import Objects, assign, ranges_of
+from bcnet.models.masks.grid_targets import GridObjects, assign, ranges_of
 from bcnet.models.masks.image_masks import centres_of_mass
 from bcnet.models.masks.matrix_nms import decays, ious_above, peaks
 from bcnet.params.models import Model, SOLOv2Predict
@@ -76,9 +76,9 @@ def test_the_scores_after_nms_are_theirs() -> None:
     assert torch.equal(peaks(heat), torch.from_numpy(expected["point_nms"]))
 
 
-def objects_of(target: Instances) -> Objects:
+def objects_of(target: Instances) -> GridObjects:
     masks = target.gt_masks.tensor
-    return Objects(target.gt_boxes.tensor, target.gt_classes, centres_of_mass(masks), masks.flatten(1).any(1))
+    return GridObjects(target.gt_boxes.tensor, target.gt_classes, centres_of_mass(masks), masks.flatten(1).any(1))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

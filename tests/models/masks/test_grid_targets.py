@@ -7,7 +7,7 @@ import places
 import pytest
 import torch
 
-from bcnet.models.masks.grid_targets import Learned, Objects, assign, ranges_of
+from bcnet.models.masks.grid_targets import GridObjects, Learned, assign, ranges_of
 from bcnet.models.masks.image_masks import resized_as_opencv
 
 SIZE, GRIDS, RANGES = (256, 320), (40, 36, 24, 16, 12), ranges_of((96, 192, 384, 768, 2048))
@@ -19,11 +19,11 @@ def test_ranges_overlap_as_in_the_authors_configurations() -> None:
     assert light == [(1, 56), (28, 112), (56, 224), (112, 448), (224, 896)]
 
 
-def objects(boxes: Sequence[Sequence[float]], centres: Sequence[Sequence[float]] | None = None) -> Objects:
+def objects(boxes: Sequence[Sequence[float]], centres: Sequence[Sequence[float]] | None = None) -> GridObjects:
     """Categories are 0, 1, 2 …; centres those of the boxes if there are no others."""
     sides = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     middle = (sides[:, :2] + sides[:, 2:]) / 2 if centres is None else torch.tensor(centres, dtype=torch.float32)
-    return Objects(sides, torch.arange(len(sides)), middle, torch.ones(len(sides), dtype=torch.bool))
+    return GridObjects(sides, torch.arange(len(sides)), middle, torch.ones(len(sides), dtype=torch.bool))
 
 
 def cell_at(place: np.float32, extent: int, grid: int) -> int:
@@ -31,7 +31,7 @@ def cell_at(place: np.float32, extent: int, grid: int) -> int:
     return int(np.floor_divide(place / np.float32(extent), np.float32(1 / grid)))
 
 
-def by_cells(objects: Objects, size: tuple[int, int], grids: Sequence[int], ranges: Sequence[tuple]) -> Learned:
+def by_cells(objects: GridObjects, size: tuple[int, int], grids: Sequence[int], ranges: Sequence[tuple]) -> Learned:
     """Each cell asks each object whether it learns it."""
     classes, cells, learned, before = [], [], [], 0
     for grid, (least, most) in zip(grids, ranges, strict=True):
@@ -57,7 +57,7 @@ def by_cells(objects: Objects, size: tuple[int, int], grids: Sequence[int], rang
     return Learned(torch.tensor(classes), torch.tensor(cells), torch.tensor(learned))
 
 
-def check(given: Objects, size: tuple[int, int] = SIZE) -> Learned:
+def check(given: GridObjects, size: tuple[int, int] = SIZE) -> Learned:
     result, expected = assign(given, size, GRIDS, RANGES), by_cells(given, size, GRIDS, RANGES)
     for ours, theirs in zip(result, expected, strict=True):
         assert ours.tolist() == theirs.tolist()

@@ -147,8 +147,8 @@ def test_dots_lie_where_their_methods_are():
 def test_names_on_a_picture_lie_on_no_other_name():
     """On the shape, else a line above or below; a name without room is left out, and one of a tiny shape."""
 
-    def shape(label: str, x: float, y: float, radius: float = 20) -> pictures.Shape:
-        return pictures.Shape(label, "#fff", Outline("", x, y, radius), matched=True)
+    def shape(label: str, x: float, y: float, radius: float = 20) -> pictures.DrawnObject:
+        return pictures.DrawnObject(label, "#fff", Outline("", x, y, radius), matched=True)
 
     font = 10
     shapes = [shape("disc", 50, 50), *[shape("ring", 52, 51) for _ in range(4)], shape("tiny", 150, 50, radius=4)]

@@ -7,14 +7,14 @@ from xml.etree import ElementTree
 import pytest
 
 from bcnet.drawing.figures import look
-from bcnet.report.figures.line_chart import FONT, STEP, Axes, Line, Point, line_chart
+from bcnet.report.figures.line_chart import FONT, STEP, Axes, Curve, Point, line_chart
 
 BINS = Axes("cover", "AR (percent)", ("0 to 0.1\nn = 3", "0.1 to 1\nn = 4"))
 
 
-def lines(values: list[tuple[float, float]], strong: bool = True) -> list[Line]:
+def lines(values: list[tuple[float, float]], strong: bool = True) -> list[Curve]:
     return [
-        Line(key, f"method {key}", look(key), (Point(0, first, first - 2, first + 1), Point(1, last)), strong)
+        Curve(key, f"method {key}", look(key), (Point(0, first, first - 2, first + 1), Point(1, last)), strong)
         for key, (first, last) in enumerate(values)
     ]
 
@@ -66,7 +66,7 @@ def test_no_name_lies_over_another_and_they_keep_the_order_of_the_lines(count):
 
 
 def test_names_are_text_and_within_the_drawing():
-    long = [Line(0, "<script>" + "W" * 80, look(0), (Point(0, 1), Point(1, 2)))]
+    long = [Curve(0, "<script>" + "W" * 80, look(0), (Point(0, 1), Point(1, 2)))]
     root = drawn(line_chart('a"b', long, BINS, 400, 300, 100))
     (name,) = groups(root, True)
     text = name.find("text")
@@ -76,8 +76,8 @@ def test_names_are_text_and_within_the_drawing():
 
 def test_a_long_name_is_broken_between_words_and_moves_its_neighbours():
     named = [
-        Line(0, "FCOS with the head of Mask R-CNN", look(0), (Point(0, 40), Point(1, 20))),
-        Line(1, "BCNet", look(1), (Point(0, 41), Point(1, 20.1))),
+        Curve(0, "FCOS with the head of Mask R-CNN", look(0), (Point(0, 40), Point(1, 20))),
+        Curve(1, "BCNet", look(1), (Point(0, 41), Point(1, 20.1))),
     ]
     root = drawn(line_chart("a", named, BINS, 340, 300, 100))
     rows = [["".join(text.itertext()) for text in name.findall("text")] for name in groups(root, True)]
@@ -88,7 +88,7 @@ def test_a_long_name_is_broken_between_words_and_moves_its_neighbours():
 
 
 def test_an_axis_of_percents_ends_at_100():
-    flat = [Line(0, "one", look(0), (Point(0, 100), Point(1, 100)))]
+    flat = [Curve(0, "one", look(0), (Point(0, 100), Point(1, 100)))]
     for made in (lines([(98, 20), (97, 99)]), flat):
         root = drawn(line_chart("a", made, BINS, 600, 400, 100))
         ticks = [float(text.text) for text in root.findall("text") if re.fullmatch(r"[\d.]+", text.text)]
@@ -111,9 +111,9 @@ def test_the_axis_has_the_range_of_the_data():
 
 
 def test_a_chart_without_points_is_empty_and_one_of_numbers_has_no_markers():
-    empty = drawn(line_chart("a", [Line(0, "none", look(0), ())], BINS, 400, 300, 100))
+    empty = drawn(line_chart("a", [Curve(0, "none", look(0), ())], BINS, 400, 300, 100))
     assert list(empty.iter("g")) == []
-    curve = [Line(0, "curve", look(0), tuple(Point(x, x * x) for x in range(10)))]
+    curve = [Curve(0, "curve", look(0), tuple(Point(x, x * x) for x in range(10)))]
     root = drawn(line_chart("b", curve, Axes("recall", "precision"), 400, 300, 100))
     assert len(groups(root, False)[0].findall("path")) == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bcnet.data.check.entries import FEWEST, MOST, Convention, is_box, name_of, objects, put, share
+from bcnet.data.check.entries import FEWEST, MOST, Convention, entry_name, how_many, is_four_numbers, objects, put
 from bcnet.data.check.forms import as_coco
 from bcnet.data.check.outlines import brush, swapped, triples, two_points
 from bcnet.data.coco import annotation_file
@@ -53,9 +53,9 @@ def _lvis(data: Any) -> Convention | None:
     def mend() -> Iterator[Problem]:
         for place, image in enumerate(named):
             parts = image["coco_url"].split("/")[-2:]
-            yield from put(image, "file_name", "/".join(parts), name_of("image", image, place))
+            yield from put(image, "file_name", "/".join(parts), entry_name("image", image, place))
 
-    return Convention(f"{share(len(named), len(images))} images have no file_name but LVIS's coco_url", mend)
+    return Convention(f"{how_many(len(named), len(images))} images have no file_name but LVIS's coco_url", mend)
 
 
 def _names_for_ids(data: Any) -> Convention | None:
@@ -96,7 +96,7 @@ def _text_ids(data: Any) -> Convention | None:
                 yield from put(entry, "id", ids[entry["id"]], at_place(what, place))
             for place, entry in enumerate(data["annotations"]):
                 if isinstance(entry, dict) and isinstance(old := entry.get(f"{what}_id"), str) and old in ids:
-                    yield from put(entry, f"{what}_id", ids[old], name_of("annotation", entry, place))
+                    yield from put(entry, f"{what}_id", ids[old], entry_name("annotation", entry, place))
 
     named = " and ".join(f"{len(entries)} ids of {what}" for what, entries, _ in mends)
     return Convention(f"{named} are texts, where COCO has numbers: predictions need the numbers of the copy", mend)
@@ -108,22 +108,22 @@ def _no_masks(data: Any) -> Convention | None:
     panoptic = sum("segments_info" in entry for entry in entries)
     if panoptic > MOST * len(entries):
         line = "annotations have segments_info: this is COCO's panoptic format, whose masks are PNG files: convert it"
-        return Convention(f"{share(panoptic, len(entries))} {line} to instances first (panopticapi does)")
+        return Convention(f"{how_many(panoptic, len(entries))} {line} to instances first (panopticapi does)")
     bare = [entry for entry in entries if entry.get("segmentation") in (None, [], [[]], {}, "")]
     rotated = sum(_is_rotated(entry.get("bbox")) for entry in bare)
     if rotated > MOST * len(entries):
         line = "annotations have a rotated box (x, y, width, height, angle) and no mask"
-        return Convention(f"{share(rotated, len(entries))} {line}: export its four corners as a polygon")
-    boxes = sum(is_box(entry.get("bbox")) for entry in bare)
+        return Convention(f"{how_many(rotated, len(entries))} {line}: export its four corners as a polygon")
+    boxes = sum(is_four_numbers(entry.get("bbox")) for entry in bare)
     if boxes <= MOST * len(entries):
         return None
     what = "a box, keypoints and no mask" if all("keypoints" in entry for entry in bare) else "a box and no mask"
     why = "instance segmentation needs masks: export polygons or RLE"
-    return Convention(f"{share(boxes, len(entries))} annotations have {what}; {why}")
+    return Convention(f"{how_many(boxes, len(entries))} annotations have {what}; {why}")
 
 
 def _is_rotated(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 5 and is_box(box[:4]) and is_box([box[4], 0, 0, 0])
+    return isinstance(box, list) and len(box) == 5 and is_four_numbers(box[:4]) and is_four_numbers([box[4], 0, 0, 0])
 
 
 def _forms(data: Any) -> Convention | None:
@@ -138,7 +138,7 @@ def _forms(data: Any) -> Convention | None:
         for it in sized:
             yield from mend_form(it.entry, it.height, it.width, it.name)
 
-    return Convention(f"{share(count, len(sized))} segmentations are {form}, where COCO has polygons or RLE", mend)
+    return Convention(f"{how_many(count, len(sized))} segmentations are {form}, where COCO has polygons or RLE", mend)
 
 
 def mend_form(entry: dict, height: int, width: int, name: str) -> Iterator[Problem]:
@@ -156,17 +156,17 @@ def _normalised(data: Any) -> Convention | None:
     small = [it for it in drawn if _is_normalised([number for polygon in it.mask for number in polygon])]
     if not small or len(small) <= MOST * len(drawn):
         return None
-    line = f"{share(len(small), len(drawn))} outlines have coordinates from 0 to 1, where COCO has pixels"
+    line = f"{how_many(len(small), len(drawn))} outlines have coordinates from 0 to 1, where COCO has pixels"
     if len(small) < len(drawn):
         return Convention(f"{line}; as others haven't, none is multiplied by its image's size")
 
     def mend() -> Iterator[Problem]:
-        boxes = all(_is_normalised(it.entry["bbox"]) for it in small if is_box(it.entry.get("bbox")))
+        boxes = all(_is_normalised(it.entry["bbox"]) for it in small if is_four_numbers(it.entry.get("bbox")))
         for it in small:
             size = it.width, it.height
             scaled = [[number * size[k % 2] for k, number in enumerate(polygon)] for polygon in it.mask]
             yield from put(it.entry, "segmentation", scaled, it.name)
-            if boxes and is_box(it.entry.get("bbox")):
+            if boxes and is_four_numbers(it.entry.get("bbox")):
                 yield from put(it.entry, "bbox", [n * size[k % 2] for k, n in enumerate(it.entry["bbox"])], it.name)
             it.entry["area"] = None  # to be taken from the mask
 
@@ -194,14 +194,14 @@ BOXES = (COCO_BOX, "x1, y1, x2, y2", "centre x, centre y, width, height")
 
 def _boxes(data: Any) -> Convention | None:
     """Boxes in another form than COCO's, told by comparing them with the masks."""
-    boxed = [it for it in objects(data) if it.mask is not None and is_box(it.entry.get("bbox"))]
+    boxed = [it for it in objects(data) if it.mask is not None and is_four_numbers(it.entry.get("bbox"))]
     extents = [(it.entry["bbox"], extent) for it in boxed if (extent := it.extent()) is not None]
     votes = Counter(filter(None, (_form_of_box(box, extent) for box, extent in extents)))
     if not votes or (form := votes.most_common(1)[0][0]) == COCO_BOX or votes.total() < FEWEST:
         return None
     if (count := votes[form]) <= MOST * len(boxed):
         return None
-    line = f"{share(count, len(boxed))} boxes are {form}, where COCO has {COCO_BOX}"
+    line = f"{how_many(count, len(boxed))} boxes are {form}, where COCO has {COCO_BOX}"
     if count < votes.total():
         return Convention(f"{line}; as {votes.total() - count} aren't, each wrong one is taken from its mask")
 

@@ -67,11 +67,11 @@ def objects(data: Any) -> list[Object]:
             form, mask = as_coco(entry.get("segmentation"), height, width) or (None, entry.get("segmentation"))
             if not isinstance(mask, dict) and not (isinstance(mask, list) and mask and all(map(_is_polygon, mask))):
                 mask = None
-            result.append(Object(name_of("annotation", entry, place), entry, height, width, form, mask))
+            result.append(Object(entry_name("annotation", entry, place), entry, height, width, form, mask))
     return result
 
 
-def name_of(what: str, entry: dict, place: int) -> str:
+def entry_name(what: str, entry: dict, place: int) -> str:
     """What lines call an entry."""
     return f"{what} {entry['id']}" if annotation_file.is_id(entry.get("id")) else at_place(what, place)
 
@@ -86,7 +86,7 @@ def _is_polygon(polygon: Any) -> bool:
     return NUMBERS.issuperset(map(type, polygon)) and all(abs(number) < 1e9 for number in polygon)
 
 
-def is_box(value: Any) -> bool:
+def is_four_numbers(value: Any) -> bool:
     """Whether this is four finite numbers."""
     return (
         isinstance(value, list)
@@ -105,6 +105,6 @@ def put(entry: dict, key: str, value: Any, name: str) -> Iterator[Problem]:
         yield Problem(name, f"{name}: {key}: {was} -> {shown(value)}")
 
 
-def share(count: int, total: int) -> str:
+def how_many(count: int, total: int) -> str:
     """How many of how many, for a line."""
     return f"all {total}" if count == total else f"{count} of {total}"

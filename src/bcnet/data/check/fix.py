@@ -10,7 +10,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.check.conventions import conventions, mend_form
-from bcnet.data.check.entries import FEWEST, MOST, name_of, put
+from bcnet.data.check.entries import FEWEST, MOST, entry_name, put
 from bcnet.data.coco import annotation_file, annotation_rules
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.coco.images import read_image
@@ -87,7 +87,7 @@ def _entries(data: dict) -> Iterator[tuple[dict, str]]:
     """The annotations that are objects, and their names."""
     for place, entry in enumerate(data["annotations"]):
         if isinstance(entry, dict):
-            yield entry, name_of("annotation", entry, place)
+            yield entry, entry_name("annotation", entry, place)
 
 
 def _whole(value: Any) -> Any:
@@ -112,7 +112,7 @@ def _fix_named(what: str, data: dict, pictures: Path | None) -> Iterator[Problem
     entries = []
     for place, entry in enumerate(data[section]):
         if isinstance(entry, dict):
-            name = name_of(what, entry, place)
+            name = entry_name(what, entry, place)
             yield from _fix_whole(entry, ("id", "width", "height") if what == "image" else ("id",), name)
             if pictures and what == "image":
                 yield from _fix_separators(entry, pictures, name)
@@ -151,7 +151,7 @@ def _fix_annotations(data: dict, fixed: Fixed) -> Iterator[Problem]:
             name = at_place("annotation", place)
             yield Problem(name, f"{name}: removed: {shown(entry)}, expected an object")
             continue
-        name = name_of("annotation", entry, place)
+        name = entry_name("annotation", entry, place)
         image = images.get(entry["image_id"]) if annotation_file.is_id(entry.get("image_id")) else None
         if annotation_file.is_outside(entry):
             yield Problem(name, f"{name}: removed: attributes: outside: no object is there")
@@ -204,7 +204,7 @@ def _fix_shape(entry: dict, height: int, width: int, name: str) -> Iterator[Prob
     """Fix an annotation's mask; a box and an area that are wrong are taken away."""
     box, area = entry.get("bbox"), entry.get("area")
     yield from _fix_segmentation(entry, height, width, name)
-    if not annotation_rules.is_box(box, height, width):
+    if not annotation_rules.is_box_inside(box, height, width):
         entry["bbox"] = None
     if not annotation_rules.is_area(area):
         entry["area"] = None

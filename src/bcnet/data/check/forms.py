@@ -107,10 +107,10 @@ def _of_list(value: list) -> tuple[str, Any] | None:
     if None not in polygons:
         return "polygons of points [x, y]", polygons
     deeper = [polygon for part in value for polygon in part]
-    return ("polygons one list deeper", deeper) if all(map(_is_polygon, deeper)) else None
+    return ("polygons one list deeper", deeper) if all(map(_are_points, deeper)) else None
 
 
-def _is_polygon(value: Any) -> bool:
+def _are_points(value: Any) -> bool:
     """Whether this is a list of numbers, those of three points or more."""
     return isinstance(value, list) and len(value) >= 6 and _are_numbers(value)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from bcnet.data.check.entries import FEWEST, MOST, Convention, is_box, name_of, objects, put, share
+from bcnet.data.check.entries import FEWEST, MOST, Convention, entry_name, how_many, is_four_numbers, objects, put
 from bcnet.data.coco import annotation_file
 from bcnet.data.coco.annotation_file import Problem
 from bcnet.data.masks.segmentation import TOLERANCE, are_triples
@@ -18,7 +18,7 @@ def brush(data: Any) -> Convention | None:
     if brushes <= MOST * len(entries):
         return None
     line = "masks are Label Studio's brush encoding (format, rle), which is another than COCO's RLE"
-    return Convention(f"{share(brushes, len(entries))} {line}: export COCO from Label Studio, or decode them there")
+    return Convention(f"{how_many(brushes, len(entries))} {line}: export COCO from Label Studio, or decode them there")
 
 
 def two_points(data: Any) -> Convention | None:
@@ -28,17 +28,17 @@ def two_points(data: Any) -> Convention | None:
     if len(pairs) < FEWEST or len(pairs) <= MOST * len(entries):
         return None
     line = "outlines are two points, as labelme writes rectangles (corners) and circles (centre and rim)"
-    return Convention(f"{share(len(pairs), len(entries))} {line}: export polygons")
+    return Convention(f"{how_many(len(pairs), len(entries))} {line}: export polygons")
 
 
 def _is_pair(segmentation: Any) -> bool:
-    return isinstance(segmentation, list) and bool(segmentation) and all(is_box(polygon) for polygon in segmentation)
+    return isinstance(segmentation, list) and bool(segmentation) and all(map(is_four_numbers, segmentation))
 
 
 def triples(data: Any) -> Convention | None:
     """Outlines of x, y, z triples, which read as pairs are other outlines."""
     outlines = [
-        (name_of("annotation", entry, place), entry)
+        (entry_name("annotation", entry, place), entry)
         for place, entry in enumerate(data["annotations"])
         if isinstance(entry, dict) and isinstance(entry.get("segmentation"), list) and entry["segmentation"]
     ]
@@ -70,7 +70,7 @@ def swapped(data: Any) -> Convention | None:
     def mend() -> Iterator[Problem]:
         for place, image in enumerate(data["images"]):
             if isinstance(image, dict) and annotation_file.has_size(image) and image["width"] != image["height"]:
-                width, height, name = image["width"], image["height"], name_of("image", image, place)
+                width, height, name = image["width"], image["height"], entry_name("image", image, place)
                 yield from put(image, "width", height, name)
                 yield from put(image, "height", width, name)
 

@@ -70,7 +70,7 @@ def _mask_problems(annotation: dict, height: int, width: int) -> Iterator[str]:
 
 def _box_problems(annotation: dict, key: str, height: int, width: int) -> Iterator[str]:
     box = annotation.get(key)
-    if box is not None and not is_box(box, height, width):
+    if box is not None and not is_box_inside(box, height, width):
         yield f"{key} is {shown(box)}, expected [x, y, width, height] inside the {width}x{height} image"
 
 
@@ -107,7 +107,7 @@ def is_area(area: Any) -> bool:
     return type(area) in NUMBERS and 0 <= area <= LARGEST_AREA
 
 
-def is_box(box: Any, height: int, width: int) -> bool:
+def is_box_inside(box: Any, height: int, width: int) -> bool:
     """Whether this is [x, y, width, height] inside a height x width image."""
     if not isinstance(box, list) or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
         return False

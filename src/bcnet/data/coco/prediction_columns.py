@@ -36,7 +36,7 @@ TYPES = {  # of what the values of TEXTS must be
 }
 
 
-class Part(NamedTuple):
+class PredictionPart(NamedTuple):
     """N predictions of a part of a file, not yet compared with the ground truth.
 
     `start`: from where on the strings of their masks lie; `numbers`: as of `prediction_scan.scan`; `score`,
@@ -55,14 +55,14 @@ class Scanned(NamedTuple):
     """The predictions of a file, of which there are some; `strings`, `occluders`: as of `prediction_scan.scan`."""
 
     iou_type: IouType
-    parts: list[Part]
+    parts: list[PredictionPart]
     strings: np.ndarray
     occluders: np.ndarray
 
 
 def part_of(
     text: np.ndarray, start: int, stop: int, iou_type: IouType, strings: np.ndarray, occluders: np.ndarray
-) -> Part | None:
+) -> PredictionPart | None:
     """Predictions of a file (arguments as of `prediction_scan.scan`); None if one is not as the COCO API writes it."""
     numbers, texts, lengths, counts = scan(text, start, stop, iou_type == "segm", strings, occluders)
     if not len(numbers):
@@ -78,7 +78,7 @@ def part_of(
             if len(values[name]) != (count if name == "others" else len(numbers)):
                 return None
     score, box_score = (np.array(values[name], np.float64) for name in ("score", "box_score"))
-    return Part(start, numbers.copy(), score, box_score, _beside(values["bbox"]), values["id"])
+    return PredictionPart(start, numbers.copy(), score, box_score, _beside(values["bbox"]), values["id"])
 
 
 def plain(scanned: Scanned, known: Known) -> Predictions | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bcnet.data.coco.prediction_columns import Known, Part, Scanned, checked, part_of, plain
+from bcnet.data.coco.prediction_columns import Known, PredictionPart, Scanned, checked, part_of, plain
 from bcnet.data.coco.prediction_format import IouType, Predictions
 from bcnet.files import UTF16, InputError, readable
 from bcnet.progress import byte_progress, in_threads
@@ -80,7 +80,7 @@ def scan(path: Path, threads: int | None = None) -> Scanned | None:
     letters = np.frombuffer(text, np.uint8)
     strings, occluders = np.empty((2, len(text)), np.uint8)  # only what is written takes memory
 
-    def part(edge: tuple[int, int]) -> Part | None:
+    def part(edge: tuple[int, int]) -> PredictionPart | None:
         found = part_of(letters, edge[0] + 1, edge[1], iou_type, strings, occluders)
         _give_back(text, *edge)
         return found

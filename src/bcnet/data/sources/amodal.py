@@ -28,7 +28,7 @@ def lists_of(path: Path, data: Any, names: Iterable[str]) -> list[list[Any]]:
     return [data[name] for name in names]
 
 
-def by_id(path: Path, what: str, entries: list[Any], check: Callable[[dict], Iterator[str]]) -> dict[int, dict]:
+def checked_by_id(path: Path, what: str, entries: list[Any], check: Callable[[dict], Iterator[str]]) -> dict[int, dict]:
     """Entries of a section by their id; `what` and `check` as in `coco.section`.
 
     Raises:

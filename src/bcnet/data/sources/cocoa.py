@@ -17,7 +17,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
-from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, say_left_out, shape_keys
+from bcnet.data.sources.amodal import checked_by_id, depths, lists_of, mask_of, say_left_out, shape_keys
 from bcnet.files import InputError, at_place, read_json, shown
 from bcnet.progress import progress
 
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     data = read_json(path)
     pictures, entries = lists_of(path, data, ("images", "annotations"))
-    images = by_id(path, "image", pictures, annotation_file.image_problems)
+    images = checked_by_id(path, "image", pictures, annotation_file.image_problems)
     regions_of: dict[int, list[dict[str, Any]]] = {}
     depth_of: dict[int, dict[int, int] | None] = {}
     for place, entry in enumerate(entries):

@@ -11,7 +11,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
-from bcnet.data.sources.amodal import by_id, lists_of, mask_of, reference_problems, say_left_out, shape_keys
+from bcnet.data.sources.amodal import checked_by_id, lists_of, mask_of, reference_problems, say_left_out, shape_keys
 from bcnet.files import InputError, read_json, shown
 from bcnet.progress import progress
 
@@ -33,9 +33,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     data = read_json(path)
     pictures, kinds, objects = lists_of(path, data, ("images", "categories", "annotations"))
-    images = by_id(path, "image", pictures, annotation_file.image_problems)
-    categories = by_id(path, "category", kinds, annotation_file.category_problems)
-    originals = by_id(path, "annotation", objects, lambda annotation: _problems(annotation, images, categories))
+    images = checked_by_id(path, "image", pictures, annotation_file.image_problems)
+    categories = checked_by_id(path, "category", kinds, annotation_file.category_problems)
+    originals = checked_by_id(path, "annotation", objects, lambda annotation: _problems(annotation, images, categories))
     if originals and not any(VISIBLE in original for original in originals.values()):
         raise InputError(f"{path}: no annotation has {VISIBLE!r}, expected COCOA-cls or D2SA (COCO: source: files)")
 

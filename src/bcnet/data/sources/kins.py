@@ -20,7 +20,15 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from bcnet.data.coco import annotation_file
-from bcnet.data.sources.amodal import by_id, depths, lists_of, mask_of, reference_problems, say_left_out, shape_keys
+from bcnet.data.sources.amodal import (
+    checked_by_id,
+    depths,
+    lists_of,
+    mask_of,
+    reference_problems,
+    say_left_out,
+    shape_keys,
+)
 from bcnet.files import InputError, read_json, shown
 from bcnet.progress import progress
 
@@ -51,9 +59,9 @@ def read(path: Path) -> dict[str, Any]:
     unused = [kind for kind in kinds if isinstance(kind, dict) and kind.get("name") in UNUSED]
     used, left_out = [kind for kind in kinds if kind not in unused], [kind.get("id") for kind in unused]
     of_used = [it for it in objects if not (isinstance(it, dict) and it.get("category_id") in left_out)]
-    images = by_id(path, "image", pictures, annotation_file.image_problems)
-    categories = by_id(path, "category", used, annotation_file.category_problems)
-    originals = by_id(path, "annotation", of_used, lambda annotation: _problems(annotation, images, categories))
+    images = checked_by_id(path, "image", pictures, annotation_file.image_problems)
+    categories = checked_by_id(path, "category", used, annotation_file.category_problems)
+    originals = checked_by_id(path, "annotation", of_used, lambda annotation: _problems(annotation, images, categories))
 
     depth = _depths(originals)
     annotations = []

@@ -57,7 +57,7 @@ class Objects(NamedTuple):
     occluder_stop: np.ndarray
 
 
-class Masks(NamedTuple):
+class MaskTexts(NamedTuple):
     """Compressed RLE of masks: (bytes,) uint8, those of a mask from `start` to `stop`."""
 
     texts: np.ndarray
@@ -94,7 +94,7 @@ def detections_of(predictions: Predictions, images: np.ndarray, as_boxes: bool =
     )
 
 
-class Shapes(NamedTuple):
+class AnnotationMasks(NamedTuple):
     """The masks of annotations, by image and place in the file: `place`, `runs`, `run_ends` as of `Objects`."""
 
     place: np.ndarray
@@ -109,7 +109,7 @@ class Shapes(NamedTuple):
         return masks
 
 
-def shapes_of(content: dict[str, Any]) -> Shapes:
+def shapes_of(content: dict[str, Any]) -> AnnotationMasks:
     """The masks of the annotations of a file (from `coco.read`)."""
     annotations = content["annotations"]
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
@@ -126,10 +126,10 @@ def shapes_of(content: dict[str, Any]) -> Shapes:
     points = np.fromiter(chain.from_iterable(chain.from_iterable(polygons)), np.float64, sum(lengths))
     last_polygon = np.cumsum([len(of_object) for of_object in polygons], dtype=np.int64)
     runs, run_ends = _runs_of(*joined(masks), points, np.cumsum(lengths, dtype=np.int64), last_polygon, of_shape)
-    return Shapes(order, runs, run_ends)
+    return AnnotationMasks(order, runs, run_ends)
 
 
-def objects_of(content: dict[str, Any], images: np.ndarray, shapes: Shapes | None = None) -> Objects:
+def objects_of(content: dict[str, Any], images: np.ndarray, shapes: AnnotationMasks | None = None) -> Objects:
     """The annotations of a file (from `coco.read`), of images with these rising ids.
 
     Args:
@@ -218,7 +218,7 @@ def in_file_order(objects: Objects) -> np.ndarray:
     return order[~objects.crowd[order]]
 
 
-def by_image(function: Callable[[int, int], None], images: int, what: str) -> None:
+def over_images(function: Callable[[int, int], None], images: int, what: str) -> None:
     """Call `function` with the first and the last image, exclusive, of parts of all images, in threads."""
     chunks = list(pairwise([*range(0, images, CHUNK), images]))
     in_threads(lambda chunk: function(*chunk), chunks, what)
@@ -237,7 +237,7 @@ def _runs_of(
     """Runs of the masks of objects, and where those of each end.
 
     Args:
-        texts, start, stop: compressed RLE as of `Masks`, nothing for an object of polygons.
+        texts, start, stop: compressed RLE as of `MaskTexts`, nothing for an object of polygons.
         points: (N,) float64, x and y in turn; `polygon_ends`: where each polygon's end.
         last_polygon: (G,) where the polygons of each object end.
         sizes: (G, 2) int64, height and width of its image, pixels.

@@ -11,7 +11,7 @@ import numpy as np
 from bcnet.compiled import njit
 from bcnet.data.coco.prediction_format import IouType
 from bcnet.data.masks.pixel_runs import decode
-from bcnet.evaluation.matching.arrays import Detections, Objects, by_image
+from bcnet.evaluation.matching.arrays import Detections, Objects, over_images
 from bcnet.evaluation.matching.coco_matching import AREAS, IOU_THRESHOLDS, match_categories
 from bcnet.evaluation.matching.overlap import (
     CROSS_CATEGORY_MIN_IOU,
@@ -118,7 +118,7 @@ def outcomes(
     def of_images(first: int, last: int) -> None:
         _of_images(first, last, wanted, heights, widths, detections, objects, result)
 
-    by_image(of_images, len(sizes), "match")
+    over_images(of_images, len(sizes), "match")
     return result
 
 
@@ -133,7 +133,7 @@ def with_boxes(detections: Detections, sizes: list[tuple[int, int]]) -> Detectio
     def of_images(first: int, last: int) -> None:
         _boxes_of_images(first, last, heights, detections, boxes)
 
-    by_image(of_images, len(sizes), "boxes")
+    over_images(of_images, len(sizes), "boxes")
     return detections._replace(boxes=boxes)
 
 

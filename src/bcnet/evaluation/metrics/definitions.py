@@ -283,4 +283,3 @@ DEFINITIONS = (
         amodal=True,
     ),
 )
-HEADINGS = tuple(dict.fromkeys(definition.heading for definition in DEFINITIONS))

@@ -94,9 +94,11 @@ def _of_draws(
             anywhere; `flagged_starts`: the same of these; `ignored`: their bits.
         hits: places in `flagged` of the right ones of each threshold and category, from `hit_starts` (T, C + 1) on.
     """
-    longest = 0
+    longest, any_ignored = 0, np.zeros(len(starts) - 1, np.int64)
     for c in range(len(starts) - 1):
         longest = max(longest, flagged_starts[c + 1] - flagged_starts[c])
+        for f in range(flagged_starts[c], flagged_starts[c + 1]):
+            any_ignored[c] |= ignored[f]
     copies, seen, counted = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
     right, precision = np.empty(longest, np.int64), np.empty(longest)
     least, read = np.empty(len(RECALLS), np.int64), np.empty(len(RECALLS))
@@ -105,20 +107,11 @@ def _of_draws(
             if objects[draw, c] == 0:
                 continue
             base, size = flagged_starts[c], flagged_starts[c + 1] - flagged_starts[c]
-            so_far, d, any_ignored = 0, starts[c], 0
-            for f in range(size):
-                for wrong in range(d, flagged[base + f]):
-                    so_far += times[draw, image[wrong]]
-                d = flagged[base + f]
-                copies[f] = times[draw, image[d]]
-                so_far += copies[f]
-                seen[f] = so_far
-                d += 1
-                any_ignored |= ignored[base + f]
+            count_detections(times[draw], image, starts[c], flagged[base : base + size], copies, seen)
             least_right(objects[draw, c], least)
             for t in range(len(hit_starts)):
                 ranks = seen
-                if any_ignored >> t & 1:
+                if any_ignored[c] >> t & 1:
                     ranks, passed = counted, 0
                     for f in range(size):
                         passed += copies[f] * (ignored[base + f] >> t & 1)
@@ -135,6 +128,31 @@ def _of_draws(
                 for place in range(len(read)):
                     area += read[place]
                 result[draw, c, t] = area / len(read)
+
+
+@njit(cache=True, nogil=True)
+def count_detections(
+    times: np.ndarray, image: np.ndarray, first: int, some: np.ndarray, copies: np.ndarray, seen: np.ndarray
+) -> None:
+    """Count the detections of a draw, of which all are ranked and a few looked at.
+
+    Args:
+        times: (I,) uint16, how often the draw has each image.
+        image: (D,) int32, the place of each detection's image.
+        first: the detection to count from.
+        some: (N,) int64, rising, not below `first`: those that are looked at.
+        copies: (N,) int64 or longer, filled in: how often each of these is in the draw.
+        seen: the same, filled in: how many detections there are from `first` up to it, it included.
+    """
+    so_far, d = 0, first
+    for s in range(len(some)):
+        for other in range(d, some[s]):
+            so_far += times[image[other]]
+        d = some[s]
+        copies[s] = times[image[d]]
+        so_far += copies[s]
+        seen[s] = so_far
+        d += 1
 
 
 @njit(cache=True, nogil=True)

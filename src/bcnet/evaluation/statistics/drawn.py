@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from bcnet.evaluation.matching.coco_matching import AREAS
-from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, cells, standardised
+from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE, cells_of, standardised
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import (
     PRECISION_MEASURE,
     PRECISIONS,
@@ -106,7 +106,7 @@ def _at_equal_size(
     edges: Mapping[str, Sequence[float]],
     times: np.ndarray,
 ) -> dict[Metric, Drawn]:
-    weights, own = cells(table, edges)
+    weights, own = cells_of(table, edges)
     recall = {metric: drawn.values for metric, drawn in raw.items()}
     numbers = standardised(weights, resampled_means(run, times, own), recall, edges)
     return {metric: Drawn(values, _of_bins(metric, raw)) for metric, values in numbers.items()}

@@ -116,7 +116,7 @@ def resampled_together(
         key: {
             metric: _average_recall(run, weights, *RECALL[metric])
             if metric in RECALL
-            else _average_precision(precisions[key, PRECISION[metric][0]], PRECISION[metric][1])
+            else _mean_precision(precisions[key, PRECISION[metric][0]], PRECISION[metric][1])
             for metric in metrics[key]
         }
         for key, run in runs.items()
@@ -144,7 +144,7 @@ def _rank_alike(a: Run, b: Run) -> bool:
     return a is b or (np.array_equal(a.image, b.image) and np.array_equal(a.category, b.category))
 
 
-def _average_precision(precisions: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
+def _mean_precision(precisions: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
     """(N,) mean over categories and some of the IoU thresholds of (N, C, 10)."""
     return _mean(precisions[:, :, np.isin(IOU_THRESHOLDS, thresholds)].mean(axis=2))
 

@@ -55,7 +55,7 @@ class _OnCpu(torch.autograd.Function):
         ctx.save_for_backward(rois)
         ctx.shape, ctx.scale, ctx.samples, ctx.aligned = level.shape, np.float32(scale), samples, aligned
         pooled = torch.zeros(len(rois), side, side, level.shape[1])
-        gather(_channels_last(level), _array(rois), ctx.scale, samples, aligned, pooled.numpy())
+        average_samples(_channels_last(level), _array(rois), ctx.scale, samples, aligned, pooled.numpy())
         return pooled.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -111,7 +111,7 @@ def _samples(start, end, cells, length, per_cell, aligned):  # type: ignore[no-u
 
 
 @njit(cache=True, error_model="numpy")
-def gather(level, rois, scale, per_cell, aligned, pooled):  # type: ignore[no-untyped-def]
+def average_samples(level, rois, scale, per_cell, aligned, pooled):  # type: ignore[no-untyped-def]
     """Add RoI features to `pooled`, which is zero: in each cell the mean of its samples.
 
     Args:
@@ -145,11 +145,11 @@ def gather(level, rois, scale, per_cell, aligned, pooled):  # type: ignore[no-un
 
 @njit(cache=True, error_model="numpy")
 def scatter(gradient, rois, scale, per_cell, aligned, of_level):  # type: ignore[no-untyped-def]
-    """Add to `of_level`, which is zero, the gradient of what `gather` pools.
+    """Add to `of_level`, which is zero, the gradient of what `average_samples` pools.
 
     Args:
         gradient: (N, side, side, C) float32, of `pooled`.
-        rois, scale, per_cell, aligned: as of `gather`.
+        rois, scale, per_cell, aligned: as of `average_samples`.
         of_level: (B, H, W, C) float32.
     """
     offset, side = HALF if aligned else np.float32(0), gradient.shape[1]

@@ -15,7 +15,7 @@ from bcnet.models.detections import Size
 REGION = 0.2  # of a box's sides: the part around the centre whose cells learn the object
 
 
-class Objects(NamedTuple):
+class GridObjects(NamedTuple):
     """The G objects of a picture, in the order of their annotations; lengths in pixels."""
 
     boxes: Tensor  # (G, 4) float32: left, top, right, bottom
@@ -41,7 +41,7 @@ def ranges_of(largest: Sequence[int]) -> list[tuple[float, float]]:
     return list(zip((1.0, *(most / 2 for most in largest)), largest, strict=False))
 
 
-def assign(objects: Objects, size: Size, grids: Sequence[int], ranges: Sequence[tuple[float, float]]) -> Learned:
+def assign(objects: GridObjects, size: Size, grids: Sequence[int], ranges: Sequence[tuple[float, float]]) -> Learned:
     """Which cells learn which object.
 
     Those that touch the region around the object's centre, at most 3 x 3 of them around the centre's cell. The masks of

@@ -41,7 +41,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A method's line: `key` tells it from the others on the page, `strong` ones stand out of the rest."""
 
     key: int
@@ -81,7 +81,7 @@ class _Frame:
 
 
 def line_chart(
-    name: str, lines: Sequence[Line], axes: Axes, width: float, height: float, room: float, look: str = "lines"
+    name: str, lines: Sequence[Curve], axes: Axes, width: float, height: float, room: float, look: str = "lines"
 ) -> Markup:
     """A line chart as inline SVG, in the text colour of the page around it; equal arguments give equal bytes.
 
@@ -118,7 +118,7 @@ def line_chart(
     return Markup(f'<svg aria-hidden="true" {about}>{"".join(parts)}</svg>')
 
 
-def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
+def _y_ticks(lines: Sequence[Curve]) -> tuple[list[float], float]:
     """Round numbers around the data, at least two, and where the axis ends."""
     low, high = _extent(lines)
     percents = high <= LARGEST
@@ -131,7 +131,7 @@ def _y_ticks(lines: Sequence[Line]) -> tuple[list[float], float]:
     return ticks, ticks[-1]
 
 
-def _extent(lines: Sequence[Line]) -> tuple[float, float]:
+def _extent(lines: Sequence[Curve]) -> tuple[float, float]:
     """The lowest and the highest value of points and intervals; 0 and 1 where there is none."""
     values = [value for line in lines for point in line.points for value in (point.y, point.low, point.high)]
     known = [value for value in values if value is not None]
@@ -156,7 +156,7 @@ def _broken(text: str, room: float) -> list[str]:
     return [cut(row, room, FONT) for row in rows]
 
 
-def _x_ticks(lines: Sequence[Line], axes: Axes) -> tuple[list[tuple[float, str]], tuple[float, float]]:
+def _x_ticks(lines: Sequence[Curve], axes: Axes) -> tuple[list[tuple[float, str]], tuple[float, float]]:
     """The ticks of x with their names, and the ends of the axis."""
     if axes.ticks:
         return list(enumerate(axes.ticks)), (-0.35, len(axes.ticks) - 1 + 0.25)
@@ -226,7 +226,7 @@ def _grid(
 
 
 def _curves(
-    lines: Sequence[Line], names: Sequence[Sequence[str]], heights: Sequence[float], frame: _Frame, marked: bool
+    lines: Sequence[Curve], names: Sequence[Sequence[str]], heights: Sequence[float], frame: _Frame, marked: bool
 ) -> list[str]:
     """The lines with their names, strong ones above all others.
 
@@ -244,7 +244,7 @@ def _curves(
     return [curve for strong in (False, True) for is_strong, curve in drawn if is_strong == strong]
 
 
-def _line(line: Line, shift: float, frame: _Frame, marked: bool) -> str:
+def _line(line: Curve, shift: float, frame: _Frame, marked: bool) -> str:
     """The line with its points and intervals."""
     colour, wide = line.look.colour, 2.4 if line.strong else 1.1
     at = [(frame.x(point.x + shift), frame.y(point.y)) for point in line.points]
@@ -265,7 +265,7 @@ def _line(line: Line, shift: float, frame: _Frame, marked: bool) -> str:
     return f'<g data-method="{line.key}"{faint}><title>{escape(line.label)}</title>{"".join(parts)}</g>'
 
 
-def _label(line: Line, rows: Sequence[str], end: tuple[float, float], place: float, frame: _Frame) -> str:
+def _label(line: Curve, rows: Sequence[str], end: tuple[float, float], place: float, frame: _Frame) -> str:
     """The line's name, in rows around its place, with a thin line from its end to it."""
     x, y, at = frame.x(end[0]), frame.y(end[1]), frame.right + LEADER
     leader = f'<path d="M{x + 5:.1f} {y:.1f}L{at - 2:.1f} {place:.1f}" stroke="{line.look.colour}" stroke-width=".6"/>'

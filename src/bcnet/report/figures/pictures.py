@@ -21,7 +21,7 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Shape:
+class DrawnObject:
     """One object drawn on a picture; `matched` is false for what has no counterpart in the ground truth."""
 
     label: str
@@ -34,7 +34,7 @@ class Shape:
 class Panel:
     """One drawing over a picture: its shapes, the lowest first, and a sentence of what they are."""
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[DrawnObject, ...]
     caption: str
 
 
@@ -47,7 +47,7 @@ class Label(NamedTuple):
     width: float
 
 
-def labels(shapes: Iterable[Shape], size: tuple[float, float], font: float) -> list[Label]:
+def labels(shapes: Iterable[DrawnObject], size: tuple[float, float], font: float) -> list[Label]:
     """The names of shapes, each on its shape or a line above or below; left out where it would lie on another one.
 
     Args:
@@ -153,10 +153,10 @@ def _area(entry: dict[str, Any], size: tuple[int, int]) -> int:
     return int(coco_mask.area(to_rle(entry["segmentation"], *size)))
 
 
-def _shape(entry: dict[str, Any], label: str, index: int | None, size: tuple[int, int]) -> Shape:
+def _shape(entry: dict[str, Any], label: str, index: int | None, size: tuple[int, int]) -> DrawnObject:
     """The shape of an annotation or prediction, in the colour of the object of that index; None: of no object, grey."""
     colour = COLOURS[-1] if index is None else COLOURS[index % (len(COLOURS) - 1)]
-    return Shape(label, colour, outline(decode(entry["segmentation"], *size)), index is not None)
+    return DrawnObject(label, colour, outline(decode(entry["segmentation"], *size)), index is not None)
 
 
 def _counted(n: int, noun: str) -> str:

@@ -22,7 +22,7 @@ class _Entry(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ImagePredictions:
     """Of each image its predictions in the order of the file."""
 
     file: Path
@@ -48,13 +48,13 @@ class Predictions:
         return entries[place]
 
 
-def predictions_of(path: Path, image_ids: Collection[int]) -> Predictions:
+def predictions_of(path: Path, image_ids: Collection[int]) -> ImagePredictions:
     """The predictions of these images.
 
     Raises:
         InputError: the file is no result file.
     """
-    return Predictions(path, by_image(read_predictions(path, image_ids), image_ids))
+    return ImagePredictions(path, by_image(read_predictions(path, image_ids), image_ids))
 
 
 def read_predictions(path: Path, image_ids: Container[int]) -> list[dict[str, Any]]:

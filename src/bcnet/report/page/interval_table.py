@@ -18,7 +18,7 @@ class Ends(NamedTuple):
     high: float
 
 
-def interval_rows(context: Context) -> list[TextRow]:
+def read_intervals(context: Context) -> list[TextRow]:
     """The rows of intervals.csv.
 
     Raises:
@@ -33,7 +33,7 @@ def interval_ends(context: Context) -> dict[tuple[str, ...], Ends]:
         (row["origin"], row["label"], row["split"], *(row[column] for column in KEY)): Ends(
             float(row["low"]), float(row["high"])
         )
-        for row in context.once(interval_rows)
+        for row in context.once(read_intervals)
         if row["low"] and row["high"]
     }
 

@@ -38,7 +38,7 @@ def with_spread(names: Iterable[str], seeds: int, intervals: bool = False) -> li
     return [f"{name}{ending}" for name in names for ending in endings]
 
 
-def percent(name: str, shares: Sequence[float | None]) -> Row:
+def over_runs(name: str, shares: Sequence[float | None]) -> Row:
     """The cells of a number, 0 to 1, over runs."""
     return {name: mean(shares), f"{name}_std": std(shares)}
 
@@ -72,13 +72,13 @@ def comparison(
     provenance = runs[0]["provenance"]
     row = {
         "seeds": len(runs) if method.origin == "measured here" else None,
-        **percent("box_AP", [run["bbox"]["AP"] for run in runs]),
+        **over_runs("box_AP", [run["bbox"]["AP"] for run in runs]),
         "objects": provenance["objects"],
         "images": provenance["images"],
         "iterations": provenance.get("schedule", {}).get("iterations"),
     }
     for metric in metrics:
-        row |= percent(metric, [run["segm"][metric] for run in runs])
+        row |= over_runs(metric, [run["segm"][metric] for run in runs])
     for name in (*metrics, "box_AP"):
         found = estimates.get(Metric(name))
         row |= {f"{name}_low": 100 * found.low if found else None, f"{name}_high": 100 * found.high if found else None}

@@ -5,7 +5,7 @@ from typing import Any
 
 from bcnet.evaluation.metrics.failures import FOUND, NAMES
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import bin_names
-from bcnet.report.tables.comparison import BOXES, one_run, percent
+from bcnet.report.tables.comparison import BOXES, one_run, over_runs
 from bcnet.report.tables.measured import Measured
 from bcnet.report.tables.rows import Row, why
 
@@ -88,7 +88,7 @@ def _bin_row(measurement: Measured, name: Row, bins: list[Row], columns: list[st
         reasons = dict.fromkeys(columns, BOXES if measurement.boxes else "no object in this bin")
     if bins and not measurement.boxes:
         for number in IN_BINS:
-            row |= percent(number, [numbers.get(number) for numbers in bins])
+            row |= over_runs(number, [numbers.get(number) for numbers in bins])
         if row["objects"]:
             reasons |= one_run(columns, measurement.runs)
     return row | {"why": why(row, list(reasons), reasons)}
@@ -104,7 +104,7 @@ def benchmark(measurement: Measured, columns: list[str]) -> Row:
     if measurement.missing or measurement.boxes:
         return row | {"why": why(row, columns, dict.fromkeys(columns, measurement.missing or BOXES))}
     for name, where in BENCHMARK.items():
-        row |= percent(name, [_at(run, where) for run in measurement.runs])
+        row |= over_runs(name, [_at(run, where) for run in measurement.runs])
     row |= {name: _at(measurement.runs[0], where) for name, where in COUNTS.items()}
     reasons = {column: _undefined(column.removesuffix("_std"), measurement) for column in columns}
     return row | {"why": why(row, columns, reasons | one_run(columns, measurement.runs))}
@@ -139,7 +139,7 @@ def categories(measurement: Measured, columns: list[str]) -> list[Row]:
     for of_runs in zip(*(run["categories"] for run in measurement.runs), strict=True):
         row = dict.fromkeys(columns) | {"category": of_runs[0]["name"], "objects": of_runs[0]["objects"]}
         for name, where in CATEGORY.items():
-            row |= percent(name, [_at(category, where) for category in of_runs])
+            row |= over_runs(name, [_at(category, where) for category in of_runs])
         undefined = "no object of this size"
         reasons = dict.fromkeys(columns, BOXES if measurement.boxes else undefined)
         reasons |= dict.fromkeys(("box_AP", "box_AP_std"), undefined) | one_run(columns, measurement.runs)

@@ -40,7 +40,7 @@ def common_weights(area: np.ndarray, place: np.ndarray, bins: int) -> dict[str, 
     return {name: count / sum(counts.values()) for name, count in counts.items()}
 
 
-def cells(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> tuple[dict[str, dict[str, float]], dict]:
+def cells_of(table: pa.Table, edges: Mapping[str, Sequence[float]]) -> tuple[dict[str, dict[str, float]], dict]:
     """The weights of each measure, and what each object adds to recall in each bin and area.
 
     Args:

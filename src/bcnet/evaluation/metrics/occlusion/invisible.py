@@ -9,7 +9,7 @@ import numpy as np
 from bcnet.compiled import njit
 from bcnet.data.masks.pixel_runs import area, difference, shared_area
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, coco_order, joined
+from bcnet.evaluation.matching.arrays import Detections, MaskTexts, Objects, coco_order, joined, over_images
 from bcnet.evaluation.matching.coco_matching import IOU_THRESHOLDS, match
 from bcnet.evaluation.matching.outcomes import CROWD, NOTHING, Outcomes
 from bcnet.evaluation.matching.overlap import areas, boxes_around, decode_all, mask_at, mask_iou, same_category
@@ -68,7 +68,7 @@ def invisible(
         detection_of = outcomes.detection[:, 0]
         _of_images(first, last, heights, detections, objects, detection_of, amodal, visible, given, hides, iou)
 
-    by_image(of_images, len(sizes), "invisible parts")
+    over_images(of_images, len(sizes), "invisible parts")
     categories, object_category = np.unique(objects.category, return_inverse=True)
     place = np.where(hides, 0, -1)
     order, category = coco_order(detections.category, detections.score, categories)
@@ -82,11 +82,11 @@ def invisible(
     return numbers
 
 
-def _masks(content: dict[str, Any], key: str, objects: Objects) -> Masks:
+def _masks(content: dict[str, Any], key: str, objects: Objects) -> MaskTexts:
     """The masks that the annotations of `objects` have under that key."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     masks = [to_rle(each[key], *sizes[each["image_id"]])["counts"] for each in content["annotations"]]
-    return Masks(*joined(masks, objects.place))
+    return MaskTexts(*joined(masks, objects.place))
 
 
 @njit(cache=True, nogil=True)
@@ -97,8 +97,8 @@ def _of_images(
     detections: Detections,
     objects: Objects,
     detection_of: np.ndarray,
-    amodal: Masks,
-    visible: Masks,
+    amodal: MaskTexts,
+    visible: MaskTexts,
     given: np.ndarray,
     hides: np.ndarray,
     iou: np.ndarray,

@@ -7,7 +7,7 @@ import numpy as np
 
 from bcnet.compiled import njit
 from bcnet.evaluation.matching.outcomes import NOTHING
-from bcnet.evaluation.statistics.average_precision import CHUNK, RECALLS, least_right
+from bcnet.evaluation.statistics.average_precision import CHUNK, RECALLS, count_detections, least_right
 from bcnet.progress import in_threads
 
 
@@ -57,8 +57,8 @@ def ap_by_bin(
     if draws is None:
         draws = Draws(np.zeros(len(category), int), np.zeros(len(object_bin), int), np.ones((1, 1), np.uint16))
     categories = int(object_category.max(initial=-1)) + 1
-    total = _objects(draws, object_category, np.zeros_like(object_bin), 1, categories)
-    in_bin = _objects(draws, object_category, object_bin, bins, categories)
+    total = _objects_of_bins(draws, object_category, np.zeros_like(object_bin), 1, categories)
+    in_bin = _objects_of_bins(draws, object_category, object_bin, bins, categories)
     given = np.flatnonzero((object_place != NOTHING).any(axis=1))  # few of all
     places = object_place[given]
     bin_of = np.append(object_bin, -1)[np.maximum(places, -1)]  # the last: of no object
@@ -77,7 +77,7 @@ def ap_by_bin(
     )
 
     def of_draws(chunk: tuple[int, int]) -> None:
-        _of_draws(*chunk, *arguments)
+        _bins_of_draws(*chunk, *arguments)
 
     in_threads(of_draws, list(pairwise([*range(0, len(draws.times), CHUNK), len(draws.times)])), "AP by occlusion")
     means = np.full((2, len(draws.times), bins), np.nan)
@@ -87,7 +87,7 @@ def ap_by_bin(
 
 
 @njit(cache=True, nogil=True)
-def _of_draws(
+def _bins_of_draws(
     first: int,
     last: int,
     times: np.ndarray,
@@ -121,7 +121,7 @@ def _of_draws(
     for draw in range(first, last):
         for c in range(len(starts) - 1):
             base, size = given_starts[c], given_starts[c + 1] - given_starts[c]
-            _count(times[draw], image, starts[c], given[base : base + size], copies, seen)
+            count_detections(times[draw], image, starts[c], given[base : base + size], copies, seen)
             for where in range(bins):
                 if in_bin[draw, c, where] > 0:
                     least_right(in_bin[draw, c, where], least)
@@ -147,22 +147,6 @@ def _of_draws(
 
 
 @njit(cache=True, nogil=True)
-def _count(
-    times: np.ndarray, image: np.ndarray, first: int, given: np.ndarray, copies: np.ndarray, seen: np.ndarray
-) -> None:
-    """Fill in how often each of the `given` detections is in a draw, and how many there are from `first` to it."""
-    so_far, d = 0, first
-    for f in range(len(given)):
-        for wrong in range(d, given[f]):
-            so_far += times[image[wrong]]
-        d = given[f]
-        copies[f] = times[image[d]]
-        so_far += copies[f]
-        seen[f] = so_far
-        d += 1
-
-
-@njit(cache=True, nogil=True)
 def _recalls_reached(least: np.ndarray, objects: int, reached: np.ndarray) -> None:
     """How many of RECALLS are reached with 0, 1, ... `objects` right detections, as `least_right` has it: `reached`."""
     place = 0
@@ -182,7 +166,7 @@ def _area(right: np.ndarray, precision: np.ndarray, count: int, reached: np.ndar
     return area
 
 
-def _objects(
+def _objects_of_bins(
     draws: Draws, object_category: np.ndarray, object_bin: np.ndarray, bins: int, categories: int
 ) -> np.ndarray:
     """Objects of each draw, category and bin, (N, C, bins) float64."""

@@ -11,7 +11,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.coco.prediction_format import Predictions
 from bcnet.data.masks.pixel_runs import area, cut, shared_area
 from bcnet.data.masks.segmentation import to_rle
-from bcnet.evaluation.matching.arrays import Detections, Masks, Objects, by_image, joined, starts
+from bcnet.evaluation.matching.arrays import Detections, MaskTexts, Objects, joined, over_images, starts
 from bcnet.evaluation.matching.outcomes import Outcomes
 from bcnet.evaluation.matching.overlap import boxes_around, decode_all, mask_at
 from bcnet.files import InputError
@@ -75,15 +75,15 @@ def order(
     ]
     depth = [annotation["depth"] if known else np.nan for annotation, known in zip(annotations, ordered, strict=True)]
     ends, place = predictions.occluder_ends, detections.place
-    occluders = Masks(predictions.occluder_texts, starts(ends)[place], ends[place])
-    amodal, depths = Masks(*joined(whole, objects.place)), np.array(depth, np.float64)[objects.place]
+    occluders = MaskTexts(predictions.occluder_texts, starts(ends)[place], ends[place])
+    amodal, depths = MaskTexts(*joined(whole, objects.place)), np.array(depth, np.float64)[objects.place]
     counts, detection_of = np.zeros((len(sizes), 6), np.int64), outcomes.detection[:, 0]
     heights = np.array([height for height, _ in sizes], np.int64)
 
     def of_images(first: int, last: int) -> None:
         _of_images(first, last, heights, detections, objects.ends, depths, amodal, occluders, detection_of, counts)
 
-    by_image(of_images, len(sizes), "occlusion order")
+    over_images(of_images, len(sizes), "occlusion order")
     total = counts.sum(axis=0).tolist()
     return {
         "known": total[KNOWN],
@@ -110,8 +110,8 @@ def _of_images(
     detections: Detections,
     object_ends: np.ndarray,
     depth: np.ndarray,
-    amodal: Masks,
-    occluders: Masks,
+    amodal: MaskTexts,
+    occluders: MaskTexts,
     detection_of: np.ndarray,
     counts: np.ndarray,
 ) -> None:

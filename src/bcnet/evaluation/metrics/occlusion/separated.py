@@ -8,7 +8,7 @@ import numpy as np
 from bcnet.compiled import njit
 from bcnet.data.masks import pixel_runs
 from bcnet.data.masks.pixel_runs import parts
-from bcnet.evaluation.matching.arrays import Objects, by_image, starts
+from bcnet.evaluation.matching.arrays import Objects, over_images, starts
 
 MIN_PIXELS = 20  # fewer are scraps of an outline, no part
 MIN_SHARE = 0.02  # of the object's pixels
@@ -53,7 +53,7 @@ def separated(objects: Objects, sizes: Sequence[tuple[int, int]]) -> list[bool]:
                 for g, mask in zip(solid, masks, strict=True):
                     result[objects.place[g]] = in_parts[g] and is_split(mask, masks, sizes[image][0])
 
-    by_image(of_images, len(sizes), "separated objects")
+    over_images(of_images, len(sizes), "separated objects")
     return result.tolist()
 
 

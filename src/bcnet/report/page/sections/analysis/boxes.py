@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bcnet.evaluation.metrics.occlusion.occlusion_bins import FARES, PRECISION_MEASURE, PRECISIONS
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, origin_words, reasons, rows_of
-from bcnet.report.page.interval_table import interval_rows
+from bcnet.report.page.interval_table import read_intervals
 from bcnet.report.page.sections.analysis.occlusion import head
 from bcnet.report.tables.rows import Method
 
@@ -39,7 +39,7 @@ def boxes(context: Context) -> Grid | None:
 
 def _columns(method: Method, split: str, context: Context) -> Iterator[tuple[str, Cell]]:
     """The cells of a method by their heads."""
-    rows = rows_of(context.once(interval_rows), method, split, context.report_files.table("intervals"))
+    rows = rows_of(context.once(read_intervals), method, split, context.report_files.table("intervals"))
     plain = {row["metric"]: row for row in rows if not row["measure"]}
     yield "box AP", _cell(plain[BOX_AP])
     for row in rows:

@@ -37,7 +37,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Table:
+class CountTable:
     """Rows of counts: `label` says of what, `heads` name the columns, and each row has its name and its objects."""
 
     label: str
@@ -49,7 +49,7 @@ class Table:
 class Confusions:
     """Of each method two matrices, of all and of the most covered objects, and what it finds; two are shown first."""
 
-    methods: tuple[tuple[Method, tuple[Table, Table, Table]], ...]
+    methods: tuple[tuple[Method, tuple[CountTable, CountTable, CountTable]], ...]
     first: tuple[Method, ...]
     categories: int
     bin: str
@@ -113,7 +113,7 @@ def _matrix(
     show: dict[str, str],
     index: dict[int, str],
     false: dict[int, int],
-) -> Table:
+) -> CountTable:
     """A matrix of some of the categories; the last columns: another category, nothing; the last row: of nothing."""
     counts = confusion(table["category_id"].to_numpy(), _taken(table), ids)
     rows = []
@@ -129,7 +129,7 @@ def _matrix(
     if false:
         rows.append((FALSE, sum(false.values()), _false_row(false, ids, shown)))
     another = ("another",) if len(shown) < len(ids) else ()
-    return Table(label, (*(names[int(ids[column])] for column in shown), *another, "nothing"), tuple(rows))
+    return CountTable(label, (*(names[int(ids[column])] for column in shown), *another, "nothing"), tuple(rows))
 
 
 def _false_row(false: dict[int, int], ids: np.ndarray, shown: np.ndarray) -> tuple[Count, ...]:
@@ -154,7 +154,7 @@ def _by_bin(
     bins: list[str],
     names: dict[int, str],
     index: dict[int, str],
-) -> Table:
+) -> CountTable:
     """The share that is found of the objects of each category in each bin of box_cover."""
     found = table["failure"].to_numpy() == FOUND
     counts = found_by_bin(table["category_id"].to_numpy(), places, found, len(bins))
@@ -169,4 +169,4 @@ def _by_bin(
         )
         for category, (objects, right) in counts.items()
     )
-    return Table(f"found by category and box_cover, {method.label}", tuple(bins), rows)
+    return CountTable(f"found by category and box_cover, {method.label}", tuple(bins), rows)

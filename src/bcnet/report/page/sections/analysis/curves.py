@@ -13,8 +13,7 @@ from bcnet.evaluation.metrics.curves import SCORES, best, by_score, precision_by
 from bcnet.evaluation.statistics.average_precision import RECALLS
 from bcnet.evaluation.statistics.resampling import run_of
 from bcnet.report.figures.figure_files import Figure
-from bcnet.report.figures.line_chart import Axes, Point, line_chart
-from bcnet.report.figures.line_chart import Line as Curve
+from bcnet.report.figures.line_chart import Axes, Curve, Point, line_chart
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line
 from bcnet.report.page.sections.analysis.occlusion import strong_on_val

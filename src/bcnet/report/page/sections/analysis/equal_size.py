@@ -6,7 +6,7 @@ from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP, GAP, K
 from bcnet.evaluation.statistics.summary import sentence
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, TextRow, named, reasons, rows_of, splits
-from bcnet.report.page.interval_table import interval_rows
+from bcnet.report.page.interval_table import read_intervals
 from bcnet.report.page.sections.results.comparison import comparison_rows, not_learnt
 
 SPLIT, MEASURE = "val", "box_cover"
@@ -27,7 +27,7 @@ def equal_size(context: Context) -> EqualSize | None:
     Raises:
         InputError: intervals.csv is missing, or of another run.
     """
-    rows = [row for row in context.once(interval_rows) if row["measure"] == MEASURE]
+    rows = [row for row in context.once(read_intervals) if row["measure"] == MEASURE]
     if not any(row["value"] for row in rows if row["metric"] in SHOWN):
         return None
     path = context.report_files.table("intervals")

@@ -7,8 +7,7 @@ from markupsafe import Markup
 
 from bcnet.drawing.figures import Look
 from bcnet.report.figures.figure_files import Figure
-from bcnet.report.figures.line_chart import Axes, Point, line_chart
-from bcnet.report.figures.line_chart import Line as Curve
+from bcnet.report.figures.line_chart import Axes, Curve, Point, line_chart
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, named, read_table, rows_of, splits
 from bcnet.report.page.interval_table import ends_of, with_ends

@@ -13,7 +13,7 @@ from bcnet.files import InputError
 from bcnet.progress import progress
 from bcnet.report.figures import pictures
 from bcnet.report.figures.pictures import Panel
-from bcnet.report.figures.predictions import Predictions, by_image, predictions_of
+from bcnet.report.figures.predictions import ImagePredictions, by_image, predictions_of
 from bcnet.report.page.context import Context
 from bcnet.report.page.sections.analysis import curves
 from bcnet.report.tables.measured import is_there
@@ -91,7 +91,7 @@ class _Evaluated(NamedTuple):
     predictions are drawn.
     """
 
-    predictions: Predictions
+    predictions: ImagePredictions
     detections: dict[int, int]
     least: float
 
@@ -115,7 +115,7 @@ def _predictions(context: Context, annotations: Mapping[int, Entries]) -> dict[M
 def _detections(
     objects: pd.DataFrame,
     annotations: Mapping[int, Entries],
-    predictions: Predictions,
+    predictions: ImagePredictions,
     context: Context,
     method: Method,
 ) -> dict[int, int]:

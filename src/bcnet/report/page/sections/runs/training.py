@@ -47,7 +47,7 @@ class Validated(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingLosses:
     """The losses, their sum first; longer logs than `points` lines are thinned to so many.
 
     `validated`: None where no training measured AP on val.
@@ -58,7 +58,7 @@ class Training:
     points: int = POINTS
 
 
-def loss_charts(context: Context) -> Training:
+def loss_charts(context: Context) -> TrainingLosses:
     """The losses of the training logs that are there.
 
     Raises:
@@ -67,7 +67,7 @@ def loss_charts(context: Context) -> Training:
     logs = list(_logs(context))
     names = dict.fromkeys([*(["loss"] if logs else []), *(str(name) for log in logs for name in log.curves)])
     losses = [_loss(name, logs, context) for name in names if name not in ("iteration", "lr")]
-    return Training(losses, _validated(context))
+    return TrainingLosses(losses, _validated(context))
 
 
 def _logs(context: Context) -> Iterator[Log]:
@@ -109,7 +109,7 @@ def _loss(name: str, logs: Iterable[Log], context: Context) -> Loss:
     return Loss(name, tuple(dict.fromkeys(log.method for log in having)), drawing)
 
 
-def charts(training: Training, context: Context) -> Iterator[Figure]:
+def charts(training: TrainingLosses, context: Context) -> Iterator[Figure]:
     """The charts as files."""
     dashes = ("seeds differ in dashes, the first is solid",) if len(context.params.seeds) > 1 else ()
     if training.validated:

@@ -1,6 +1,6 @@
 """How long `bcnet report` takes for many methods and pictures, how large its page is, and how soon a browser shows it.
 
-    python benchmarks/report_scale.py FOLDER [--variants 25] [--images 5000]
+    python benchmarks/scale/report_scale.py FOLDER [--variants 25] [--images 5000]
 
 All is made, below FOLDER: discs that hide each other, masks near them, and the metrics that `bcnet evaluate` gives of
 them. There are no models, so that neither their maps nor their sizes are on the page. What is there already is kept.

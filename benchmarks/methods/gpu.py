@@ -1,6 +1,6 @@
 """What every method costs on a GPU, beside detectron2's Mask R-CNN, in one command under 8 minutes:
 
-.venv/bin/python benchmarks/gpu.py
+.venv/bin/python benchmarks/methods/gpu.py
 
 No network and no data: pictures of COCO's size are made, with 7 objects each, and weights are random. Methods are those
 of `presets/coco.yaml`, with R50. Proposals are the objects, moved a little, so that as many RoIs as the preset allows
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--alone", help=argparse.SUPPRESS)  # a variant: print the seconds of its step
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py: no GPU: expected one that PyTorch sees (--device cpu tries the command itself)")
+        sys.exit("gpu.py: no GPU: expected one that PyTorch sees (--device cpu tries the command itself)")
     device = torch.device(given.device)
     settings = params.load(Path(f"presets/{given.preset}.yaml"))
     torch.manual_seed(0)

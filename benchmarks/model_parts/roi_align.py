@@ -1,6 +1,6 @@
 """RoIAlign against torchvision's, and cutting targets out of shared masks against detectron2's copies, on one CPU.
 
-.venv/bin/python benchmarks/roi_align.py
+.venv/bin/python benchmarks/model_parts/roi_align.py
 """
 
 import time

@@ -1,6 +1,6 @@
 """The four losses of BCNet's head for 128 RoIs: all contours at once on the device, against one RoI after the other.
 
-.venv/bin/python benchmarks/loss_step.py
+.venv/bin/python benchmarks/model_parts/loss_step.py
 """
 
 import statistics

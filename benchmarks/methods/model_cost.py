@@ -1,6 +1,6 @@
 """What each variant of a preset costs: parameters, operations, time and memory of a training step and of inference.
 
-.venv/bin/python benchmarks/model_cost.py PRESET HEIGHT WIDTH BATCH STEPS [VARIANT …]
+.venv/bin/python benchmarks/methods/model_cost.py PRESET HEIGHT WIDTH BATCH STEPS [VARIANT …]
 
 such as `shapes 160 160 4 20`, or `coco 800 1333 1 2 mask-rcnn-r50 bcnet-r50`. Times are set in relation to the first
 variant's; with 0 STEPS nothing is timed.

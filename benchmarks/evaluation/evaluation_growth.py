@@ -1,9 +1,9 @@
 """How evaluation grows: time and memory of all of `bcnet evaluate` at 1/16, 1/4, 1 and 4 times 5,000 images.
 
-    python benchmarks/evaluation_growth.py ANNOTATIONS PREDICTIONS [--runs 2]
+    python benchmarks/evaluation/evaluation_growth.py ANNOTATIONS PREDICTIONS [--runs 2]
 
-ANNOTATIONS, PREDICTIONS: as of benchmarks/evaluation.py. Each evaluation is a process of its own, and the fastest of
-the runs counts: by the clock, and by the processor's time, in which other work on the machine matters less.
+ANNOTATIONS, PREDICTIONS: as of evaluation.py beside it. Each evaluation is a process of its own, and the fastest of the
+runs counts: by the clock, and by the processor's time, in which other work on the machine matters less.
 """
 
 import argparse

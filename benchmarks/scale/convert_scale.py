@@ -1,6 +1,6 @@
 """What `bcnet convert` costs on files of COCO's size, beside the floor and the dense method of the released code.
 
-python benchmarks/convert_scale.py [--scales 1/16 1/4 1 4] [--shards 8] [--folder data/benchmark] [--polygons FILE]
+python benchmarks/scale/convert_scale.py [--scales 1/16 1/4 1 4] [--shards 8] [--folder FOLDER] [--polygons FILE]
 
 A file of scale 1 has the images and annotations of COCO's train2017 (118,287 and 860,001), with the polygons of
 a COCO file that `--polygons` names, otherwise with drawn ones. Scale 4 takes 10 GB of disk.

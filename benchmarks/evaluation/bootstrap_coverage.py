@@ -1,6 +1,6 @@
 """How often 95 % intervals cover the truth, on simulated methods of which it is known, and what is bold by chance.
 
-.venv/bin/python benchmarks/bootstrap_coverage.py [cases]
+.venv/bin/python benchmarks/evaluation/bootstrap_coverage.py [cases]
 
 The truth is the mean over very many splits of as many images. The columns `before` are intervals of this project's
 version 0.1: percentiles of the draws of a difference, and of one method's draws around their mean.

@@ -1,6 +1,6 @@
 """How much memory and time a large image takes at prediction, with as many detections as the preset allows.
 
-.venv/bin/python benchmarks/prediction_memory.py HEIGHT WIDTH [VARIANT …]
+.venv/bin/python benchmarks/methods/prediction_memory.py HEIGHT WIDTH [VARIANT …]
 
 Variants are those of presets/shapes.yaml, each in a process of its own, with random weights, on a CPU. An image of
 800 x 1066 goes before, so that the model's own memory is known: models see both in that size.

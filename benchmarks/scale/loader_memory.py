@@ -1,8 +1,8 @@
 """What the annotations of a training take in memory: of one process, and of workers that read all of them.
 
-python benchmarks/loader_memory.py BILAYER [--workers 4]
+python benchmarks/scale/loader_memory.py BILAYER [--workers 4]
 
-BILAYER is a file that `bcnet convert` has made, such as of one that benchmarks/convert_scale.py builds. No image is
+BILAYER is a file that `bcnet convert` has made, such as of one that convert_scale.py beside it builds. No image is
 read. Memory is that of all processes, pages that they share counted once (proportional set size), beyond what Python
 and PyTorch take.
 """

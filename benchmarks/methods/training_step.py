@@ -1,6 +1,6 @@
 """How long a training iteration of each variant takes, and where its time goes. After `make demo`:
 
-.venv/bin/python benchmarks/training_step.py [ITERATIONS [VARIANT …]]
+.venv/bin/python benchmarks/methods/training_step.py [ITERATIONS [VARIANT …]]
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """How long evaluation takes beside the COCO API, loading included, and how much memory: equal numbers, in one run.
 
-    python benchmarks/evaluation.py ANNOTATIONS PREDICTIONS [--images 5000] [--runs 3]
+    python benchmarks/evaluation/evaluation.py ANNOTATIONS PREDICTIONS [--images 5000] [--runs 3]
 
 ANNOTATIONS, PREDICTIONS: a COCO file and predicted masks of it. Both are repeated to so many images, the scores varied
 so that copies differ. Each evaluation is a process of its own; what has to be compiled is compiled before. They take
