@@ -52,7 +52,7 @@ def test_the_program_is_quiet_and_the_package_is_not(tmp_path: Path):
     assert (after, level) == (before, 0)
     verb = "from bcnet.cli import main; main(['preset', 'none']);"
     before, after, level = map(int, run(program.format(verb), tmp_path).stdout.split())
-    assert (after - before, level) == (2, 40)
+    assert (after - before, level) == (3, 40)
 
 
 def test_a_name_that_the_package_does_not_have_is_an_error_of_python_s_own():
