@@ -28,6 +28,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bcnet.data.coco import annotation_file, prediction_file
+from bcnet.data.masks.rle_text import bytes_of, pixels_of
 from bcnet.evaluation.evaluate import detections_read, evaluate
 from bcnet.evaluation.matching.arrays import image_ids, objects_of
 from bcnet.evaluation.measure import without_collector
@@ -143,7 +144,12 @@ def measure(name: str, folder: Path, kinds: list[str]) -> dict:
 
 
 def measure_here(name: str, folder: Path, kinds: list[str]) -> dict:
-    """The same in this process."""
+    """The same in this process.
+
+    Time is taken after all imports. numba imports the rest of itself, and SciPy's linear algebra, when a compiled
+    function is first called; so one is called before.
+    """
+    pixels_of(bytes_of(""), 0, 0)
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     numbers = EVALUATIONS[name](folder, kinds)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
