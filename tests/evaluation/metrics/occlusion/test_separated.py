@@ -64,6 +64,14 @@ def test_a_bar_across_an_object_splits_it():
     assert of(BAR.T, BEHIND.T) == [False, True]
 
 
+def test_parts_may_be_far_apart_and_their_edges_uneven():
+    bar = box(8, 0, 52, 40)
+    behind = box(3, 10, 57, 30) & ~bar
+    assert of(behind, bar) == [True, False]
+    uneven = behind & ~box(6, 0, 52, 18) & ~box(6, 22, 52, 40)  # a tooth on the left, nothing opposite on the right
+    assert of(uneven, bar) == [True, False]
+
+
 def test_two_legs_of_one_person_split_a_dog():
     legs = box(15, 15, 20, 40) | box(35, 15, 40, 40) | box(15, 0, 40, 15)
     dog = box(3, 20, 55, 32) & ~legs

@@ -88,15 +88,37 @@ def is_split(mask: np.ndarray, masks: Sequence[np.ndarray], height: int) -> bool
     from scipy.ndimage import distance_transform_edt  # takes long to load, and hardly any file needs it
 
     box = _box(pieces.ravel(), height)
-    free = ~pixel_runs.pixels(mask, box, height)
-    distance = {
-        place: distance_transform_edt(~pixel_runs.pixels(lumps[place], box, height))
-        for place in {place for _, pair in rivals for place in pair}
-    }
-    return any(
-        _splits(pixel_runs.pixels(rival, box, height), distance[first], distance[second], free)
-        for rival, (first, second) in rivals
-    )
+    for rival, (first, second) in rivals:
+        window = _window(lumps[first], lumps[second], box, height)
+        to_first, to_second = (
+            distance_transform_edt(~pixel_runs.pixels(lumps[k], window, height)) for k in (first, second)
+        )
+        occluder, own = (pixel_runs.pixels(runs, window, height) for runs in (rival, mask))
+        if _splits(occluder, to_first, to_second, ~own):
+            return True
+    return False
+
+
+def _window(first: np.ndarray, second: np.ndarray, box: np.ndarray, height: int) -> np.ndarray:
+    """A part of a box in which two lumps have the same gap as in the whole of it; mostly it is much smaller.
+
+    No pixel of a gap is further from either lump than the lumps are apart, and `WIDTH`. Nor is what of a lump is
+    nearest to it further from the other lump, which the two distances together show.
+    """
+    reach = int(np.ceil(_at_most_apart(first, second, height) + WIDTH))
+    grown = np.stack([box, *(_box(lump, height, reach) for lump in (first, second))])
+    return np.concatenate([grown[:, :2].max(axis=0), grown[:, 2:].min(axis=0)])
+
+
+def _at_most_apart(first: np.ndarray, second: np.ndarray, height: int) -> float:
+    """How far two lumps are from each other, or a little more: from end to end of a run of each."""
+    ends = [np.stack(np.divmod(np.concatenate([lump[::2], lump[1::2] - 1]), height), 1) for lump in (first, second)]
+    point: np.ndarray = ends[1].mean(axis=0)
+    distance = 0.0
+    for of_lump in (*ends, *ends):
+        away = np.hypot(*(of_lump - point).T)
+        point, distance = of_lump[away.argmin()], float(away.min())
+    return distance
 
 
 def _rivals(
