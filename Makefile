@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 DETECTRON2 ?= $(or $(patsubst .venv/.setup-%,%,$(wildcard .venv/.setup-*)),wheel)
 SETUP := .venv/.setup-$(DETECTRON2)
 BIN := .venv/bin
-PYTEST := PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# Bytecode is kept even where the environment says otherwise: pytest rewrites the tests' assertions in each process
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONUTF8=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 # Tests that run whole graphs, install packages, or need a browser
 PIPELINE := tests/workflow $(wildcard tests/report/page/test_browser_*.py)
 

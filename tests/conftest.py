@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import gc
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: torch's threads would wait for each other
@@ -37,6 +38,11 @@ LONGEST = (  # files that take half a minute or more, so that none of them is st
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; the Makefile tells pytest-xdist to leave it so."""
     items.sort(key=lambda item: next((at for at, path in enumerate(LONGEST) if item.path.match(path)), len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: garbage is not looked for among their millions of objects."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """No text of params.yaml is run: both tools check the file before a name in it reaches a command.
 
-The tools and `bcnet` are the real ones. Each value that dvc.yaml puts into a command is tried as text for a shell.
+Each value that dvc.yaml puts into a command is tried as text for a shell. The `bcnet` that DVC runs is the first
+time the real one; then it, as Snakemake, is forked from a server that has loaded it (`warm_programs.py`).
 """
 
 import os
@@ -18,6 +19,7 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from places import ROOT
 from ruamel.yaml import YAML
+from warm_programs import programs
 
 from bcnet.cli import main
 from bcnet.files import InputError
@@ -94,8 +96,15 @@ def write(params: dict[str, Any], folder: Path) -> None:
     yaml.dump(params, folder / "params.yaml")
 
 
+@pytest.fixture(scope="module")
+def verbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the `bcnet` that a command finds, and of a `python`."""
+    folder = tmp_path_factory.mktemp("verbs")
+    return programs(folder / "programs", folder / "started")
+
+
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verbs: Path) -> Path:
     """A clone with legal parameters, in which this code's `bcnet` is the one that a command finds."""
     folder = tmp_path / "clone"
     for name in GRAPH_FILES:
@@ -104,7 +113,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     write(legal_params(), folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{verbs}:{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     subprocess.run(["git", "init", "--quiet"], check=True)
     load()
@@ -215,9 +224,9 @@ def test_nothing_is_said_of_what_is_legal(
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_snakemake_runs_none_of_it(value: str, clone: Path) -> None:
+def test_snakemake_runs_none_of_it(value: str, clone: Path, verbs: Path) -> None:
     write(params_with(value, TEXT), clone)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    command = [str(verbs / "python"), "-m", "snakemake", "--cores", "1"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode != 0
     assert_nothing_ran(clone)

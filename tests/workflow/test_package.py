@@ -61,10 +61,10 @@ def user(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     except bootstrap.SetupError as error:
         pytest.skip(f"offline, so nothing can be installed: {error}")
     folder = tmp_path_factory.mktemp("user")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     versions = [part for name in ("requirements.txt", "constraints.txt") for part in ("-c", ROOT / name)]
-    pip = [folder / "venv/bin/python", "-m", "pip", "--no-input", "install", "--quiet", "--only-binary", ":all:"]
-    pip += ["--no-compile"]  # Python compiles what is imported
+    pip = [sys.executable, "-m", "pip", "--python", folder / "venv/bin/python", "--no-input", "install", "--quiet"]
+    pip += ["--only-binary", ":all:", "--no-compile"]  # Python compiles what is imported
     subprocess.run([*pip, f"{wheel}[eval]", *versions], cwd=folder, check=True)
     return folder / "venv/bin"
 

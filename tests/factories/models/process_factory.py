@@ -7,6 +7,7 @@ stay, which points are uncertain. (detectron2's boxes, its mask losses and FCOS'
 
 import json
 import sys
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,12 +160,12 @@ def learn(model: nn.Module, batch: list[dict[str, Any]]) -> tuple[dict[str, Tens
     return {name: loss.detach() for name, loss in losses.items()}, gradients
 
 
-def alone(folder: Path, names: list[str]) -> None:
+def alone(folder: Path, models: dict[str, Segmenter]) -> None:
     """Keep what one process learns on the whole of each batch."""
     weights = bcnet.occluder_roi_weights
-    for name in names:
+    for name, built in models.items():
         for world in WORLDS if told(name) else WORLDS[:1]:
-            model = model_of(name)
+            model = deepcopy(built)
             if told(name):
                 (tell if name in OF_ROIS else tell_pictures)(model, world)
             for batch in BATCHES:
@@ -176,11 +177,11 @@ def reference(folder: Path, world: int, name: str, batch: str) -> Path:
     return folder / f"{world if told(name) else WORLDS[0]} {name} {batch}.pt"
 
 
-def together(folder: Path, names: list[str], rank: int, world: int) -> dict[str, Any]:
+def together(folder: Path, models: dict[str, Segmenter], rank: int, world: int) -> dict[str, Any]:
     """What a process of several learns, beside that: each loss's mean over them, and how far gradients deviate."""
     found = {}
-    for name in names:
-        model = DistributedDataParallel(model_of(name))
+    for name, built in models.items():
+        model = DistributedDataParallel(deepcopy(built))
         for batch in BATCHES:
             pictures = batch_of(batch)
             share = pictures[rank * len(pictures) // world : (rank + 1) * len(pictures) // world]
@@ -202,24 +203,30 @@ def deviation(own: Tensor | None, whole: Tensor | None) -> float | None:
     return float((own - whole).abs().max() / whole.abs().max().clamp(min=1e-30))
 
 
-def work(rank: int, folder: Path) -> None:
-    """One of four processes: alone, then two groups of two, then all."""
-    prepare()
-    names = list(VARIANTS)
-    alone(folder, names[rank :: WORLDS[0]])
+def chosen(models: dict[str, Segmenter], place: int, world: int) -> dict[str, Segmenter]:
+    """Every `world`-th model."""
+    return dict(list(models.items())[place::world])
+
+
+def work(rank: int, folder: Path, models: dict[str, Segmenter]) -> None:
+    """One of four processes: alone, then all, then two groups of two."""
+    alone(folder, chosen(models, rank, WORLDS[0]))
     for world in WORLDS:
         group, place = divmod(rank, world)
         store = f"file://{folder}/{world}-{group}.store"
         patience = timedelta(minutes=10)  # on a busy machine
         distributed.init_process_group("gloo", store, patience, rank=place, world_size=world)
-        found = together(folder, names[group :: WORLDS[0] // world], place, world)
+        found = together(folder, chosen(models, group, WORLDS[0] // world), place, world)
         (folder / f"{world} {group} {place}.json").write_text(json.dumps(found))
         distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
-        # forked from here, where no gradient was computed yet: what is imported is so once
-        start_processes(work, (Path(folder),), nprocs=WORLDS[0], start_method="fork")
+        # forked from here, where no gradient was computed yet: what is imported and built is so once
+        torch.set_num_threads(1)  # several would not outlive the fork
+        prepare()
+        models = {name: model_of(name) for name in VARIANTS}
+        start_processes(work, (Path(folder), models), nprocs=WORLDS[0], start_method="fork")
         results = [(path.stem, json.loads(path.read_text())) for path in sorted(Path(folder).glob("*.json"))]
     Path(sys.argv[1]).write_text(json.dumps(results))

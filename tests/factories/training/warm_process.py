@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 IMPORTED = ["bcnet.training.loop", "bcnet.inference.validation", "bcnet.inference.predict", "bcnet.weights.imagenet"]
 IMPORTED += ["bcnet.cli", "bcnet.data.sources.fetch", "bcnet.data.occlusion.convert", "numba.np.arraymath"]
+IMPORTED += ["dvc.cli.parser", "dvc.repo", "snakemake.cli", "bcnet.workflow.sync"]  # what the workflow tools import
 PATIENCE = 600  # seconds, on a busy machine
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(IMPORTED)

@@ -1,7 +1,7 @@
 """Programs in the place of `bcnet` and `python`, whose processes are forked from the server of `warm_process.py`.
 
-What starts them, a workflow tool or torchrun, sees a process as always: its folder, environment, streams, exit code,
-and the signals that it gets. The first process of each verb is the real program's all the same.
+What starts them, a test, a workflow tool or torchrun, sees a process as always: its folder, environment, streams, exit
+code, and the signals that it gets. The first process of each verb is the real program's all the same.
 """
 
 import json
@@ -23,18 +23,17 @@ from warm_process import SERVER
 
 CLIENT = """#!{python} -IS
 import json, os, signal, socket, sys
-name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
-if name == "bcnet":
+if os.path.basename(sys.argv[0]) == "bcnet":
     try:
-        os.mkdir(os.path.join({started!r}, arguments[0]))
-        os.execv({bcnet!r}, ["bcnet", *arguments])
+        os.mkdir(os.path.join({started!r}, sys.argv[1]))
+        os.execv({bcnet!r}, ["bcnet", *sys.argv[1:]])
     except FileExistsError:
-        arguments.insert(0, name)
+        pass
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b"0"], [0, 1, 2])
     answers = server.makefile()
-    server.sendall(json.dumps([os.getcwd(), dict(os.environ), arguments]).encode())
+    server.sendall(json.dumps([os.getcwd(), dict(os.environ), *sys.argv]).encode())
     server.shutdown(socket.SHUT_WR)
     process = int(answers.readline())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
@@ -48,7 +47,7 @@ sys.exit(status)
 
 
 def programs(folder: Path, started: Path) -> Path:
-    """A folder, made here, with `bcnet`, and with `python`, which runs a script.
+    """A folder, made here, with `bcnet`, and with `python`, which runs a script or a module (`-m`).
 
     Args:
         folder: a new one.
@@ -104,7 +103,7 @@ def _started(listener: socket.socket) -> tuple[socket.socket, Any]:
     return client, process
 
 
-def _run(streams: list[Connection], folder: str, environment: dict[str, str], arguments: list[str]) -> None:
+def _run(streams: list[Connection], folder: str, environment: dict[str, str], program: str, *arguments: str) -> None:
     os.setsid()
     multiprocessing.set_start_method("fork", force=True)  # as in a process that nobody forked
     os.environ.clear()
@@ -113,9 +112,15 @@ def _run(streams: list[Connection], folder: str, environment: dict[str, str], ar
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.argv = arguments
-    if arguments[0] == "bcnet":
+    if Path(program).name == "bcnet":
         from bcnet.__main__ import run
 
+        sys.argv = ["bcnet", *arguments]
         sys.exit(run())
-    runpy.run_path(arguments[0], run_name="__main__")
+    elif arguments[0] == "-m":
+        sys.executable = program  # a workflow tool starts others with it
+        sys.argv = list(arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")

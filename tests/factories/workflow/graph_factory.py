@@ -1,12 +1,12 @@
 """A fresh clone of the project in which both workflow tools run, for tests of the graph.
 
 `bcnet` is a stub there: it writes a command's declared outputs, made from the command, its parameters and its inputs.
+The tools are forked from a server that has loaded them (`warm_programs.py`); those of `pipeline_factory.py` are not.
 """
 
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from places import ROOT
 from ruamel.yaml import YAML
 from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
 from snakemake.settings.enums import Quietness
+from warm_programs import programs
 
 GRAPH_FILES = [
     "dvc.yaml",
@@ -37,14 +38,14 @@ GRAPH_FILES = [
     "pretrained",
 ]
 INIT = "pretrained/coco.pth"
-STUB = """#!{python}
+STUB = """#!{real_python} -IS
 import hashlib, json, os, sys
 from pathlib import Path
 
 if sys.argv[1] == "params":
     sys.exit()
 if sys.argv[1] == "sync":
-    os.execv(sys.executable, [sys.executable, "-m", "bcnet", "sync"])
+    os.execv({python!r}, [{python!r}, "-m", "bcnet", "sync"])
 arguments = sys.argv[1:]
 if "--jobs" in arguments:  # how many processes changes no byte, and DVC has none to give
     place = arguments.index("--jobs")
@@ -63,7 +64,7 @@ for out in map(Path, stage["outputs"]):
 
 
 class Project:
-    """A fresh clone in `folder`, with its own environment, in which both tools can be run."""
+    """A fresh clone in `folder`, with its own programs, in which both tools can be run."""
 
     def __init__(self, folder: Path, preset: str = "demo") -> None:
         self.folder, self.graph, self.said = folder / "clone", folder / "graph.json", ""
@@ -77,18 +78,9 @@ class Project:
         self.change_params(seeds=[0, 1], predictions={"mine": {"file": "mine.json", "label": "Mine"}})
         self.change_params(imported__zoo={"file": "https://nowhere.invalid/zoo.pkl", "label": "Zoo"})
         subprocess.run(["git", "init", "--quiet"], cwd=self.folder, check=True)
-        self._make_environment(folder / "venv")
-
-    def _make_environment(self, venv: Path) -> None:
-        """A venv that has this one's packages and a `bcnet` of its own."""
-        (venv / "bin").mkdir(parents=True)
-        shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
-        (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
-        self.python = venv / "bin/python"
-        self.python.symlink_to(sys.executable)
-        stub = venv / "bin/bcnet"
-        stub.write_text(STUB.format(python=self.python, graph=str(self.graph)))
-        stub.chmod(0o755)
+        self.python = programs(folder / "programs", folder / "started") / "python"
+        stub = STUB.format(real_python=sys.executable, python=str(self.python), graph=str(self.graph))
+        (self.python.parent / "bcnet").write_text(stub)
 
     def git(self, *arguments: str) -> None:
         """Run git, as somebody."""
@@ -96,7 +88,7 @@ class Project:
         subprocess.run(["git", *somebody, *arguments], cwd=self.folder, check=True, capture_output=True)
 
     def cloned(self, folder: Path) -> "Project":
-        """A clone of what is committed, as a colleague has it, with the same environment."""
+        """A clone of what is committed, as a colleague has it, with the same programs."""
         other = copy.copy(self)
         other.folder = folder
         self.git("clone", "--quiet", str(self.folder), str(folder))
@@ -123,10 +115,7 @@ class Project:
         """What `python -m tool arguments` prints; it must end with that exit code."""
         if not self.graph.exists():
             self._tell_stub()
-        environment = os.environ | {
-            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT / "src"),
-        }
+        environment = os.environ | {"PATH": f"{self.python.parent}:{os.environ['PATH']}"}
         command = [str(self.python), "-m", tool, *arguments]
         result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
         assert result.returncode == exit_code, result.stdout + result.stderr
