@@ -258,7 +258,7 @@ def _counts(text: np.ndarray, string: np.ndarray) -> tuple[int, int, int]:
         string[length] = letter
         length += 1
         group = np.int64(letter) - FIRST
-        if group < 0 or group >= GROUPS or shift >= LONGEST:
+        if group & -GROUPS or shift >= LONGEST:  # below 0 or above the last, or without room
             sound = False
         number |= (group & 31) << shift
         shift += 5
