@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from bcnet.data.coco.prediction_format import IouType, Predictions, is_box, problem
-from bcnet.data.coco.prediction_scan import ABSENT, COLUMNS, MASKS, TEXTS, scan
+from bcnet.data.coco.prediction_scan import ABSENT, COLUMNS, MASKS, TEXTS, Room, scan
 from bcnet.data.masks.rle_text import bytes_of
 from bcnet.data.masks.segmentation import are_triples, to_rle
 from bcnet.files import InputError, at_place
@@ -61,12 +61,19 @@ class Scanned(NamedTuple):
 
 
 def part_of(
-    text: np.ndarray, start: int, stop: int, iou_type: IouType, strings: np.ndarray, occluders: np.ndarray
+    text: np.ndarray,
+    start: int,
+    stop: int,
+    iou_type: IouType,
+    strings: np.ndarray,
+    occluders: np.ndarray,
+    own_room: Room,
 ) -> PredictionPart | None:
     """Predictions of a file (arguments as of `prediction_scan.scan`); None if one is not as the COCO API writes it."""
-    numbers, texts, lengths, counts = scan(text, start, stop, iou_type == "segm", strings, occluders)
-    if not len(numbers):
+    found, lengths, counts = scan(text, start, stop, iou_type == "segm", strings, occluders, *own_room)
+    if not found:
         return None
+    numbers, texts = own_room[0][:found].copy(), own_room[1]
     values: dict[str, list[Any]] = {}
     for name, own, length, count in zip(TEXTS, texts, lengths.tolist(), counts.tolist(), strict=True):
         values[name] = [None] * len(numbers)
@@ -78,7 +85,7 @@ def part_of(
             if len(values[name]) != (count if name == "others" else len(numbers)):
                 return None
     score, box_score = (np.array(values[name], np.float64) for name in ("score", "box_score"))
-    return PredictionPart(start, numbers.copy(), score, box_score, _beside(values["bbox"]), values["id"])
+    return PredictionPart(start, numbers, score, box_score, _beside(values["bbox"]), values["id"])
 
 
 def plain(scanned: Scanned, known: Known) -> Predictions | None:

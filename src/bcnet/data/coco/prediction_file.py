@@ -14,8 +14,10 @@ import numpy as np
 
 from bcnet.data.coco.prediction_columns import Known, PredictionPart, Scanned, checked, part_of, plain
 from bcnet.data.coco.prediction_format import IouType, Predictions
+from bcnet.data.coco.prediction_scan import room
 from bcnet.files import UTF16, InputError, readable
 from bcnet.progress import byte_progress, in_threads
+from bcnet.threads import processors
 
 BLOCK = 16 << 20  # bytes of a file that are read at once
 LONGEST = 256 << 20  # bytes without the end of a prediction: this is no file of predictions
@@ -79,9 +81,14 @@ def scan(path: Path, threads: int | None = None) -> Scanned | None:
     iou_type: IouType = "segm" if "segmentation" in entry else "bbox"
     letters = np.frombuffer(text, np.uint8)
     strings, occluders = np.empty((2, len(text)), np.uint8)  # only what is written takes memory
+    threads = threads or processors()
+    longest = max(end - start for start, end in pairwise(edges))
+    rooms = [room(longest) for _ in range(threads)]  # used again and again: memory costs when it is first touched
 
     def part(edge: tuple[int, int]) -> PredictionPart | None:
-        found = part_of(letters, edge[0] + 1, edge[1], iou_type, strings, occluders)
+        own_room = rooms.pop()
+        found = part_of(letters, edge[0] + 1, edge[1], iou_type, strings, occluders, own_room)
+        rooms.append(own_room)
         _give_back(text, *edge)
         return found
 

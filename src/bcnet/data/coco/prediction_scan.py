@@ -29,10 +29,25 @@ _NEEDED_MASK = _NEEDED | 1 << _MASK
 _DIGITS = 18  # a number of so many has room in an int64
 
 
+Room = tuple[np.ndarray, np.ndarray]  # where `scan` writes its numbers and texts
+
+
+def room(length: int) -> Room:
+    """Arrays for `scan` that hold whatever may stand in so many bytes; only what is written takes memory."""
+    return np.empty((length // _ENTRY + 1, len(COLUMNS)), np.int64), np.empty((len(TEXTS), length + 8), np.uint8)
+
+
 @njit(cache=True, nogil=True)
 def scan(
-    text: np.ndarray, start: int, stop: int, masks: bool, strings: np.ndarray, occluders: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    text: np.ndarray,
+    start: int,
+    stop: int,
+    masks: bool,
+    strings: np.ndarray,
+    occluders: np.ndarray,
+    numbers: np.ndarray,
+    texts: np.ndarray,
+) -> tuple[int, np.ndarray, np.ndarray]:
     """Read predictions, JSON objects with commas between them.
 
     Args:
@@ -40,16 +55,15 @@ def scan(
         masks: whether they are masks; the masks of boxes are passed over.
         strings, occluders: (bytes,) uint8, as long as `text`; get the strings of masks, one after the other, from
             `start` on.
+        numbers, texts: from `room`; get COLUMNS of each prediction, -1 as the pixels of a string that is no mask's, and
+            for each of TEXTS values with a comma behind each.
 
     Returns:
-        (N, 10) int64 of COLUMNS, -1 as the pixels of a string that is no mask's; (5, bytes) uint8, for each of TEXTS
-        values with a comma behind each; (5,) int64, how long these are, and how many of them entries have. No row: one
-        is written in another way, or wrong.
+        How many predictions there are, 0: one is written in another way, or wrong; (5,) int64, how long the texts are,
+        and how many of them entries have.
     """
-    numbers = np.empty(((stop - start) // _ENTRY + 1, len(COLUMNS)), np.int64)  # only what is written takes memory
-    texts = np.empty((len(TEXTS), stop - start + 8), np.uint8)
     lengths, counts = np.zeros(len(TEXTS), np.int64), np.zeros(len(TEXTS), np.int64)
-    failed = numbers[:0], texts, lengths, counts
+    failed = 0, lengths, counts
     ends = np.array([start, start])
     needed = _NEEDED_MASK if masks else _NEEDED
     row, at = 0, start
@@ -68,7 +82,7 @@ def scan(
         row += 1
         at = _after_space(text, at, stop)
         if at == stop:
-            return numbers[:row], texts, lengths, counts
+            return row, lengths, counts
         if text[at] != _COMMA:
             return failed
         at += 1
