@@ -1,8 +1,9 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def evaluate(
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
     named = {"annotations": annotations, "predictions": predictions}
-    with ThreadPoolExecutor(1) as beside:
+    with _thread_beside() as beside:
         scanning = beside.submit(prediction_file.scan, predictions, max(1, processors() - 1))  # one reads annotations
         content = annotation_file.read(annotations)
         reading = beside.submit(detections_read, predictions, content, scanning)
@@ -55,7 +56,7 @@ def evaluate(
         truth = truth_of(annotations, content, conversion or Convert(), shapes)
         took = time.monotonic() - start
         objects = objects_of(content, truth.ids, shapes)
-        predicted, detections = reading.result()
+        (predicted, detections), hashes = reading.result(), hashing.result()
     if truth.convert:  # said after all is read: wrong input ends in a single line
         rule = ", ".join(f"{key} {value}" for key, value in truth.convert.items())
         note(f"bcnet evaluate: {annotations}: no annotation has 'occlusion': converted now with {rule} ({took:.1f} s)")
@@ -63,7 +64,7 @@ def evaluate(
         **_provenance_of(predictions),
         "split": truth.split,
         "convert": truth.convert,
-        **hashing.result(),
+        **hashes,
     }
     evaluation = measure(truth, objects, predicted, detections, settings, provenance)
     for remark in evaluation.metrics["provenance"]["remarks"]:
@@ -79,6 +80,17 @@ def evaluate(
         )  # half the size
         write_json(json_file, evaluation.metrics, indent=True)
     return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
+
+
+@contextmanager
+def _thread_beside() -> Iterator[ThreadPoolExecutor]:
+    """A thread for work beside that of this one; if this one fails or is interrupted, what waits there is not begun."""
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            yield beside
+        except BaseException:
+            beside.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def detections_read(

@@ -13,6 +13,7 @@ from bcnet.evaluation.matching.object_table import OCCLUSION
 from bcnet.evaluation.matching.outcomes import KINDS
 from bcnet.files import InputError
 from bcnet.params.data import Convert
+from bcnet.params.results import Evaluate
 
 SPLIT = {"name": "some", "rule": "box_iou", "threshold": 0.2, "other_images": [7000, 8000]}
 
@@ -152,3 +153,14 @@ def test_masks_need_not_be_written_as_the_coco_api_does(run):
         rle = prediction["segmentation"]
         rle["counts"] = [*run_lengths(rle["counts"]).tolist(), 0]  # uncompressed, with a last run of no pixels
     assert run(truth, predictions)["segm"] == expected
+
+
+def test_the_order_of_images_and_their_number_are_any(run):
+    truth, predictions = made(0)
+    expected = run(truth, predictions, settings=Evaluate(draws=100))
+    turned = run({**truth, "images": truth["images"][::-1]}, predictions, settings=Evaluate(draws=100))
+    assert expected.pop("provenance") != turned.pop("provenance")  # the file's hash
+    assert turned == expected
+    nothing = run({**truth, "images": [], "annotations": []}, [])
+    assert nothing["provenance"]["images"] == 0
+    assert set(nothing["segm"].values()) == {None}

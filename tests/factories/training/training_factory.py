@@ -81,10 +81,10 @@ def run(folder: Path, command: str, threads: int = 1) -> str:
 
 
 def torchrun(folder: Path, script: Path, *arguments: str, nodes: int = 1) -> list[subprocess.CompletedProcess[str]]:
-    """How two processes end that torchrun starts in that folder to run a script, and what they say on stderr.
+    """How torchrun ends that starts two processes in that folder to run a script, and what is said on stderr.
 
     Args:
-        nodes: 1: both are of one torchrun; 2: each is of its own, as on two machines.
+        nodes: 1: both are of one torchrun; 2: each is of its own, as on two machines, and both ends come back.
     """
     with TemporaryDirectory() as temporary, ThreadPoolExecutor(nodes) as pool:
         python = programs(Path(temporary, "programs"), Path(temporary, "started")) / "python"

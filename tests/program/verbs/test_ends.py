@@ -137,14 +137,23 @@ def test_an_interrupt_at_the_start_ends_in_a_line(
     assert capsys.readouterr().err == "bcnet: interrupted\n"
 
 
+STAGE = """import time
+try:
+    print("begins", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.3)
+    print("stage: interrupted")
+"""
+
+
 def test_the_log_of_a_stage_has_its_last_line_after_an_interrupt(tmp_path: Path) -> None:
     """A terminal's Ctrl-C goes to all processes of the pipeline at once, to the one that writes the log as well."""
     logged = re.search(r'^LOGGED = "(.*)"$', (ROOT / "workflow/Snakefile").read_text(), re.MULTILINE)
     log = tmp_path / "log"
-    stage = (
-        "trap 'sleep 0.3; echo stage: interrupted; exit 130' INT; echo begins; for i in $(seq 600); do sleep 0.1; done"
-    )
-    shell = f"( {stage} ) {logged[1].format(log=log)}"
+    stage = tmp_path / "stage.py"
+    stage.write_text(STAGE)
+    shell = f"( {sys.executable} {stage} ) {logged[1].format(log=log)}"
     running = subprocess.Popen(["bash", "-c", shell], stdout=subprocess.PIPE, start_new_session=True)
     assert running.stdout.readline() == b"begins\n"
     os.killpg(running.pid, signal.SIGINT)

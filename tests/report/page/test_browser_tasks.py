@@ -36,7 +36,7 @@ def test_who_is_best_is_read_on_the_first_screen_without_a_click(page):
     assert in_first_screen(page, "#summary figure svg")
     sentences = page.locator(".answers li").all_inner_texts()
     assert len(sentences) == 4
-    values = [float(re.search(r"(\d+\.\d\d) ", text)[1]) for text in sentences]
+    values = [float(re.search(r"(\d+\.\d\d)\s%", text)[1]) for text in sentences]
     assert values == sorted(values, reverse=True)
 
 

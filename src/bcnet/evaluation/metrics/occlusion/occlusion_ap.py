@@ -172,5 +172,5 @@ def _objects_of_bins(
     """Objects of each draw, category and bin, (N, C, bins) float64."""
     images, inside = draws.times.shape[1], object_bin >= 0
     cell = (draws.object_image * categories + object_category) * bins + object_bin
-    by_image = np.bincount(cell[inside], minlength=images * categories * bins).reshape(images, -1)
+    by_image = np.bincount(cell[inside], minlength=images * categories * bins).reshape(images, categories * bins)
     return (draws.times.astype(np.float64) @ by_image).reshape(len(draws.times), categories, bins)

@@ -44,14 +44,11 @@ def test_what_is_said_is_what_the_tables_say(made_run, text):
     assert best["origin"] == "brought"
     sure = next(row for row in rows(folder, "intervals") if is_ap_of(row, best))
     ends = f"{sure['low']} to {sure['high']}"
-    unclear = [
-        row["baseline"]
-        for row in rows(folder, "differences")
-        if is_ap_of(row, best) and not row["measure"] and row["verdict"] not in ("higher", "lower")
-    ]
-    assert unclear == ["mask-rcnn"]  # the only one that it is compared with
+    (row,) = [row for row in rows(folder, "differences") if is_ap_of(row, best) and not row["measure"]]
+    assert (row["baseline"], row["verdict"]) == ("mask-rcnn", "few objects")  # the only one that it is compared with
+    difference = f"{float(row['difference']):+.2f}".replace("-", MINUS)
     highest = f"{best['label']} (imported predictions) has the highest AP of 4 methods: {best['AP']} % ({ends})"
-    assert f"Of all {best['objects']} objects, {highest}, with no clear difference to mask-rcnn." in found
+    assert f"Of all {best['objects']} objects, {highest}, with no clear difference to mask-rcnn ({difference})" in found
     assert "most covered" not in found  # the run has no objects in the last bin
     for row in rows(folder, "differences"):
         if row["split"] == "val" and (row["metric"] == "AP" and not row["measure"]) and row["label"] == BILAYER:
@@ -181,8 +178,10 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("B", "8.00", "7.00", "10.00", metric="AP50"),
         row("D", "-5.00", "-6.00", "1.00", **last),
         row("D", "7.00", "6.00", "8.00", **last | {"from": "0.0", "to": "0.5"}),
+        row("B", "0.40", "-1.00", "1.10", baseline="C", **last),
         row("C", "-0.50", "-1.00", "1.00", baseline="B", **last),
         row("D", "-0.50", "-1.00", "-0.10", baseline="B", **last),
+        row("B", "0.50", "-1.00", "1.10", baseline="D", **last),  # the other way it is clear
         row("B", "0.50", "-1.00", "1.10", baseline="E", **last),
         row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
         row("B", "1.50", "-1.00", "4.00", metric="AR_equal_size_gap", measure="box_cover"),
@@ -202,7 +201,8 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
     assert whole.value == "43.50 % (42.00 to 44.00)"
     assert occluded.what == "the 4 most covered objects (box_cover 0.5 to 1.0)"
     assert (occluded.best, occluded.value, occluded.methods) == ("B", "20.01 % (17.00 to 23.00)", 5)
-    assert (whole.close, occluded.close) == ((), ("C", "E"))
+    assert (whole.close, whole.unknown) == ("", "B")
+    assert (occluded.close, occluded.unknown) == ("C (+0.50)", "A")  # E has not learnt
     assert (whole.few, occluded.few) == (False, True)
     assert found.fall == StatedDifference("B", "A", f"+1.50 ({MINUS}1.00 to +4.00)", 1.5, 0)
     assert [answer.method.label for answer in found.answers if not answer.learnt] == ["E"]

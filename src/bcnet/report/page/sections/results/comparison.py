@@ -57,6 +57,7 @@ def comparison_grid(context: Context) -> Grid:
     rows, benchmark, recall = (context.once(read) for read in (comparison_rows, benchmark_rows, recall_rows))
     metrics = _metrics(rows)
     amodal = AMODAL if context.once(has_amodal) else ()
+    mixed = len({method.origin for method in context.looks}) > 1
     path = context.report_files.table
     groups, bins = [], []
     for split in splits(rows):
@@ -70,26 +71,27 @@ def comparison_grid(context: Context) -> Grid:
                 with_ends(context, method, split, bin_row, [METRIC]) for bin_row in own if bin_row["measure"] == MEASURE
             ]
             own_cells = chain(
-                [Cell(origin_words(method.origin))],
+                [Cell(origin_words(method.origin))] * mixed,
                 cells(row, [*metrics, "box_AP"]),
                 cells(coping, ["boundary_AP"]),
                 (_with_count(bin_row) for bin_row in bins),
                 cells(coping, [*COPING, *ERRORS, *amodal]),
+                [Cell(origin_words(method.origin))] * (not mixed),
                 cells(row, RUN),
             )
             lines.append(Line(method.label, tuple(own_cells), below=not_learnt(row)))
         groups.append(Group(split, tuple(lines)))
     sets = _sets(metrics, bins, amodal)
+    if not mixed:
+        sets["run"].insert(0, "Origin")  # as readers of one origin seldom ask for it
     names = [name for names in sets.values() for name in names]
     shown = {*metrics[:METRICS], "box AP", *map(head, FIRST), *sets[f"{METRIC} by {MEASURE}"][-1:]}
-    if len({method.origin for method in context.looks}) > 1:
-        shown.add("Origin")
     return Grid(
         "comparison of all methods",
-        ("Method", "Origin", *names),
+        ("Method", *["Origin"] * mixed, *names),
         tuple(groups),
         words=frozenset({"Origin", "detector", "backbone"}),
-        sets={"Origin": "run", **{name: about for about, names in sets.items() for name in names}},
+        sets={name: about for about, names in sets.items() for name in names},
         first=frozenset(shown),
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bcnet.evaluation.metrics.occlusion.equal_size import EQUAL_SIZE_GAP
 from bcnet.evaluation.statistics.samples import FEW
+from bcnet.files import some
 from bcnet.report.page.context import Context
 from bcnet.report.page.grid import TextRow, origin_words, read_table, rows_of
 from bcnet.report.page.interval_table import ends_of
@@ -36,8 +37,9 @@ class StatedDifference:
 class Finding:
     """A metric of some objects, their names together shorter: who has most of it, of how many methods.
 
-    `close`: the methods with no clear difference to that one, as far as they were compared with it. `few`: the objects
-    are too few to say.
+    `close`: the methods with no clear difference to that one, of those that were compared with it, with the
+    difference, the best first; empty: none. `unknown`: the next best, if it was not compared with it; else empty.
+    `few`: the objects are too few to say.
     """
 
     metric: str
@@ -46,7 +48,8 @@ class Finding:
     best: str
     value: str
     methods: int
-    close: tuple[str, ...]
+    close: str
+    unknown: str
     few: bool
 
 
@@ -120,7 +123,7 @@ def summary(context: Context) -> Summary | None:
             method,
             tuple(numbers.get(method) for numbers in by_method),
             context.boxes(method),
-            not not_learnt(rows_of(context.once(comparison_rows), method, SPLIT, comparison_file(context))[-1]),
+            _has_learnt(method, context),
         )
         for key, method in enumerate(context.looks)
     ]
@@ -135,6 +138,10 @@ def summary(context: Context) -> Summary | None:
         falls.get((best.origin, best.label)) if answers[0].learnt else None,
         layer if bcnets(context.params) else None,
     )
+
+
+def _has_learnt(method: Method, context: Context) -> bool:
+    return not not_learnt(rows_of(context.once(comparison_rows), method, SPLIT, comparison_file(context))[-1])
 
 
 def _against(
@@ -193,7 +200,11 @@ def _measured_rows(path: Path, metric: str, measure: str, looks: Iterable[Method
 def _finding(
     metric: str, measure: str, rows: Mapping[Method, TextRow], differences: Sequence[TextRow], context: Context
 ) -> Finding:
-    method, best = max(rows.items(), key=lambda pair: float(pair[1][metric]))
+    ranked = sorted(rows.items(), key=lambda pair: -float(pair[1][metric]))
+    method, best = ranked[0]
+    learnt = [(other.origin, other.label) for other, _ in ranked if _has_learnt(other, context)]
+    compared = _compared(method, differences)
+    close = [whose for whose in learnt if whose in compared and not compared[whose][1]]
     objects, short = f"all {best['objects']} objects", metric
     if measure:
         objects = f"the {best['objects']} most covered objects ({measure} {best['from']} to {best['to']})"
@@ -206,20 +217,31 @@ def _finding(
         _named(best["label"], best["origin"]),
         f"{best[metric]} % ({between})" if between else f"{best[metric]} %",
         len(rows),
-        _close(method, differences),
+        some(
+            [f"{_named(label, origin)} ({signed(f'{compared[origin, label][0]:.2f}')})" for origin, label in close], 2
+        ),
+        "".join(_named(*whose[::-1]) for whose in learnt[1:2] if whose not in compared),
         int(best["objects"]) < FEW,
     )
 
 
-def _close(best: Method, differences: Iterable[TextRow]) -> tuple[str, ...]:
-    """The methods that one does not clearly differ from, of those that it was compared with."""
-    names: dict[str, None] = {}  # in order, each once
+def _compared(best: Method, differences: Iterable[TextRow]) -> dict[tuple[str, str], tuple[float, bool]]:
+    """By how much one method is above others that it was compared with, and whether that is clear: by origin and label.
+
+    Two baselines are compared either way, and each way has its own correction: one of them is enough.
+    """
+    compared: dict[tuple[str, str], tuple[float, bool]] = {}
     for row in differences:
-        pair = [(row["origin"], row["label"]), (row["baseline_origin"], row["baseline"])]
-        if (best.origin, best.label) in pair and not beyond_chance(row):
-            pair.remove((best.origin, best.label))
-            names[_named(pair[0][1], pair[0][0])] = None
-    return tuple(names)
+        size, own, other = (
+            float(row["difference"]),
+            (row["origin"], row["label"]),
+            (row["baseline_origin"], row["baseline"]),
+        )
+        if (best.origin, best.label) == other:
+            size, own, other = -size, other, own
+        if (best.origin, best.label) == own:
+            compared[other] = size, beyond_chance(row) or compared.get(other, (0.0, False))[1]
+    return compared
 
 
 def _stated(row: TextRow) -> StatedDifference:
