@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -34,7 +33,7 @@ from bcnet.evaluation.matching.arrays import image_ids, objects_of
 from bcnet.evaluation.measure import without_collector
 from bcnet.evaluation.metrics.coco_ap import numbers_of
 from bcnet.params.results import Evaluate
-from bcnet.threads import processors
+from bcnet.threads import processors, thread_beside
 
 
 def repeat(annotations: Path, predictions: Path, images: int, folder: Path) -> None:
@@ -80,7 +79,7 @@ def coco_api(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
 @without_collector()
 def ours(folder: Path, kinds: list[str]) -> dict[str, list[float]]:
     """This project's numbers, without the rest of `bcnet evaluate`."""
-    with ThreadPoolExecutor(1) as other:
+    with thread_beside() as other:
         scanning = other.submit(prediction_file.scan, folder / "found.json", max(1, processors() - 1))
         content = annotation_file.read(folder / "truth.json")
         reading = other.submit(detections_read, folder / "found.json", content, scanning)

@@ -1,7 +1,12 @@
 """How many processors this process may use, and how threads wait for each other."""
 
 import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+TURN = 1e-4  # seconds that a thread has Python's lock when another one waits for it; 0.005 otherwise
 SPIN = "1000"  # turns of a loop, some microseconds; GNU's OpenMP takes 300,000 where it believes to be alone
 
 
@@ -24,3 +29,22 @@ def wait_asleep() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
+
+
+@contextmanager
+def thread_beside() -> Iterator[ThreadPoolExecutor]:
+    """A thread for work beside that of this one, most of which is compiled: it waits for Python's lock only shortly.
+
+    If this one fails or is interrupted, what waits there is not begun.
+    """
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(TURN)
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            try:
+                yield beside
+            except BaseException:
+                beside.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        sys.setswitchinterval(turn)

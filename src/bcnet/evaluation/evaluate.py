@@ -1,9 +1,8 @@
 """The verb `evaluate`: ground truth and predictions in, metrics and the tables of objects and detections out."""
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import note
-from bcnet.threads import processors
+from bcnet.threads import processors, thread_beside
 
 
 @without_collector()
@@ -47,7 +46,7 @@ def evaluate(
     if out.suffix != ".json":
         raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
     named = {"annotations": annotations, "predictions": predictions}
-    with _thread_beside() as beside:
+    with thread_beside() as beside:
         scanning = beside.submit(prediction_file.scan, predictions, max(1, processors() - 1))  # one reads annotations
         content = annotation_file.read(annotations)
         reading = beside.submit(detections_read, predictions, content, scanning)
@@ -80,17 +79,6 @@ def evaluate(
         )  # half the size
         write_json(json_file, evaluation.metrics, indent=True)
     return f"{summary(evaluation.metrics)}\nwritten: {', '.join(map(str, written))}"
-
-
-@contextmanager
-def _thread_beside() -> Iterator[ThreadPoolExecutor]:
-    """A thread for work beside that of this one; if this one fails or is interrupted, what waits there is not begun."""
-    with ThreadPoolExecutor(1) as beside:
-        try:
-            yield beside
-        except BaseException:
-            beside.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def detections_read(

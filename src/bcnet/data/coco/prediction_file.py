@@ -20,6 +20,7 @@ from bcnet.progress import byte_progress, in_threads
 from bcnet.threads import processors
 
 BLOCK = 16 << 20  # bytes of a file that are read at once
+MOST_BLOCKS = 4  # that few threads read at once: between two they wait for Python's lock
 LONGEST = 256 << 20  # bytes without the end of a prediction: this is no file of predictions
 BETWEEN = re.compile(rb"\}\s*(,)\s*\{")  # two predictions, or two objects within one
 EXPECTED = "expected COCO's result format, a list of predictions"
@@ -69,8 +70,9 @@ def scan(path: Path, threads: int | None = None) -> Scanned | None:
     Raises:
         InputError: it cannot be read, or is no list.
     """
-    text = _text_of(path)
-    edges = [text.find(b"["), *_borders(path, text), text.rfind(b"]")]
+    text, threads = _text_of(path), threads or processors()
+    block = BLOCK * min(MOST_BLOCKS, max(1, len(text) // (BLOCK * threads)))
+    edges = [text.find(b"["), *_borders(path, text, block), text.rfind(b"]")]
     first = BETWEEN.search(text, edges[0], edges[1])
     try:
         entry = json.loads(text[edges[0] + 1 : first.start(1) if first else edges[1]])
@@ -81,7 +83,6 @@ def scan(path: Path, threads: int | None = None) -> Scanned | None:
     iou_type: IouType = "segm" if "segmentation" in entry else "bbox"
     letters = np.frombuffer(text, np.uint8)
     strings, occluders = np.empty((2, len(text)), np.uint8)  # only what is written takes memory
-    threads = threads or processors()
     longest = max(end - start for start, end in pairwise(edges))
     rooms = [room(longest) for _ in range(threads)]  # used again and again: memory costs when it is first touched
 
@@ -206,15 +207,18 @@ def _text_of(path: Path) -> mmap.mmap:
     return text
 
 
-def _borders(path: Path, text: mmap.mmap) -> Iterator[int]:
+def _borders(path: Path, text: mmap.mmap, block: int) -> Iterator[int]:
     """Where the commas are between the blocks of a file.
+
+    Args:
+        block: how long they are, bytes.
 
     Raises:
         InputError: a block has no end.
     """
     start = 0
-    while start + BLOCK < len(text):
-        if (between := BETWEEN.search(text, start + BLOCK, start + LONGEST)) is None:
+    while start + block < len(text):
+        if (between := BETWEEN.search(text, start + block, start + LONGEST)) is None:
             if start + LONGEST < len(text):
                 raise InputError(f"{path}: no end of a prediction in {LONGEST} bytes: {EXPECTED}")
             return
@@ -239,7 +243,7 @@ def _blocks(path: Path) -> Iterator[memoryview]:
     """
     text, start = _text_of(path), 0
     with byte_progress(f"check {path.name}", len(text)) as bar:
-        for comma in _borders(path, text):
+        for comma in _borders(path, text, BLOCK):
             text[comma] = ord("]")
             yield memoryview(text)[start : comma + 1]
             text[comma] = ord("[")
