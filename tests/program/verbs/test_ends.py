@@ -137,7 +137,8 @@ def test_an_interrupt_at_the_start_ends_in_a_line(
     assert capsys.readouterr().err == "bcnet: interrupted\n"
 
 
-STAGE = """import time
+STAGE = """import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in a shell's background begin with it ignored
 try:
     print("begins", flush=True)
     time.sleep(60)
