@@ -7,6 +7,22 @@ TEXTS, which a parser of JSON reads: whatever is no JSON, it finds.
 import numpy as np
 
 from bcnet.compiled import njit
+from bcnet.data.coco.json_bytes import (
+    BACKSLASH,
+    BEGIN,
+    CLOSE,
+    COLON,
+    COMMA,
+    DELETE,
+    END,
+    LETTER_N,
+    OPEN,
+    QUOTE,
+    SPACE,
+    after_space,
+    value_end,
+    whole_number,
+)
 from bcnet.data.masks.rle_text import FIRST, GROUPS, LONGEST
 
 IDS = ("image_id", "category_id")
@@ -22,12 +38,8 @@ _KEYS = (*IDS, *MASKS, *TEXTS[:-1], "size", "counts")
 _NAMES = np.frombuffer("".join(_KEYS).encode(), np.uint8).copy()
 _ENDS = np.cumsum([len(key) for key in _KEYS])
 _MASK, _OCCLUDER, _TEXT, _SIZE, _COUNTS, _OTHER = 2, 3, 4, 8, 9, 10  # places in _KEYS; the last is beyond
-_SPACE, _QUOTE, _COMMA, _ZERO, _NINE, _COLON, _N = 32, 34, 44, 48, 57, 58, 110
-_OPEN, _BACKSLASH, _CLOSE, _BEGIN, _END, _POINT, _DELETE = 91, 92, 93, 123, 125, 46, 127
 _NEEDED = 1 << 0 | 1 << 1 | 1 << _TEXT  # bits of the keys that a prediction must have, and with masks
 _NEEDED_MASK = _NEEDED | 1 << _MASK
-_DIGITS = 18  # a number of so many has room in an int64
-
 
 Room = tuple[np.ndarray, np.ndarray]  # where `scan` writes its numbers and texts
 
@@ -68,22 +80,22 @@ def scan(
     needed = _NEEDED_MASK if masks else _NEEDED
     row, at = 0, start
     while row < len(numbers):
-        at = _after_space(text, at, stop)
-        if at == stop or text[at] != _BEGIN:
+        at = after_space(text, at, stop)
+        if at == stop or text[at] != BEGIN:
             return failed
         seen, at = _prediction(text, at, stop, masks, strings, occluders, ends, numbers[row], texts, lengths, counts)
         if at < 0 or seen & needed != needed:
             return failed
         for own in range(1, len(TEXTS) - 1):
             if not seen >> (_TEXT + own) & 1:
-                for letter in (_N, 117, 108, 108, _COMMA):  # null
+                for letter in (LETTER_N, 117, 108, 108, COMMA):  # null
                     texts[own, lengths[own]] = letter
                     lengths[own] += 1
         row += 1
-        at = _after_space(text, at, stop)
+        at = after_space(text, at, stop)
         if at == stop:
             return row, lengths, counts
-        if text[at] != _COMMA:
+        if text[at] != COMMA:
             return failed
         at += 1
     return failed
@@ -123,18 +135,18 @@ def _prediction(
             return seen, -1
         seen |= (1 << key) & ((1 << _SIZE) - 1)
         if key < _MASK:
-            numbers[key], at = _whole(text, at, stop)
+            numbers[key], at = whole_number(text, at, stop)
         elif masks and key == _MASK:
             ends[0], at = _mask(text, at, stop, strings, ends[0], numbers[_MASK_HEIGHT:_OCCLUDER_HEIGHT])
-        elif masks and key == _OCCLUDER and text[at] != _N:
+        elif masks and key == _OCCLUDER and text[at] != LETTER_N:
             ends[1], at = _mask(text, at, stop, occluders, ends[1], numbers[_OCCLUDER_HEIGHT:])
         else:
             at = _gather(text, at, stop, key, texts, lengths, counts)
         if at < 0:
             return seen, -1
-        at = _after_space(text, at, stop)
-        more = at < stop and text[at] == _COMMA
-    return seen, at + 1 if at < stop and text[at] == _END else -1
+        at = after_space(text, at, stop)
+        more = at < stop and text[at] == COMMA
+    return seen, at + 1 if at < stop and text[at] == END else -1
 
 
 @njit(cache=True, nogil=True)
@@ -143,41 +155,33 @@ def _gather(
 ) -> int:
     """Add the value that stands there to those of its key in `texts`; where it ends, -1: within `text` nowhere."""
     own = key - _TEXT if _TEXT <= key < _SIZE else len(TEXTS) - 1
-    end = _value_end(text, at, stop)
+    end = value_end(text, at, stop)
     if end < 0:
         return -1
     for place in range(at, end):
         texts[own, lengths[own] + place - at] = text[place]
-    texts[own, lengths[own] + end - at] = _COMMA
+    texts[own, lengths[own] + end - at] = COMMA
     lengths[own] += end - at + 1
     counts[own] += 1
     return end
 
 
 @njit(cache=True, nogil=True)
-def _after_space(text: np.ndarray, at: int, stop: int) -> int:
-    """Where the next byte is that is no space; `stop`: nowhere."""
-    while at < stop and (text[at] == _SPACE or text[at] == 10 or text[at] == 13 or text[at] == 9):
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
 def _key(text: np.ndarray, at: int, stop: int) -> tuple[int, int]:
     """Which of _KEYS stands there, spaces before it, and where its value starts; -1: there is none."""
-    at = _after_space(text, at, stop)
-    if at == stop or text[at] != _QUOTE:
+    at = after_space(text, at, stop)
+    if at == stop or text[at] != QUOTE:
         return _OTHER, -1
     start = at = at + 1
-    while at < stop and text[at] != _QUOTE:
-        if text[at] < _SPACE or text[at] >= _DELETE or text[at] == _BACKSLASH:
+    while at < stop and text[at] != QUOTE:
+        if text[at] < SPACE or text[at] >= DELETE or text[at] == BACKSLASH:
             return _OTHER, -1
         at += 1
     key = _place(text, start, at)
-    at = _after_space(text, at + 1, stop)
-    if at >= stop or text[at] != _COLON:
+    at = after_space(text, at + 1, stop)
+    if at >= stop or text[at] != COLON:
         return key, -1
-    at = _after_space(text, at + 1, stop)
+    at = after_space(text, at + 1, stop)
     return key, at if at < stop else -1
 
 
@@ -196,22 +200,6 @@ def _place(text: np.ndarray, start: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _whole(text: np.ndarray, at: int, stop: int) -> tuple[int, int]:
-    """The whole number from 0 that stands there, `.0` behind it or not, and where it ends; -1: there is none."""
-    start, number = at, 0
-    while at < stop and _ZERO <= text[at] <= _NINE:
-        number = 10 * number + text[at] - _ZERO
-        at += 1
-    if at == start or at - start > _DIGITS or (text[start] == _ZERO and at > start + 1):
-        return 0, -1
-    if at + 1 < stop and text[at] == _POINT and text[at + 1] == _ZERO:
-        at += 2
-    if at < stop and (text[at] == _COMMA or text[at] == _END or text[at] == _CLOSE or text[at] <= _SPACE):
-        return number, at
-    return 0, -1
-
-
-@njit(cache=True, nogil=True)
 def _mask(
     text: np.ndarray, at: int, stop: int, strings: np.ndarray, written: int, numbers: np.ndarray
 ) -> tuple[int, int]:
@@ -220,7 +208,7 @@ def _mask(
     Returns:
         Where its string ends in `strings`, from `written` on, and where it ends itself; -1: it is none.
     """
-    if text[at] != _BEGIN:
+    if text[at] != BEGIN:
         return written, -1
     start, seen, more = written, 0, True
     while more:
@@ -228,20 +216,20 @@ def _mask(
         if at < 0 or seen >> key & 1:
             return start, -1
         seen |= 1 << key
-        if key == _SIZE and text[at] == _OPEN:
+        if key == _SIZE and text[at] == OPEN:
             at = _sides(text, at + 1, stop, numbers)
             if at < 0:
                 return start, -1
-        elif key == _COUNTS and text[at] == _QUOTE:
+        elif key == _COUNTS and text[at] == QUOTE:
             read, length, numbers[3] = _counts(text[at + 1 : stop], strings[written:])
             if read < 0:
                 return start, -1
             at, written = at + 1 + read, written + length
         else:
             return start, -1
-        at = _after_space(text, at, stop)
-        more = at < stop and text[at] == _COMMA
-    if at >= stop or text[at] != _END or seen != 1 << _SIZE | 1 << _COUNTS:
+        at = after_space(text, at, stop)
+        more = at < stop and text[at] == COMMA
+    if at >= stop or text[at] != END or seen != 1 << _SIZE | 1 << _COUNTS:
         return start, -1
     numbers[2] = written - start
     return written, at + 1
@@ -261,12 +249,12 @@ def _counts(text: np.ndarray, string: np.ndarray) -> tuple[int, int, int]:
     for place in range(len(text)):
         letter = text[place]
         if escaped:
-            if letter != _BACKSLASH:
+            if letter != BACKSLASH:
                 return -1, length, -1
             escaped = False
-        elif letter == _QUOTE:
+        elif letter == QUOTE:
             return place + 1, length, int(pixels) if sound and shift == 0 else -1
-        elif letter == _BACKSLASH:  # of the letters of masks only this one is escaped, by itself
+        elif letter == BACKSLASH:  # of the letters of masks only this one is escaped, by itself
             escaped = True
             continue
         string[length] = letter
@@ -293,39 +281,17 @@ def _counts(text: np.ndarray, string: np.ndarray) -> tuple[int, int, int]:
 @njit(cache=True, nogil=True)
 def _sides(text: np.ndarray, at: int, stop: int, sides: np.ndarray) -> int:
     """Read height and width, which stand before a bracket, into `sides`; the place behind it, -1: they do not."""
-    sides[0], at = _side(text, at, stop, _COMMA)
+    sides[0], at = _side(text, at, stop, COMMA)
     if at >= 0:
-        sides[1], at = _side(text, at, stop, _CLOSE)
+        sides[1], at = _side(text, at, stop, CLOSE)
     return at
 
 
 @njit(cache=True, nogil=True)
 def _side(text: np.ndarray, at: int, stop: int, last: int) -> tuple[int, int]:
     """A whole number among spaces, and the place behind the letter `last`, which follows; -1: it does not."""
-    number, at = _whole(text, _after_space(text, at, stop), stop)
+    number, at = whole_number(text, after_space(text, at, stop), stop)
     if at >= 0:
-        at = _after_space(text, at, stop)
+        at = after_space(text, at, stop)
         at = at + 1 if at < stop and text[at] == last else -1
     return number, at
-
-
-@njit(cache=True, nogil=True)
-def _value_end(text: np.ndarray, at: int, stop: int) -> int:
-    """Where a value ends, of any kind; -1: within one."""
-    depth, quoted = 0, False
-    while at < stop:
-        letter = text[at]
-        if quoted:
-            if letter == _BACKSLASH:
-                at += 1
-            quoted = letter != _QUOTE
-        elif letter == _QUOTE:
-            quoted = True
-        elif letter in (_OPEN, _BEGIN):
-            depth += 1
-        elif depth and letter in (_CLOSE, _END):
-            depth -= 1
-        elif not depth and letter in (_COMMA, _END):
-            return at
-        at += 1
-    return -1
