@@ -181,6 +181,7 @@ def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path
         row("B", "0.40", "-1.00", "1.10", baseline="C", **last),
         row("C", "-0.50", "-1.00", "1.00", baseline="B", **last),
         row("D", "-0.50", "-1.00", "-0.10", baseline="B", **last),
+        row("C", "-9.00", "-9.50", "-8.00", baseline="B", baseline_origin="brought", **last),  # another B
         row("B", "0.50", "-1.00", "1.10", baseline="D", **last),  # the other way it is clear
         row("B", "0.50", "-1.00", "1.10", baseline="E", **last),
         row("D", "6.00", "6.00", "8.00", **last | {"measure": "max_box_iou"}),
