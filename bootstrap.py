@@ -91,7 +91,7 @@ def install(python, step, *arguments):
     moving = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns - 3 if moving else 100
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = pip(python, "install", "--progress-bar", "off", *arguments, **options)
+    process = pip(python, "install", "--progress-bar", "off", "--no-compile", *arguments, **options)
     failed = False
     for line in map(str.rstrip, process.stdout):
         failed = failed or line.lower().startswith("error")
@@ -105,6 +105,12 @@ def install(python, step, *arguments):
     if process.wait():
         mark_finished()  # pip ended by itself: what it has installed is whole, and is kept
         raise SetupError("pip could not finish: see above, then make again; it goes on from there")
+
+
+def site_packages(python):
+    """The folder of that Python's packages."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return subprocess.check_output([str(python), "-c", code], universal_newlines=True).strip()
 
 
 def mark_finished():
@@ -145,17 +151,23 @@ def install_detectron2(python, kind):
     if kind == "source":
         install(python, "detectron2, from its source", "--no-deps", "--no-build-isolation", SOURCE)
         return
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.check_output([str(python), "-c", code], universal_newlines=True).strip())
-    foreign = ["--no-deps", "--only-binary=:all:", "--python-version", "3.10", "--upgrade", "--target", str(site)]
+    site = site_packages(python)
+    foreign = ["--no-deps", "--only-binary=:all:", "--python-version", "3.10", "--upgrade", "--target", site]
     install(python, "detectron2", *foreign, "--require-hashes", "-r", "requirements-detectron2.txt")
-    shutil.rmtree(str(site / "tools"), ignore_errors=True)  # scripts that the wheel drops among the packages
+    shutil.rmtree(os.path.join(site, "tools"), ignore_errors=True)  # scripts that the wheel drops among the packages
 
 
 def compile_ahead(python):
-    """Compile what evaluation needs, for this machine's processor. Where that fails, the first evaluation does it."""
+    """Compile packages, but for their tests, to bytecode, and what evaluation needs to this processor's machine code.
+
+    Where that fails, the first import or the first evaluation does it.
+    """
     print("Compiled code", flush=True)
-    subprocess.call([str(python), "-m", "bcnet.evaluation.warm"], cwd=str(ROOT), stderr=subprocess.DEVNULL)
+    quiet = {"cwd": str(ROOT), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    packages = ["-x", "/tests?/", site_packages(python)]
+    bytecode = subprocess.Popen([str(python), "-m", "compileall", "-q", *packages], **quiet)
+    subprocess.call([str(python), "-m", "bcnet.evaluation.warm"], **quiet)
+    bytecode.wait()
 
 
 def main():

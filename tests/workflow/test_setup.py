@@ -149,12 +149,13 @@ def test_python_3_11_of_path_is_found(bootstrap: ModuleType, tmp_path: Path, mon
     assert bootstrap.find_python() == os.path.realpath(tmp_path / "python3.11")
 
 
-def test_evaluation_is_compiled_ahead_and_a_failure_of_it_stops_nothing(bootstrap: ModuleType, tmp_path: Path) -> None:
+def test_code_is_compiled_ahead_and_a_failure_of_it_stops_nothing(bootstrap: ModuleType, tmp_path: Path) -> None:
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$@" > said\nexit 1\n')
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo packages && exit\necho "$@" >> said\nexit 1\n')
     python.chmod(0o755)
     bootstrap.compile_ahead(python)
-    assert (tmp_path / "said").read_text() == "-m bcnet.evaluation.warm\n"
+    commands = sorted((tmp_path / "said").read_text().splitlines())
+    assert commands == ["-m bcnet.evaluation.warm", "-m compileall -q -x /tests?/ packages"]
 
 
 def test_full_disk(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
