@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from copies import copy_of
 from evaluation_factory import made
+from numba.core.caching import _CacheLocator
 from places import ROOT
 
 import bcnet
@@ -66,7 +67,20 @@ def user(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", folder / "venv/bin/python", "--no-input", "install", "--quiet"]
     pip += ["--only-binary", ":all:", "--no-compile"]  # Python compiles what is imported
     subprocess.run([*pip, f"{wheel}[eval]", *versions], cwd=folder, check=True)
+    (installed,) = (folder / "venv").glob("lib/*/site-packages/bcnet")
+    take_compiled(installed)
     return folder / "venv/bin"
+
+
+def take_compiled(package: Path) -> None:
+    """Give an installed package the machine code of this one, half a minute's work: numba names it by its folder."""
+    ours = Path(bcnet.__file__).parent
+    for folder in {path.parent for path in package.rglob("*.py")}:
+        source = ours / folder.relative_to(package)
+        name = [_CacheLocator.get_suitable_cache_subpath(str(path / "any.py")) for path in (source, folder)]
+        for version in (ours / "__pycache__/numba").glob("*"):
+            if (version / name[0]).is_dir():
+                shutil.copytree(version / name[0], package / "__pycache__/numba" / version.name / name[1])
 
 
 @pytest.fixture
