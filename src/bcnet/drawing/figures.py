@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib.style
 import numpy as np
@@ -213,6 +214,7 @@ def fitted(width: float) -> Markup:
     return Markup(f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"')
 
 
+@cache
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """How wide a text is in DejaVu Sans of a font size, in the size's unit; letters that it lacks are wide ones."""
     font = FontProperties(family=FONT, size=size, weight=weight)
