@@ -23,7 +23,7 @@ def row(value: float, draws: list[float]) -> np.ndarray:
 )
 def test_intervals_cover_what_is_known(case, monkeypatch):
     """Of differences and of numbers: 150 of the benchmark's cases, with fewer draws; AP, AP50, AR together."""
-    monkeypatch.setattr(bootstrap_coverage, "IMAGES_OF_TRUTH", 40_000)
+    monkeypatch.setattr(bootstrap_coverage, "IMAGES_OF_TRUTH", 12_000)
     shares = bootstrap_coverage.covered(case, 150, 200, np.random.default_rng(1))
     assert np.mean(shares.now[:3]) > 0.90, shares
     assert np.mean(shares.number_now[:3]) > 0.90, shares
