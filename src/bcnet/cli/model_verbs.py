@@ -14,20 +14,21 @@ MODEL = DEMO.run("bcnet", "0").model
 
 
 def weights(args: Namespace) -> str:
-    from bcnet import params
-    from bcnet.weights.imagenet import write_weights
+    backbone, out, init = args.backbone, args.out, None
+    if args.name is not None:
+        from bcnet import params
+
+        run = params.load()
+        variant = run.variant(args.name)
+        backbone, out, init = variant.backbone, DatasetFiles(DATA / run.dataset).weights(args.name), variant.init
+    from bcnet.weights.imagenet import write_weights  # which loads all that models need
     from bcnet.weights.initial import write_initial
 
-    if args.name is None:
-        write_weights(args.backbone, args.out, downloads())
-        return f"wrote {args.out}: ImageNet weights of {args.backbone}"
-    run = params.load()
-    variant, out = run.variant(args.name), DatasetFiles(DATA / run.dataset).weights(args.name)
-    if variant.init is None:
-        write_weights(variant.backbone, out, downloads())
+    if init is None:
+        write_weights(backbone, out, downloads())
     else:
-        write_initial(variant.init, variant.backbone, out)
-    return f"wrote {out}: {variant.init or f'ImageNet weights of {variant.backbone}'}"
+        write_initial(init, backbone, out)
+    return f"wrote {out}: {init or f'ImageNet weights of {backbone}'}"
 
 
 def weights_wrong(args: Namespace) -> str | None:
@@ -40,11 +41,12 @@ def weights_wrong(args: Namespace) -> str | None:
 
 def train(args: Namespace) -> str | None:
     from bcnet import params
-    from bcnet.training.stopping import ToldToEndError
-    from bcnet.training.together import is_first, is_one_of_many, start, while_peers_live
 
     run, command = params.load(), f"bcnet train {args.variant}"
     run.variant(args.variant)
+    from bcnet.training.stopping import ToldToEndError  # which loads PyTorch
+    from bcnet.training.together import is_first, is_one_of_many, start, while_peers_live
+
     schedule, own = run.schedule_of(args.variant), lock("train", run.dataset, args.variant, str(args.seed))
     try:
         if schedule.processes > 1 and not is_one_of_many():
@@ -73,14 +75,17 @@ def train(args: Namespace) -> str | None:
 
 
 def import_weights(args: Namespace) -> str:
-    from bcnet import params
-    from bcnet.weights.import_weights import import_weights
+    file, out, categories = args.file, args.out, args.categories
+    if args.name is not None:
+        from bcnet import params
 
-    if args.name is None:
-        return import_weights(args.file, args.out, downloads(), args.categories)
-    run = params.load()
-    files, source = DatasetFiles(DATA / run.dataset), run.imported_named(args.name).file
-    return import_weights(source, files.run(args.name, IMPORTED).model, downloads(), files.annotations("val"))
+        run = params.load()
+        files = DatasetFiles(DATA / run.dataset)
+        file, out = run.imported_named(args.name).file, files.run(args.name, IMPORTED).model
+        categories = files.annotations("val")
+    from bcnet.weights.import_weights import import_weights  # which loads all that models need
+
+    return import_weights(file, out, downloads(), categories)
 
 
 def import_weights_wrong(args: Namespace) -> str | None:
@@ -92,21 +97,34 @@ def import_weights_wrong(args: Namespace) -> str | None:
 
 
 def predict(args: Namespace) -> str:
-    from bcnet import params
-    from bcnet.inference.predict import predict_annotated, predict_images, predict_split
+    return _predict_of_file(args) if args.model else _predict_of_run(args)
 
-    part = [] if args.shard is None else ["-of-".join(map(str, args.shard))]  # shards run beside each other
-    if args.annotations:
-        name = sha256(bytes(args.out.resolve())).hexdigest()[:16]  # a path may be longer than a name
-        with alone(lock("predict", name, *part), f"bcnet predict --out {args.out}"):
-            return predict_annotated(args.model, args.annotations, args.images, args.out, DATA, args.shard)
-    if args.model:
+
+def _predict_of_file(args: Namespace) -> str:
+    from bcnet.inference.predict import predict_annotated, predict_images
+
+    if not args.annotations:
         return predict_images(args.model, [Path(image) for image in args.names], args.out)
+    name = sha256(bytes(args.out.resolve())).hexdigest()[:16]  # a path may be longer than a name
+    with alone(lock("predict", name, *_part(args)), f"bcnet predict --out {args.out}"):
+        return predict_annotated(args.model, args.annotations, args.images, args.out, DATA, args.shard)
+
+
+def _predict_of_run(args: Namespace) -> str:
+    from bcnet import params
+
     (variant,) = args.names
     run = params.load()
-    names = (run.dataset, variant, run.run(variant, args.seed), args.split, *part)
+    names = (run.dataset, variant, run.run(variant, args.seed), args.split, *_part(args))
+    from bcnet.inference.predict import predict_split  # which loads all that models need
+
     with alone(lock("predict", *names), f"bcnet predict {variant}"):
         return predict_split(run, variant, args.seed, args.split, DATA, args.shard)
+
+
+def _part(args: Namespace) -> list[str]:
+    """What names a shard's lock: shards run beside each other."""
+    return [] if args.shard is None else ["-of-".join(map(str, args.shard))]
 
 
 def predict_wrong(args: Namespace) -> str | None:

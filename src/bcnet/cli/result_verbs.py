@@ -30,9 +30,10 @@ def compare(args: Namespace) -> str:
 
 def report(args: Namespace) -> str:
     from bcnet import params
-    from bcnet.report.page.page import report
 
     run = params.load()
+    from bcnet.report.page.page import report  # which loads all that models need
+
     if missing := report(run, DATA, REPORTS):
         print(f"Files of the run are missing: {len(missing)}. The page lists them.")
     return f"wrote {ReportFiles(REPORTS / run.dataset).page}"

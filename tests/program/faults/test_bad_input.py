@@ -1,6 +1,8 @@
 """Bad input of every kind, through the program: one line, exit code 2, nothing half-written, nothing lost."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -217,3 +219,23 @@ def test_a_batch_is_shared_evenly(
     said = capsys.readouterr().err
     assert said == "bcnet train: params.yaml: schedule.batch: 4: expected a multiple of the 3 processes\n"
     assert not list((project / "data").rglob("*"))
+
+
+WITHOUT_MODELS = """
+import sys
+from bcnet.cli import main
+ends = [main(words.split()) for words in sys.argv[1:]]
+assert "torch" not in sys.modules
+sys.exit(2 if set(ends) == {2} else 1)
+"""
+
+
+def test_wrong_parameters_are_said_before_what_models_need_is_loaded(tmp_path: Path) -> None:
+    """Which takes seconds."""
+    (tmp_path / "params.yaml").write_text(DEMO.replace("seeds:", "seedz:"))
+    words = ["params", "weights --name bcnet", "train bcnet", "predict bcnet", "report", "import-weights --name zoo"]
+    command = [sys.executable, "-c", WITHOUT_MODELS, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == len(words)
+    assert all("seedz" in line for line in done.stderr.splitlines())
