@@ -1,4 +1,4 @@
-"""Each detector with each mask head learns as it did: the losses of a dozen iterations, to six digits.
+"""Each detector with each mask head learns as it did: the losses of six iterations, to six digits.
 
 A difference is either a fault or meant: then `python tests/factories/models/curve_factory.py` writes the golden curves
 again, and the commit says why they changed.
@@ -13,12 +13,12 @@ CONTENT = json.loads(GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_losses_of_a_dozen_iterations(name: str) -> None:
+def test_losses_of_six_iterations(name: str) -> None:
     golden = CONTENT["curves"][name]
     assert len(golden) == SCHEDULE.iterations
     why = f"golden curves of {CONTENT['versions']}, here {versions()}"
     for iteration, (found, expected) in enumerate(zip(curve(VARIANTS[name]), golden, strict=True)):
-        # weights changed by 1e-12 move a curve by 1e-8 at most; the smallest fault of tests/mutants.toml by far more
+        # weights changed by 1e-12 move a curve by 1e-9 at most; a fault of tests/mutants/mutants.toml by far more
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), f"iteration {iteration}; {why}"
 
 

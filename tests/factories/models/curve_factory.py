@@ -1,4 +1,4 @@
-"""Loss curves of a dozen iterations in double precision.
+"""Loss curves of six iterations in double precision.
 
 `python tests/factories/models/curve_factory.py` writes golden/curves.json anew; with names of variants, their curves
 alone.
@@ -31,8 +31,8 @@ from bcnet.weights.imagenet import efficientnet_lite0
 GOLDEN = Path(__file__).parents[2] / "golden" / "curves.json"
 VARIANTS: dict[str, dict[str, Any]] = variants()
 VARIANTS["fcos bcnet"] |= {"fusion": "projection", "contour_loss": "bce_dice"}
-SCHEDULE = Schedule.model_validate(  # warm-up, a step and clipping, all within a dozen iterations
-    {"iterations": 12, "batch": 2, "lr": 0.002, "warmup": 4, "warmup_factor": 0.1, "steps": [8], "clip_gradients": 4.0}
+SCHEDULE = Schedule.model_validate(  # warm-up, a step and clipping, all within six iterations
+    {"iterations": 6, "batch": 2, "lr": 0.002, "warmup": 2, "warmup_factor": 0.1, "steps": [4], "clip_gradients": 4.0}
     | {"short_side": [90], "max_side": 128, "weight_decay": 0.01}
 )
 
