@@ -24,7 +24,7 @@ def fetch(args: Namespace) -> str:
 
 
 def fetch_wrong(args: Namespace) -> str | None:
-    return "--predictions or --test, not both" if args.predictions and args.test else None
+    return "expected --predictions or --test, not both" if args.predictions and args.test else None
 
 
 def check(args: Namespace) -> None:
@@ -77,7 +77,7 @@ def split(args: Namespace) -> str | None:
 
 def split_wrong(args: Namespace) -> str | None:
     if not args.explain and not (args.rule and args.out):
-        return "--rule and --out are required, or --explain"
+        return "expected --rule and --out, or --explain"
     of_rule = args.rule or settings.given(args, settings.SPLIT)
     if of_rule if args.explain else args.ids or args.count is not None:
         return "--ids and --count go with --explain, --rule and its settings without it"

@@ -32,7 +32,7 @@ def weights(args: Namespace) -> str:
 
 def weights_wrong(args: Namespace) -> str | None:
     if (args.name is None) == (None in (args.backbone, args.out)):
-        return "BACKBONE and --out, or --name"
+        return "expected BACKBONE and --out, or --name"
     if args.name is not None and (args.backbone or args.out):
         return "--name already determines backbone and output"
     return None
@@ -85,7 +85,7 @@ def import_weights(args: Namespace) -> str:
 
 def import_weights_wrong(args: Namespace) -> str | None:
     if (args.name is None) == (None in (args.file, args.out)):
-        return "FILE and --out, or --name"
+        return "expected FILE and --out, or --name"
     if args.name is not None and (args.file or args.out or args.categories):
         return "--name already determines file, output and categories"
     return None
@@ -119,7 +119,7 @@ def predict_wrong(args: Namespace) -> str | None:
     if args.model and not (args.names or args.annotations):
         return "--model needs images, or --annotations and --images"
     if not args.model and len(args.names) != 1:
-        return "one VARIANT, or --model with images"
+        return "expected one VARIANT, or --model with images"
     if args.shard and args.model and not args.annotations:
         return "--shard goes with a VARIANT, or with --annotations"
     return None

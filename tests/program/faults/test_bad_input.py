@@ -192,9 +192,9 @@ def test_every_verb_ends_in_one_line(
     [
         ("predict bcnet --out p.json", "predict: --model and --out go together"),
         ("predict --model m.safetensors a.jpg", "predict: --model and --out go together"),
-        ("predict bcnet mask-rcnn", "predict: one VARIANT, or --model with images"),
-        ("import-weights own.pth", "import-weights: FILE and --out, or --name"),
-        ("import-weights own.pth --out m.safetensors --name zoo", "import-weights: FILE and --out, or --name"),
+        ("predict bcnet mask-rcnn", "predict: expected one VARIANT, or --model with images"),
+        ("import-weights own.pth", "import-weights: expected FILE and --out, or --name"),
+        ("import-weights own.pth --out m.safetensors --name zoo", "import-weights: expected FILE and --out, or --name"),
         ("import-weights --name zoo --categories c.json", "--name already determines file, output and categories"),
     ],
 )
