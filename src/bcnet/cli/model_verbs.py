@@ -161,7 +161,7 @@ VERBS = {
         ),
         more="""
 Without --resume-anyway, a training only resumes where it can end with the bytes of an undisturbed one. With it, the
-model's provenance says until which iteration the settings were others (`resumed`).""",
+model's provenance says up to which iteration these differed (`resumed`).""",
     ),
     "import-weights": Verb(
         import_weights,
@@ -205,7 +205,7 @@ Provenance and speed are written beside the predictions, and a killed run resume
         "draw the objects that a model detects in images, and the maps of its mask head",
         f"bcnet show --model {MODEL} street.jpg",
         (
-            argument("pictures", type=Path, nargs="+", metavar="IMAGE"),
+            argument("pictures", type=Path, nargs="+", metavar="IMAGE", help="any image files"),
             file("--model", "a model file"),
             argument(
                 "--out",
