@@ -9,7 +9,7 @@ from bcnet.evaluation.statistics.intervals import BOUNDS
 from bcnet.evaluation.statistics.significance import Estimate, estimate
 from bcnet.params import Params
 from bcnet.params.results import BINNED
-from bcnet.report.tables.comparison import BOXES
+from bcnet.report.tables.comparison import BOXES, UNSAID
 from bcnet.report.tables.draws import SplitDraws
 from bcnet.report.tables.measured import Measured
 from bcnet.report.tables.occlusion import NOT_CONVERTED
@@ -68,7 +68,7 @@ def interval_rows(
         if not missing and method.origin == "measured here":
             row["seeds"] = len(method.runs)
         elif not missing:
-            reasons["seeds"] = "trained elsewhere" if method.origin == "imported" else "brought predictions do not say"
+            reasons["seeds"] = UNSAID[method.origin]
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 

@@ -38,6 +38,13 @@ def methods(params: Params) -> list[Method]:
     return variants + imported + brought
 
 
+def compared_to(params: Params) -> list[Method]:
+    """The methods that all others are compared with: those of `tables.compare_to` in its order, or the first one."""
+    all_methods = methods(params)
+    names = params.tables.compare_to or (all_methods[0].name,)
+    return [method for name in names for method in all_methods if method.name == name]
+
+
 def bcnets(params: Params) -> list[str]:
     """The variants that have an occluder layer, and so four maps."""
     return [name for name, variant in params.variants.items() if variant.has_occluder_layer]
