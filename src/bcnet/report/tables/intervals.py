@@ -9,11 +9,11 @@ from bcnet.evaluation.statistics.intervals import BOUNDS
 from bcnet.evaluation.statistics.significance import Estimate, estimate
 from bcnet.params import Params
 from bcnet.params.results import BINNED
-from bcnet.report.tables.comparison import BOXES, UNSAID
+from bcnet.report.tables.comparison import BOXES
 from bcnet.report.tables.draws import SplitDraws
 from bcnet.report.tables.measured import Measured
 from bcnet.report.tables.occlusion import NOT_CONVERTED
-from bcnet.report.tables.rows import Method, Row, why
+from bcnet.report.tables.rows import UNSAID, Method, Row, why
 
 KEYS = ["metric", "measure", "from", "to", "occluder"]
 NUMBERS = ["value", "std", "low", "high", "objects", "images", "seeds", "draws"]

@@ -8,6 +8,10 @@ from bcnet.layout import BROUGHT, DATA, IMPORTED, DatasetFiles
 from bcnet.params import Params
 
 Row = dict[str, Any]
+UNSAID = {  # why a row has no seeds, by its origin
+    "imported": "trained elsewhere",
+    "brought": "brought predictions do not say",
+}
 
 
 @dataclass(frozen=True)
