@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, NoReturn
 
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
-from bcnet.cli.memory import out_of_memory
 from bcnet.cli.stage_log import logged
 from bcnet.files import InputError
 from bcnet.quiet import quiet
@@ -17,6 +17,7 @@ from bcnet.suggest import did_you_mean, legal
 from bcnet.threads import wait_asleep
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
+ASKED = re.compile(r"tried to allocate (?P<size>[\d.]+ ?\w+)", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -135,3 +136,15 @@ def _ended(args: argparse.Namespace) -> int:
         print(f"bcnet {args.verb}: interrupted: run the same command again", file=sys.stderr)
         return 130
     return 0
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """The line for what Python or PyTorch raise where memory has run out; None: it says something else."""
+    text = str(error)
+    on_gpu = type(error).__name__ == "OutOfMemoryError"  # PyTorch's, which is not loaded for this
+    if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in text):
+        return None
+    asked = ASKED.search(text)
+    much = f" for {asked['size']} more" if asked else ""
+    where = "GPU" if on_gpu else "machine"
+    return f"no memory is left on the {where}{much}: take smaller batches or images, or fewer --jobs"
