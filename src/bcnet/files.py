@@ -119,6 +119,20 @@ def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
         remove_empty(new)
 
 
+def check_out(out: Path, **inputs: Path) -> None:
+    """See that what `--out` names is a JSON file, and none of the inputs.
+
+    Args:
+        inputs: the other files of the command, by their flags.
+
+    Raises:
+        InputError: it is not.
+    """
+    if out.suffix != ".json" or out.resolve() in [path.resolve() for path in inputs.values()]:
+        other = f" other than {' and '.join(f'--{flag}' for flag in inputs)}" if inputs else ""
+        raise InputError(f"--out {out}: expected a .json file{other}")
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file.
 

@@ -169,7 +169,7 @@ def test_a_wrong_annotation_is_named(keys: dict[str, Any], line: str):
     ("settings", "line"),
     [
         ({"draws": 0}, "draws: 0: input should be greater than or equal to 1"),
-        ({"cover_bins": (0.1, 1)}, r"cover_bins: must rise from 0 to 1"),
+        ({"cover_bins": (0.1, 1)}, r"cover_bins: \[0.1, 1.0\]: must rise from 0 to 1"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict[str, Any], line: str):

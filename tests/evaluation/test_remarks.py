@@ -68,7 +68,7 @@ def test_crowds_alone() -> None:
     content["annotations"][0]["iscrowd"] = 0
     assert remarks(masks(), content) == []
     content["annotations"] = []
-    assert remarks(masks(), content) == ["there are no annotations: every number is null"]
+    assert remarks(masks(), content) == ["the ground truth has no annotations: every number is null"]
 
 
 def test_areas_that_are_not_the_masks() -> None:

@@ -10,7 +10,7 @@ from places import ROOT
 
 from bcnet.files import InputError
 from bcnet.workflow import sync
-from bcnet.workflow.timings import made_by_a_job
+from bcnet.workflow.sync import made_by_a_job
 
 SUMMARY = """output_file\tdate\trule\tlog-file(s)\tinput-file(s)\tshellcmd\tstatus\tplan
 a.json\t-\tfetch\t-\t-\t{fetch}\tok\tno update

@@ -2,14 +2,14 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bcnet import __version__
 from bcnet.cli import data_verbs, model_verbs, project_verbs, result_verbs
-from bcnet.cli.memory import out_of_memory
 from bcnet.cli.stage_log import logged
 from bcnet.files import InputError
 from bcnet.quiet import quiet
@@ -17,6 +17,14 @@ from bcnet.suggest import did_you_mean, legal
 from bcnet.threads import wait_asleep
 
 VERBS = {**data_verbs.VERBS, **model_verbs.VERBS, **result_verbs.VERBS, **project_verbs.VERBS}
+ASKED = re.compile(r"tried to allocate (?P<size>[\d.]+ ?\w+)", re.IGNORECASE)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong with the arguments, as of all other wrong input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` shows what it takes)\n")
 
 
 def parser(path_completion: Any = None) -> argparse.ArgumentParser:
@@ -25,9 +33,7 @@ def parser(path_completion: Any = None) -> argparse.ArgumentParser:
     Args:
         path_completion: what completes paths in each shell, as shtab has it.
     """
-    top = argparse.ArgumentParser(
-        prog="bcnet", description="Instance segmentation under occlusion: train and compare methods."
-    )
+    top = Parser(prog="bcnet", description="Instance segmentation under occlusion: train and compare methods.")
     top.add_argument("--version", action="version", version=f"bcnet {__version__}")
     subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():
@@ -66,11 +72,15 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     if argv and argv[0] not in VERBS and not argv[0].startswith("-"):
         top.error(f"{argv[0]!r} is no verb{legal(argv[0], VERBS)}")
     if argv and argv[0] in VERBS and (flag := _unknown_flag(argv)):  # before argparse asks for the one that was meant
-        top.error(f"{argv[0]}: unrecognized: {flag}{did_you_mean(flag, _flags(argv[0]))}")
+        _wrong(argv[0], f"unrecognized: {flag}{did_you_mean(flag, _flags(argv[0]))}")
     args, unknown = top.parse_known_args(argv)
     if unknown:
-        top.error(f"{args.verb}: unrecognized: {' '.join(unknown)}")
+        _wrong(args.verb, f"unrecognized: {' '.join(unknown)}")
     return args
+
+
+def _wrong(verb: str, message: str) -> NoReturn:
+    Parser(prog=f"bcnet {verb}").error(message)
 
 
 def _flags(verb: str) -> list[str]:
@@ -92,7 +102,7 @@ def _run(argv: list[str]) -> int:
     wait_asleep()
     verb = VERBS[args.verb]
     if wrong := verb.wrong(args):
-        parser().error(f"{args.verb}: {wrong}")
+        _wrong(args.verb, wrong)
     with logged(args.verb):
         return _ended(args)
 
@@ -126,3 +136,15 @@ def _ended(args: argparse.Namespace) -> int:
         print(f"bcnet {args.verb}: interrupted: run the same command again", file=sys.stderr)
         return 130
     return 0
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """The line for what Python or PyTorch raise where memory has run out; None: it says something else."""
+    text = str(error)
+    on_gpu = type(error).__name__ == "OutOfMemoryError"  # PyTorch's, which is not loaded for this
+    if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in text):
+        return None
+    asked = ASKED.search(text)
+    much = f" for {asked['size']} more" if asked else ""
+    where = "GPU" if on_gpu else "machine"
+    return f"no memory is left on the {where}{much}: take smaller batches or images, or fewer --jobs"

@@ -2,11 +2,15 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from bcnet.cli import settings
 from bcnet.cli.verb import DEMO, JOBS, SHARD, Verb, argument, file
 from bcnet.layout import DATA, lock
 from bcnet.locks import alone
+
+if TYPE_CHECKING:
+    from bcnet.params.data import Split
 
 
 def fetch(args: Namespace) -> str:
@@ -24,7 +28,7 @@ def fetch(args: Namespace) -> str:
 
 
 def fetch_wrong(args: Namespace) -> str | None:
-    return "--predictions or --test, not both" if args.predictions and args.test else None
+    return "expected --predictions or --test, not both" if args.predictions and args.test else None
 
 
 def check(args: Namespace) -> None:
@@ -64,20 +68,41 @@ def synthesize(args: Namespace) -> str:
 
 
 def split(args: Namespace) -> str | None:
-    from bcnet.cli.split_rule import split_rule
     from bcnet.data.splits.explain import explain
     from bcnet.data.splits.split import split
 
     if args.explain:
         print(explain(args.annotations, args.ids, args.count, args.out))
         return None
-    name, rule, origin = split_rule(args)
+    name, rule, origin = _split_rule(args)
     return split(args.annotations, args.out, name, rule) + origin
+
+
+def _split_rule(args: Namespace) -> tuple[str, "Split", str]:
+    """The name and the rule of a split, and for a line where the rule is from if that is params.yaml.
+
+    `--rule` is a key of params.yaml's splits. It is a rule itself where there is no such file, with a flag of a rule,
+    and where no split has that name; then the split is named after its file.
+
+    Raises:
+        InputError: neither a split nor a rule has that name, or params.yaml or a flag is not legal.
+    """
+    from bcnet import params
+    from bcnet.params.data import Split
+
+    values = settings.given(args, settings.SPLIT)
+    if not values and params.PARAMS.exists():
+        run = params.load()
+        if args.rule in run.splits or args.rule not in get_args(Split.model_fields["rule"].annotation):
+            rule = run.split_named(args.rule)
+            at = "" if rule.threshold is None else f" at threshold {rule.threshold:g}"
+            return args.rule, rule, f" ({rule.rule}{at}: splits.{args.rule} of {params.PARAMS.resolve()})"
+    return args.out.stem, settings.from_flags(Split, {"rule": args.rule, **values}), ""
 
 
 def split_wrong(args: Namespace) -> str | None:
     if not args.explain and not (args.rule and args.out):
-        return "--rule and --out are required, or --explain"
+        return "expected --rule and --out, or --explain"
     of_rule = args.rule or settings.given(args, settings.SPLIT)
     if of_rule if args.explain else args.ids or args.count is not None:
         return "--ids and --count go with --explain, --rule and its settings without it"

@@ -33,7 +33,7 @@ def weights(args: Namespace) -> str:
 
 def weights_wrong(args: Namespace) -> str | None:
     if (args.name is None) == (None in (args.backbone, args.out)):
-        return "BACKBONE and --out, or --name"
+        return "expected BACKBONE and --out, or --name"
     if args.name is not None and (args.backbone or args.out):
         return "--name already determines backbone and output"
     return None
@@ -90,7 +90,7 @@ def import_weights(args: Namespace) -> str:
 
 def import_weights_wrong(args: Namespace) -> str | None:
     if (args.name is None) == (None in (args.file, args.out)):
-        return "FILE and --out, or --name"
+        return "expected FILE and --out, or --name"
     if args.name is not None and (args.file or args.out or args.categories):
         return "--name already determines file, output and categories"
     return None
@@ -137,7 +137,7 @@ def predict_wrong(args: Namespace) -> str | None:
     if args.model and not (args.names or args.annotations):
         return "--model needs images, or --annotations and --images"
     if not args.model and len(args.names) != 1:
-        return "one VARIANT, or --model with images"
+        return "expected one VARIANT, or --model with images"
     if args.shard and args.model and not args.annotations:
         return "--shard goes with a VARIANT, or with --annotations"
     return None
@@ -179,7 +179,7 @@ VERBS = {
         ),
         more="""
 Without --resume-anyway, a training only resumes where it can end with the bytes of an undisturbed one. With it, the
-model's provenance says until which iteration the settings were others (`resumed`).""",
+model's provenance says up to which iteration these differed (`resumed`).""",
     ),
     "import-weights": Verb(
         import_weights,
@@ -223,7 +223,7 @@ Provenance and speed are written beside the predictions, and a killed run resume
         "draw the objects that a model detects in images, and the maps of its mask head",
         f"bcnet show --model {MODEL} street.jpg",
         (
-            argument("pictures", type=Path, nargs="+", metavar="IMAGE"),
+            argument("pictures", type=Path, nargs="+", metavar="IMAGE", help="any image files"),
             file("--model", "a model file"),
             argument(
                 "--out",

@@ -65,9 +65,7 @@ VERBS = {
         "compute the metrics of any COCO-format predictions",
         f"bcnet evaluate --annotations {DEMO.split('val')} --predictions mine.json --out mine-metrics.json",
         (
-            file(
-                "--annotations", "the ground truth: a split, or any COCO-format file, which is converted if it is not"
-            ),
+            file("--annotations", "the ground truth: a split, or any COCO-format file, converted or not"),
             file("--predictions", "predictions in COCO's result format, from any framework"),
             file("--out", "the metrics as JSON; tables of objects and detections (.parquet) are written beside it"),
             *settings.EVALUATE,

@@ -4,6 +4,7 @@ A flag has the name of its key in params.yaml. Where none is given, the section 
 params.yaml is not read, as where there is none: every other key then has its default.
 """
 
+import re
 from argparse import Namespace
 from typing import Any, TypeVar
 
@@ -79,10 +80,8 @@ def from_flags(kind: type[SectionType], values: dict[str, Any]) -> SectionType:
         return kind.model_validate(values)  # type: ignore[attr-defined]
     except ValidationError as errors:
         line = one_line(errors, kind)  # type: ignore[arg-type]
-        place = errors.errors()[0]["loc"]
-        if not place:
-            raise InputError(line) from errors
-        raise InputError(f"--{str(place[0]).replace('_', '-')}{line.removeprefix(str(place[0]))}") from errors
+        key = re.split("[.:]", line)[0]
+        raise InputError(f"--{key.replace('_', '-')}{line.removeprefix(key)}") from errors
 
 
 def section(args: Namespace, name: str, kind: type[SectionType], flags: tuple[Argument, ...]) -> SectionType:

@@ -54,6 +54,8 @@ def shard(text: str) -> Shard:
     return int(k), int(n)
 
 
-JOBS = argument("--jobs", type=int, default=processors(), help="number of processes (default: one for each core)")
-SEED = argument("--seed", type=int, default=0, help="one of the seeds in params.yaml (default 0)")
+JOBS = argument(
+    "--jobs", type=int, metavar="N", default=processors(), help="number of processes (default: one for each core)"
+)
+SEED = argument("--seed", type=int, metavar="N", default=0, help="one of the seeds in params.yaml (default 0)")
 SHARD = argument("--shard", type=shard, metavar="K/N", help="only part K of N of the images (docs/scale.md)")

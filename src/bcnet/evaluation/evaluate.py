@@ -16,7 +16,7 @@ from bcnet.evaluation.matching.arrays import Detections, detections_of, image_id
 from bcnet.evaluation.measure import left_out_of, measure, truth_of, without_collector
 from bcnet.evaluation.statistics.kept_draws import draw_table
 from bcnet.evaluation.statistics.summary import summary
-from bcnet.files import InputError, atomic_output, read_json, sha256, write_json
+from bcnet.files import InputError, atomic_output, check_out, read_json, sha256, write_json
 from bcnet.params.data import Convert
 from bcnet.params.results import Evaluate
 from bcnet.progress import note
@@ -41,10 +41,10 @@ def evaluate(
         The main numbers with their intervals, a line each under a header, and which files were written.
 
     Raises:
-        InputError: a file is not what it should be; the line names file, entry, key, value and what was expected.
+        InputError: a file is not what it should be; the line names file, entry, key, value and what was expected. Or
+            `out` is not a .json file of its own.
     """
-    if out.suffix != ".json":
-        raise InputError(f"{out}: expected a name that ends in .json (the tables beside it end in .parquet)")
+    check_out(out, annotations=annotations, predictions=predictions)
     named = {"annotations": annotations, "predictions": predictions}
     with thread_beside() as beside:
         scanning = beside.submit(prediction_file.scan, predictions, max(1, processors() - 1))  # one reads annotations

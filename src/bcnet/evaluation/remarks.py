@@ -43,7 +43,7 @@ def all_remarks(
 def _of_truth(objects: Objects) -> Iterator[str]:
     count = len(objects.place)
     if not count:
-        yield "there are no annotations: every number is null"
+        yield "the ground truth has no annotations: every number is null"
     elif objects.crowd.all():
         yield f"all {count} annotations are crowds (iscrowd 1), which no detection can match: every number is null"
     lengths = objects.runs[1::2] - objects.runs[::2]

@@ -12,7 +12,7 @@ from bcnet.data.coco import annotation_file
 from bcnet.data.coco.images import read_image
 from bcnet.data.sources.coco2017 import test_dev_images
 from bcnet.data.sources.image_folders import need_folder, need_images
-from bcnet.files import InputError, sha256, write_json
+from bcnet.files import InputError, check_out, sha256, write_json
 from bcnet.inference import speed
 from bcnet.inference.categories import ids_by_name
 from bcnet.inference.chunks import join_chunks, predict_chunks
@@ -152,10 +152,10 @@ def predict_annotated(
         What was written, for people.
 
     Raises:
-        InputError: the model, the file or a picture is missing or wrong, or the categories have no name in common.
+        InputError: the model, the file or a picture is missing or wrong, the categories have no name in common, or
+            `out` is not a .json file of its own.
     """
-    if out.suffix != ".json" or out.resolve() == annotations.resolve():
-        raise InputError(f"--out {out}: expected a .json file other than --annotations")
+    check_out(out, annotations=annotations)
     model = load_model(weights)
     images = _images(model, annotations, pictures)
     need_folder(pictures, images.entries, "--images ")
@@ -233,8 +233,9 @@ def predict_images(weights: Path, pictures: list[Path], out: Path) -> str:
         What was written, for people.
 
     Raises:
-        InputError: the model or a picture is missing or corrupt, or one is given twice.
+        InputError: the model or a picture is missing or corrupt, one is given twice, or `out` is not a .json file.
     """
+    check_out(out)
     ids = image_ids(pictures)
     model = load_model(weights)
     model.module.to(pick_device())

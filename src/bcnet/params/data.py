@@ -108,10 +108,13 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _keys_where_they_mean_something(self) -> "Split":
-        if (self.rule in ("all", "image_ids")) != (self.threshold is None):
-            raise ValueError("rules 'all' and 'image_ids' take no threshold, every other rule needs one")
-        if (self.rule == "image_ids") != (self.file is not None):
-            raise ValueError("file: rule 'image_ids' needs it, no other rule takes it")
+        takes = {"threshold": self.rule not in ("all", "image_ids"), "file": self.rule == "image_ids"}
+        for key, needed in takes.items():
+            value = getattr(self, key)
+            if needed and value is None:
+                raise ValueError(f"{key}: missing: rule '{self.rule}' needs it")
+            if not needed and value is not None:
+                raise ValueError(f"{key}: {value}: rule '{self.rule}' takes none")
         if self.same_category and self.rule not in PAIR_RULES:
-            raise ValueError(f"same_category: only for rules of two boxes ({', '.join(PAIR_RULES)})")
+            raise ValueError(f"same_category: true: only for rules of two boxes ({', '.join(PAIR_RULES)})")
         return self

@@ -9,7 +9,7 @@ from bcnet.params.section import InputPath, Label, Name, Section
 
 def _rise(edges: tuple[float, ...]) -> tuple[float, ...]:
     if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or list(edges) != sorted(set(edges)):
-        raise ValueError("must rise from 0 to 1")
+        raise ValueError(f"{list(edges)}: must rise from 0 to 1")
     return edges
 
 

@@ -115,7 +115,11 @@ DUPLICATE = "note: annotation 8: its image, category and mask are those of annot
 )
 def test_what_is_odd_but_legal_is_a_note(changes: dict, lines: list[str], check: Checker) -> None:
     code, said, error = check(content() | changes)
-    assert (code, said, error) == (0, [*lines, f"file.json: nothing wrong, {len(lines)} notes"], "")
+    assert (code, said, error) == (
+        0,
+        [*lines, f"file.json: nothing wrong, {len(lines)} note{'s' * (len(lines) != 1)}"],
+        "",
+    )
 
 
 def test_what_is_left_out_is_a_note(check: Checker) -> None:

@@ -169,7 +169,7 @@ def test_texts_as_ids_of_annotations_become_numbers(check: Checker) -> None:
 def test_a_category_that_only_groups_others_changes_no_number(check: Checker) -> None:
     grouped = right()
     grouped["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
-    assert check(grouped)[1] == ["note: category 0: no annotations", "file.json: nothing wrong, 1 notes"]
+    assert check(grouped)[1] == ["note: category 0: no annotations", "file.json: nothing wrong, 1 note"]
     found = [
         {"image_id": 3, "category_id": entry["category_id"], "score": 0.5 + entry["id"] / 10}
         | {"segmentation": mask(BOXES[entry["id"]])}

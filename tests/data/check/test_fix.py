@@ -79,7 +79,7 @@ def test_what_has_one_right_answer_is_mended(wrong: dict, fixed: dict, lines: li
     lost = ", lost: 1 of 2 polygons of the rest" if "polygon dropped" in lines[0] else ""
     assert [line for line in said if not line.startswith("note: ")] == [
         *lines,
-        f"out.json: written, {len(lines)} changes{lost}",
+        f"out.json: written, {len(lines)} change{'s' * (len(lines) > 1)}{lost}",
     ]
 
 

@@ -41,9 +41,11 @@ def test_a_wrong_provenance_is_refused(run):
         run(*made(0), provenance={"name": "x"})
 
 
-def test_the_table_may_not_overwrite_the_metrics(tmp_path):
-    with pytest.raises(InputError, match=r"out.parquet: expected a name that ends in .json"):
-        evaluate(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "out.parquet", Evaluate())
+@pytest.mark.parametrize("name", ["out.parquet", "a.json", "b.json"])
+def test_tables_may_not_overwrite_the_metrics_nor_these_an_input(name, tmp_path):
+    line = rf"--out .*{name}: expected a \.json file other than --annotations and --predictions"
+    with pytest.raises(InputError, match=line):
+        evaluate(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "." / name, Evaluate())
 
 
 def test_results_of_before_stay_when_the_input_is_wrong(run, tmp_path):

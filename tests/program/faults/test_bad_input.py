@@ -151,8 +151,10 @@ def test_what_is_right_is_fetched(project: Path) -> None:
         ("train other", "bcnet train: params.yaml: variants: no 'other', there are: mask-rcnn, bcnet"),
         ("predict bcnet", "model.safetensors: no such model file (`bcnet train` and `bcnet import-weights` make them)"),
         ("predict --model own/train.json --out p.json own/pictures/a.jpg", "own/train.json: not a safetensors file"),
+        ("predict --model m.safetensors --out own/pictures/a.jpg b.jpg", "own/pictures/a.jpg: expected a .json file\n"),
         ("weights vgg --out w.safetensors", "bcnet weights: no backbone 'vgg', there are: efficientnet_lite0,"),
         ("import-weights own/train.json --out m.safetensors", "own/train.json: not a file of t"),
+        ("import-weights own/train.json --out own/../own/train.json", "own/train.json: expected another file than"),
         ("import-weights own/train.pkl --out m.safetensors", "own/train.pkl: cannot be read: No such file"),
         ("import-weights --name zoo", "bcnet import-weights: params.yaml: imported: no 'zoo', there are: none"),
         ("convert --annotations own/train.json --out own/val.json/x.json", "own/val.json/x.parquet: cannot be written"),
@@ -192,9 +194,9 @@ def test_every_verb_ends_in_one_line(
     [
         ("predict bcnet --out p.json", "predict: --model and --out go together"),
         ("predict --model m.safetensors a.jpg", "predict: --model and --out go together"),
-        ("predict bcnet mask-rcnn", "predict: one VARIANT, or --model with images"),
-        ("import-weights own.pth", "import-weights: FILE and --out, or --name"),
-        ("import-weights own.pth --out m.safetensors --name zoo", "import-weights: FILE and --out, or --name"),
+        ("predict bcnet mask-rcnn", "predict: expected one VARIANT, or --model with images"),
+        ("import-weights own.pth", "import-weights: expected FILE and --out, or --name"),
+        ("import-weights own.pth --out m.safetensors --name zoo", "import-weights: expected FILE and --out, or --name"),
         ("import-weights --name zoo --categories c.json", "--name already determines file, output and categories"),
     ],
 )

@@ -118,8 +118,11 @@ def test_a_rule_is_a_name_first(folder: Path) -> None:
     [
         ("convert --annotations truth.json --out b.json --min-box-iou 2", "--min-box-iou: 2.0: input should be less"),
         ("split --annotations truth.json --rule crowded --out b.json", "--rule: 'crowded': input should be 'all', "),
-        ("split --annotations truth.json --rule box_iou --out b.json", "every other rule needs one"),
-        ("evaluate --annotations truth.json --predictions p.json --out m.json --cover-bins 0 2", "--cover-bins: must"),
+        ("split --annotations truth.json --rule box_iou --out b.json", "--threshold: missing: rule 'box_iou' needs it"),
+        (
+            "evaluate --annotations truth.json --predictions p.json --out m.json --cover-bins 0 2",
+            "--cover-bins: [0.0, 2.0]: must",
+        ),
         ("evaluate --annotations truth.json --predictions p.json --out m.json --draws 0", "--draws: 0: input should"),
     ],
 )
@@ -146,6 +149,6 @@ def test_a_split_can_be_made_of_a_list(folder: Path) -> None:
 
 
 def test_values_are_checked_as_in_params() -> None:
-    with pytest.raises(InputError, match="file: rule 'image_ids' needs it"):
+    with pytest.raises(InputError, match="--file: missing: rule 'image_ids' needs it"):
         from_flags(Split, {"rule": "image_ids"})
     assert from_flags(Evaluate, {}) == Evaluate()

@@ -39,20 +39,25 @@ def test_the_most_similar_name_is_meant(name: str, meant: str | None) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("evalute", "bcnet: error: 'evalute' is no verb, did you mean 'evaluate'? There are: fetch, check, "),
-        ("xyz", "bcnet: error: 'xyz' is no verb, there are: fetch, check, "),
-        ("check --imags a b", "bcnet: error: check: unrecognized: --imags, did you mean '--images'?"),
-        ("check a.json --imags=a", "bcnet: error: check: unrecognized: --imags, did you mean '--images'?"),
-        ("evaluate --anotations a --out o.json", "evaluate: unrecognized: --anotations, did you mean '--annotations'?"),
+        ("evalute", "bcnet: 'evalute' is no verb, did you mean 'evaluate'? There are: fetch, check, "),
+        ("xyz", "bcnet: 'xyz' is no verb, there are: fetch, check, "),
+        ("check --imags a b", "bcnet check: unrecognized: --imags, did you mean '--images'?"),
+        ("check a.json --imags=a", "bcnet check: unrecognized: --imags, did you mean '--images'?"),
+        (
+            "evaluate --anotations a --out o.json",
+            "bcnet evaluate: unrecognized: --anotations, did you mean '--annotations'?",
+        ),
         ("evaluate --annot a --out o.json", "the following arguments are required: --predictions"),
-        ("check a.json b", "bcnet: error: check: unrecognized: b\n"),
+        ("check a.json b", "bcnet check: unrecognized: b (`bcnet check --help` shows what it takes)\n"),
     ],
 )
 def test_a_verb_or_flag_that_does_not_exist(line: str, said: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    written = capsys.readouterr().err
+    assert said in written
+    assert written.count("\n") == 1
 
 
 @pytest.mark.parametrize(

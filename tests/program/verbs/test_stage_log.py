@@ -9,8 +9,7 @@ import pytest
 from places import ROOT
 
 from bcnet import cli
-from bcnet.cli import main
-from bcnet.cli.memory import out_of_memory
+from bcnet.cli import main, out_of_memory
 from bcnet.cli.stage_log import log_of
 
 SAYS = """

@@ -57,7 +57,8 @@ def check(path: Path, pictures: Path | None, out: Path | None, everything: bool,
     _print(odd, everything, "note: ")
     if problems:
         raise InputError(f"{path}: {_number(problems)}")
-    print(f"{path}: nothing wrong, {len(whole) + len(odd)} notes")
+    count = len(whole) + len(odd)
+    print(f"{path}: nothing wrong, {count} note{'s' * (count != 1)}")
     annotation_file.fill(data)
     if pictures and (lines := proposal(data["images"], data["annotations"])):
         print(f"sizes for params.yaml that fit these images and boxes:\n{lines}")
@@ -94,7 +95,8 @@ def _write_fixed(
         raise InputError(f"{path}: {fixed.lost()} would be lost, {out} is not written (--drop writes it all the same)")
     write_json(out, data)
     _print(changes, everything)
-    print(f"{out}: written, {len(changes)} changes" + (f", lost: {lost}" if (lost := fixed.lost()) else ""))
+    said = f"{out}: written, {len(changes)} change{'s' * (len(changes) != 1)}"
+    print(said + (f", lost: {lost}" if (lost := fixed.lost()) else ""))
 
 
 def _number(problems: list[Problem]) -> str:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from bcnet import layout
 from bcnet.data.coco import annotation_file, stream
 from bcnet.data.occlusion.geometry import occlusions, polygons
-from bcnet.files import InputError, atomic_output
+from bcnet.files import InputError, atomic_output, check_out
 from bcnet.parallel import Shard, in_processes, of_shard
 from bcnet.params.data import Convert
 from bcnet.progress import progress
@@ -62,7 +62,7 @@ def convert(
         InputError: `annotations` is not right or has no `depth` for `settings.in_front`, `out` is not a .json file of
             its own, or fewer than one job.
     """
-    check_out(out, annotations)
+    check_out(out, annotations=annotations)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: expected 1 or more")
     file = stream.read(annotations)
@@ -118,7 +118,7 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> str:
     Raises:
         InputError: a part is not right, or the parts do not have each annotation of the file once.
     """
-    check_out(out, annotations)
+    check_out(out, annotations=annotations)
     file = stream.read(annotations)
     parts = [stream.read(shard) for shard in progress(shards, f"read {len(shards)} parts")]
     text_of = {annotation_id: text for part in parts for annotation_id, text in zip(part.ids, part.texts, strict=True)}
@@ -133,16 +133,6 @@ def gather(annotations: Path, shards: list[Path], out: Path) -> str:
             f"--gather: the {len(shards)} parts have tables (.parquet) that are not those of their annotations"
         )
     return _write(out, file.head, [text_of[i] for i in file.ids], table.take([row[i] for i in file.ids]))
-
-
-def check_out(out: Path, annotations: Path) -> None:
-    """See that an output and the table beside it have names of their own.
-
-    Raises:
-        InputError: they have not.
-    """
-    if out.suffix != ".json" or out.resolve() == annotations.resolve():
-        raise InputError(f"--out {out}: expected a .json file other than --annotations")
 
 
 def _part(file: stream.AnnotationFile, shard: Shard) -> tuple[dict[str, Any], dict[int, list[int]]]:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from bcnet import layout
 from bcnet.data.coco import annotation_file, annotation_rules
-from bcnet.data.occlusion.convert import check_out, occlusion_table
+from bcnet.data.occlusion.convert import occlusion_table
 from bcnet.data.occlusion.converted import check_converted
 from bcnet.data.splits.rules import image_values
-from bcnet.files import InputError, at_place, atomic_output, read_json, readable, sha256, shown, write_json
+from bcnet.files import InputError, at_place, atomic_output, check_out, read_json, readable, sha256, shown, write_json
 from bcnet.params.data import Split
 
 COVERS = ("box_cover", "mask_cover")  # the rules that are keys of `occlusion`
@@ -42,7 +42,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> str:
         InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, the rule selects
             no image, or `out` is not a .json file of its own.
     """
-    check_out(out, annotations)
+    check_out(out, annotations=annotations)
     data = read_converted(annotations)
     if rule.masks == "visible":
         data["annotations"] = [

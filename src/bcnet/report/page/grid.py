@@ -8,11 +8,11 @@ from bcnet.evaluation.statistics.samples import FEW
 from bcnet.files import InputError
 from bcnet.report.tables.csv_file import read_csv
 from bcnet.report.tables.occlusion import COUNT_OF, IN_BINS
-from bcnet.report.tables.rows import Method
+from bcnet.report.tables.rows import UNSAID, Method
 
 TextRow = dict[str, str]  # of a CSV file
 ORIGINS = {"imported": "imported model", "brought": "imported predictions"}  # as readers of the page see them
-REASONS = {"brought predictions do not say": "imported predictions do not say"}  # of tables, as readers see them
+REASONS = {UNSAID["brought"]: "imported predictions do not say"}  # of tables, as readers see them
 
 
 def origin_words(origin: str) -> str:

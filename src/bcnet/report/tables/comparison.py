@@ -9,11 +9,10 @@ from bcnet.evaluation.metrics.occlusion.occlusion_bins import Metric
 from bcnet.evaluation.statistics.significance import Estimate
 from bcnet.params.variants import DETECTORS
 from bcnet.report.tables.measured import Measured, mean, std
-from bcnet.report.tables.rows import Method, Row, why
+from bcnet.report.tables.rows import UNSAID, Method, Row, why
 
 BOXES = "the predictions are boxes"
 ABOUT = ["origin", "label", "detector", "backbone", "split"]
-UNSAID = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
 
 
 def about(method: Method, split: str, measurement: Measured, reports: Path) -> Row:

@@ -17,7 +17,7 @@ from bcnet.report.tables.draws import LEAK_OF_BOTH, SplitDraws
 from bcnet.report.tables.intervals import TOO_FEW_OF_A_SIZE
 from bcnet.report.tables.measured import Measured, Measurements
 from bcnet.report.tables.occlusion import NOT_CONVERTED
-from bcnet.report.tables.rows import Method, Row, methods, why
+from bcnet.report.tables.rows import UNSAID, Method, Row, compared_to, methods, why
 
 NUMBERS = ["difference", "std", "low", "high", "p", "p_corrected", "objects", "seeds", "draws"]
 PERCENT = ("difference", "std", "low", "high")
@@ -57,10 +57,7 @@ def differences(
 
 def baselines(params: Params) -> list[Pair]:
     """Each baseline that `tables` names, or the first method, and every other method."""
-    all_methods = methods(params)
-    names = params.tables.compare_to or (all_methods[0].name,)
-    named = [method for name in names for method in all_methods if method.name == name]
-    return [(baseline, method) for baseline in named for method in all_methods if method != baseline]
+    return [(baseline, method) for baseline in compared_to(params) for method in methods(params) if method != baseline]
 
 
 def _metrics(params: Params) -> list[Metric]:
@@ -98,7 +95,7 @@ def _rows_of_pair(params: Params, split: str, pair: Pair, draws: SplitDraws, mea
             tested = _tested(draws, pair, metric)
             row |= _cells(tested)
             reasons = dict.fromkeys(NUMBERS, _undefined(metric, of_both)) | ({"std": "one run"} if tested else {})
-            reasons["seeds"] = "trained elsewhere" if "imported" in origins else "brought predictions do not say"
+            reasons["seeds"] = UNSAID["imported" if "imported" in origins else "brought"]
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 

@@ -13,7 +13,7 @@ from bcnet.report.tables.comparison import BOXES
 from bcnet.report.tables.draws import SplitDraws
 from bcnet.report.tables.measured import Measured
 from bcnet.report.tables.occlusion import NOT_CONVERTED
-from bcnet.report.tables.rows import Method, Row, why
+from bcnet.report.tables.rows import UNSAID, Method, Row, why
 
 KEYS = ["metric", "measure", "from", "to", "occluder"]
 NUMBERS = ["value", "std", "low", "high", "objects", "images", "seeds", "draws"]
@@ -68,7 +68,7 @@ def interval_rows(
         if not missing and method.origin == "measured here":
             row["seeds"] = len(method.runs)
         elif not missing:
-            reasons["seeds"] = "trained elsewhere" if method.origin == "imported" else "brought predictions do not say"
+            reasons["seeds"] = UNSAID[method.origin]
         rows.append(row | {"why": why(row, NUMBERS, reasons)})
     return rows
 

@@ -8,7 +8,7 @@ from bcnet.evaluation.metrics.coco_ap import NAMES
 from bcnet.params import Params
 from bcnet.params.reference import PublishedRow, read_reference
 from bcnet.report.tables.measured import Measured, Measurements, mean, std
-from bcnet.report.tables.rows import Method, Row, methods, why
+from bcnet.report.tables.rows import UNSAID, Method, Row, methods, why
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
 ABOUT = ["table", "detector", "backbone", "method", "metric"]
@@ -73,8 +73,7 @@ def _row(
     reason = _unmeasured(measurements[method, split], metric)
     reasons |= dict.fromkeys([*MEASURED, *COMPARED], reason)
     if cells["value"] is not None:
-        unsaid = {"imported": "trained elsewhere", "brought": "brought predictions do not say"}
-        reasons |= dict.fromkeys(("seeds", "iterations"), unsaid.get(method.origin, "not stated")) | {"std": "one run"}
+        reasons |= dict.fromkeys(("seeds", "iterations"), UNSAID.get(method.origin, "not stated")) | {"std": "one run"}
         reasons |= {"difference": "nothing published to compare with"}
         reasons |= {"tolerance": reasons["difference"], "verdict": reasons["difference"]}
         cells["verdict"] = None

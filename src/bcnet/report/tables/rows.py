@@ -8,6 +8,10 @@ from bcnet.layout import BROUGHT, DATA, IMPORTED, DatasetFiles
 from bcnet.params import Params
 
 Row = dict[str, Any]
+UNSAID = {  # why a row has no seeds, by its origin
+    "imported": "trained elsewhere",
+    "brought": "brought predictions do not say",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ def methods(params: Params) -> list[Method]:
         Method("brought", name, brought.label, None, None, (BROUGHT,)) for name, brought in params.predictions.items()
     ]
     return variants + imported + brought
+
+
+def compared_to(params: Params) -> list[Method]:
+    """The methods that all others are compared with: those of `tables.compare_to` in its order, or the first one."""
+    all_methods = methods(params)
+    names = params.tables.compare_to or (all_methods[0].name,)
+    return [method for name in names for method in all_methods if method.name == name]
 
 
 def bcnets(params: Params) -> list[str]:

@@ -138,6 +138,45 @@ def written(folder: Path, name: str, columns: list[str], rows: list[dict]) -> No
         writer.writerows(rows)
 
 
+def test_methods_from_elsewhere_are_said_to_be_so(tmp_path):
+    """Wherever the section names one: the best, those close to it, the next one, a baseline."""
+    params = run_parameters(
+        variants={"a": BASE},
+        imported={name: {"file": f"{name}.pth", "label": name.upper()} for name in "mn"},
+        predictions={"p": {"file": "p.json", "label": "P"}},
+        tables={"metrics": ["AP"], "compare_to": ["n"]},
+    )
+    (tmp_path / "tables").mkdir()
+    values = {("measured here", "a"): 40, ("imported", "M"): 43, ("imported", "N"): 42, ("brought", "P"): 44}
+    whose = [{"origin": origin, "label": label, "split": "val"} for origin, label in values]
+    comparison = [row | {"objects": "20", "AP": value} for row, value in zip(whose, values.values(), strict=True)]
+    written(tmp_path, "comparison", [*sorted(NO_METRICS), "AP"], comparison)
+    recall = ("measure", "from", "to", "objects", "AR", "AR50", "AR75", "AP", "APn", "occluder", "why")
+    written(
+        tmp_path, "recall", ["origin", "label", "split", *recall], [row | {"measure": "box_cover"} for row in whose]
+    )
+    written(tmp_path, "intervals", ["origin", "label", "split", *intervals.COLUMNS], [])
+    numbers = {"metric": "AP", "difference": "2.00", "low": "-1.00", "high": "5.00", "verdict": "not clear"}
+    row = whose[-1] | numbers | {"baseline_origin": "imported", "baseline": "N"}
+    written(tmp_path, "differences", [*KEYS, *NUMBERS, "verdict", "why"], [row])
+    written(tmp_path, "ablations", [*SWITCH, *KEYS, *NUMBERS, "verdict", "why"], [])
+    found = summary(Context(params, tmp_path / "data", tmp_path))
+    (finding,) = found.findings
+    assert finding.best == "P (imported predictions)"
+    assert finding.close == "N (imported model) (+2.00)"
+    assert finding.unknown == "M (imported model)"
+    (change,) = [number.change for answer in found.answers for number in answer.numbers if number.change]
+    assert (change.label, change.baseline) == ("P (imported predictions)", "N (imported model)")
+
+
+def test_the_sentence_of_a_method_from_elsewhere_says_so(text):
+    sentences = re.findall("<li data-method.*?</li>", section(text, "summary"), re.DOTALL)
+    names = [re.sub(r"\s+", " ", Page(sentence).text).partition(": ")[0].partition(" ")[2] for sentence in sentences]
+    assert sorted(names) == sorted(
+        ["mask-rcnn", BILAYER, "The zoo's (imported model)", "_Theirs (imported predictions)"]
+    )
+
+
 def test_differences_are_those_of_the_number_in_the_order_of_their_size(tmp_path):
     """By hand: of val, of the first metric, of the last bin; the side is the interval's, zero at its end counts."""
     params = run_parameters(

@@ -1,11 +1,9 @@
 """The page's section of curves: precision by recall, and precision, recall and F1 by the score that detections need."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from markupsafe import Markup
 
 from bcnet import layout
 from bcnet.evaluation.matching.detection_table import flag
@@ -26,19 +24,10 @@ HEADS = ("Method", "best score threshold", "precision", "recall", "F1")
 
 
 @dataclass(frozen=True)
-class CurveChart:
-    """A chart: the name of its file, what it shows, and the drawing."""
-
-    name: str
-    title: str
-    drawing: Markup
-
-
-@dataclass(frozen=True)
 class Curves:
     """The charts, and the table of each method's best threshold."""
 
-    charts: tuple[CurveChart, ...]
+    charts: tuple[Figure, ...]
     grid: Grid
 
 
@@ -77,10 +66,9 @@ def curves(context: Context) -> Curves | None:
     return Curves(tuple(charts), grid)
 
 
-def charts(content: Curves, context: Context) -> Iterator[Figure]:
+def charts(content: Curves, context: Context) -> tuple[Figure, ...]:
     """The charts as files."""
-    for chart in content.charts:
-        yield Figure(chart.name, chart.title, chart.drawing, ())
+    return content.charts
 
 
 def scores(context: Context) -> dict[Method, np.ndarray]:
@@ -117,14 +105,14 @@ def _until_zero(precision: np.ndarray) -> np.ndarray:
 
 def _chart(
     name: str, title: str, axes: Axes, by_method: dict[Method, tuple[np.ndarray, np.ndarray]], context: Context
-) -> CurveChart:
+) -> Figure:
     strong = strong_on_val(context)
     keys = {method: key for key, method in enumerate(context.looks)}
     lines = [
         Curve(keys[method], method.label, context.looks[method], _points(x, y), method in strong)
         for method, (x, y) in by_method.items()
     ]
-    return CurveChart(name, title, line_chart(name, lines, axes, 440, 320, 140))
+    return Figure(name, title, line_chart(name, lines, axes, 440, 320, 140), ())
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> tuple[Point, ...]:

@@ -13,7 +13,7 @@ from bcnet.report.page.grid import Cell, Grid, Group, Line, TextRow, cells, name
 from bcnet.report.page.interval_table import ends_of, with_ends
 from bcnet.report.tables.draws import LEAK_OF_BOTH
 from bcnet.report.tables.occlusion import BENCHMARK, BIN, CATEGORY, COUNTS, FAILURES, IN_BINS, TIDE
-from bcnet.report.tables.rows import Method
+from bcnet.report.tables.rows import Method, compared_to
 
 WHOSE = ("origin", "label", "split", "why")
 ERRORS = (*(f"{kind}_occluded" for kind in FAILURES), *(f"tide_{kind}" for kind in TIDE))
@@ -186,10 +186,9 @@ def standing_out(rows: Rows, context: Context) -> set[Method]:
     """Of many methods those whose lines are strong: the baselines, and the best in the last bin."""
     if len(rows) <= FEW:
         return set(rows)
-    names = context.params.tables.compare_to or (next(iter(rows)).name,)
     measured = [method for method, bins in rows.items() if bins[-1]["AR"]]
     best = sorted(measured, key=lambda method: -float(rows[method][-1]["AR"]))[:1]
-    return {*best, *(method for method in rows if method.name in names)}
+    return {*best, *compared_to(context.params)}
 
 
 def _recall_grid(measure: str, split: str, rows: Rows, context: Context) -> Grid:

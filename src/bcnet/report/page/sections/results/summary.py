@@ -14,7 +14,7 @@ from bcnet.report.page.sections.analysis.occlusion import WHOSE, RecallChart, re
 from bcnet.report.page.sections.results.ablations import ablation_rows
 from bcnet.report.page.sections.results.comparison import comparison_file, comparison_rows, not_learnt
 from bcnet.report.page.sections.results.differences import beyond_chance, difference_rows, signed
-from bcnet.report.tables.rows import Method, bcnets
+from bcnet.report.tables.rows import Method, bcnets, compared_to
 
 SPLIT = "val"
 MEASURE, METRIC = "box_cover", "AR"  # whose last bin holds the most covered objects, and what is told of them
@@ -98,7 +98,7 @@ def summary(context: Context) -> Summary | None:
     """
     differences = context.once(difference_rows)
     steps = [row for row in context.once(ablation_rows) if row["switch"] == LAYER]
-    baseline = next(iter(baselines_of(context)))
+    baseline = compared_to(context.params)[0]
     findings: list[Finding] = []
     by_method: list[dict[Method, Number]] = []
     layer: dict[tuple[str, str], list[tuple[Finding, StatedDifference]]] = {}
@@ -153,12 +153,6 @@ def _against(
         for row in _of_key(rows, key)
         if (row["baseline_origin"], row["baseline"]) == (baseline.origin, baseline.label)
     }
-
-
-def baselines_of(context: Context) -> list[Method]:
-    """The methods that others are compared with, in the order of params.yaml's `tables.compare_to`."""
-    names = context.params.tables.compare_to or (next(iter(context.looks)).name,)
-    return [method for name in names for method in context.looks if method.name == name]
 
 
 def _most_first(answer: Answer) -> tuple[float, int]:
