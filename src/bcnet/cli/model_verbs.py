@@ -75,17 +75,17 @@ def train(args: Namespace) -> str | None:
 
 
 def import_weights(args: Namespace) -> str:
-    file, out, categories = args.file, args.out, args.categories
+    source, out, categories = args.file, args.out, args.categories
     if args.name is not None:
         from bcnet import params
 
         run = params.load()
         files = DatasetFiles(DATA / run.dataset)
-        file, out = run.imported_named(args.name).file, files.run(args.name, IMPORTED).model
+        source, out = run.imported_named(args.name).file, files.run(args.name, IMPORTED).model
         categories = files.annotations("val")
     from bcnet.weights.import_weights import import_weights  # which loads all that models need
 
-    return import_weights(file, out, downloads(), categories)
+    return import_weights(source, out, downloads(), categories)
 
 
 def import_weights_wrong(args: Namespace) -> str | None:
