@@ -3,15 +3,13 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
-from training_factory import copy_with_pasted, environment, make_project, run
+from training_factory import copy_with_pasted, make_project, run, torchrun
 from warm_process import ended
 
 from bcnet import params
@@ -254,6 +252,6 @@ def test_a_loss_that_is_no_number_ends_the_training(project: Path, monkeypatch: 
 
 
 def test_two_processes_train_together(project: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bcnet"]
-    subprocess.run([*command, "train", "bcnet", "--seed", "2"], cwd=project, env=environment(), check=True)
+    (done,) = torchrun(project, "-m", "bcnet", "train", "bcnet", "--seed", "2")
+    assert done.returncode == 0, done.stderr
     load_model(project / "data/demo/models/bcnet/2/model.safetensors")

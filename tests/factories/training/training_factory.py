@@ -80,10 +80,11 @@ def run(folder: Path, command: str, threads: int = 1) -> str:
     return result.stderr
 
 
-def torchrun(folder: Path, script: Path, *arguments: str, nodes: int = 1) -> list[subprocess.CompletedProcess[str]]:
-    """How torchrun ends that starts two processes in that folder to run a script, and what is said on stderr.
+def torchrun(folder: Path, *command: str | Path, nodes: int = 1) -> list[subprocess.CompletedProcess[str]]:
+    """How torchrun ends that starts two processes of Python in that folder, and what is said on stderr.
 
     Args:
+        command: what Python runs: a script or, after `-m`, a module, and its arguments.
         nodes: 1: both are of one torchrun; 2: each is of its own, as on two machines, and both ends come back.
     """
     with TemporaryDirectory() as temporary, ThreadPoolExecutor(nodes) as pool:
@@ -93,7 +94,7 @@ def torchrun(folder: Path, script: Path, *arguments: str, nodes: int = 1) -> lis
             meeting = f"127.0.0.1:{server.getsockname()[1]}"
         many = ["--nnodes", str(nodes), "--nproc-per-node", str(2 // nodes)]
         where = ["--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", meeting, "--no-python", str(python)]
-        run_one = partial(ended, folder, start, *many, *where, str(script), *arguments)
+        run_one = partial(ended, folder, start, *many, *where, *map(str, command))
         return [started.result() for started in [pool.submit(run_one) for _ in range(nodes)]]
 
 
