@@ -30,7 +30,8 @@ from bcnet.models.segmenter import Segmenter
 from bcnet.params import methods
 from bcnet.params.models import Predict
 
-WORLDS = (4, 2)
+BATCHES = {4: ("ordinary", "uneven", "sparse"), 2: ("uneven",)}  # by how many processes
+WORLDS = tuple(BATCHES)
 VARIANTS = variants() | {
     "faster_rcnn bcnet fcn all": {
         "method": "bcnet",
@@ -42,8 +43,7 @@ VARIANTS = variants() | {
     "fcos sipmask mmdetection": {"method": "sipmask", "edition": "mmdetection", "mask_iou": True},
 }
 VARIANTS["solov2"] |= {"grids": (20, 18, 12, 8, 6)}  # half as many cells along x and y: a quarter of the time
-BATCHES = ("ordinary", "uneven", "sparse")
-CASES = [(name, batch) for name in VARIANTS for batch in BATCHES]
+CASES = [(world, name, batch) for world in WORLDS for name in VARIANTS for batch in BATCHES[world]]
 
 
 OF_ROIS = ("faster_rcnn bcnet", "fcos bcnet")  # whose norms see the RoIs of a process
@@ -168,7 +168,7 @@ def alone(folder: Path, models: dict[str, Segmenter]) -> None:
             model = deepcopy(built)
             if told(name):
                 (tell if name in OF_ROIS else tell_pictures)(model, world)
-            for batch in BATCHES:
+            for batch in BATCHES[world]:
                 torch.save(learn(model, batch_of(batch)), reference(folder, world, name, batch))
             bcnet.occluder_roi_weights = weights
 
@@ -182,7 +182,7 @@ def together(folder: Path, models: dict[str, Segmenter], rank: int, world: int) 
     found = {}
     for name, built in models.items():
         model = DistributedDataParallel(deepcopy(built))
-        for batch in BATCHES:
+        for batch in BATCHES[world]:
             pictures = batch_of(batch)
             share = pictures[rank * len(pictures) // world : (rank + 1) * len(pictures) // world]
             losses, gradients = learn(model, share)
