@@ -119,17 +119,18 @@ def atomic_output(path: Path, keep_equal: bool = False) -> Iterator[Path]:
         remove_empty(new)
 
 
-def check_out(out: Path, **inputs: Path) -> None:
+def check_out(out: Path, **inputs: Path | None) -> None:
     """See that what `--out` names is a JSON file, and none of the inputs.
 
     Args:
-        inputs: the other files of the command, by their flags.
+        inputs: the other files of the command, by their flags; None: not given.
 
     Raises:
         InputError: it is not.
     """
-    if out.suffix != ".json" or out.resolve() in [path.resolve() for path in inputs.values()]:
-        other = f" other than {' and '.join(f'--{flag}' for flag in inputs)}" if inputs else ""
+    given = {f"--{flag}": path.resolve() for flag, path in inputs.items() if path}
+    if out.suffix != ".json" or out.resolve() in given.values():
+        other = f" other than {' and '.join(given)}" if given else ""
         raise InputError(f"--out {out}: expected a .json file{other}")
 
 

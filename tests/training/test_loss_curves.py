@@ -18,7 +18,7 @@ def test_losses_of_six_iterations(name: str) -> None:
     assert len(golden) == SCHEDULE.iterations
     why = f"golden curves of {CONTENT['versions']}, here {versions()}"
     for iteration, (found, expected) in enumerate(zip(curve(VARIANTS[name]), golden, strict=True)):
-        # weights changed by 1e-12 move a curve by 1e-9 at most; a fault of tests/mutants/mutants.toml by far more
+        # weights changed by 1e-12 move a curve by 1e-9 at most; the faults that they notice, by far more
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), f"iteration {iteration}; {why}"
 
 

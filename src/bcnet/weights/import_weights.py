@@ -30,11 +30,11 @@ def import_weights(source: str, out: Path, downloads: Path, annotations: Path | 
 
     Raises:
         InputError: the file is of none of these kinds, a tensor is missing, left over, of another shape or not finite,
-            or the number of categories is another. Or `out` is the file itself.
+            or the number of categories is another. Or `out` is a file that is read.
     """
     path = local_file(source, downloads)
-    if out.resolve() == path.resolve():
-        raise InputError(f"--out {out}: expected another file than the one that is imported")
+    if out.resolve() in {read.resolve() for read in (path, annotations) if read}:
+        raise InputError(f"--out {out}: expected another file than those that are read")
     model = read_official(path)
     description = {
         "variant": model.spec.variant.model_dump(mode="json", exclude_unset=True),

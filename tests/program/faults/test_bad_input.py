@@ -155,6 +155,14 @@ def test_what_is_right_is_fetched(project: Path) -> None:
         ("weights vgg --out w.safetensors", "bcnet weights: no backbone 'vgg', there are: efficientnet_lite0,"),
         ("import-weights own/train.json --out m.safetensors", "own/train.json: not a file of t"),
         ("import-weights own/train.json --out own/../own/train.json", "own/train.json: expected another file than"),
+        (
+            "import-weights own/train.json --out own/val.json --categories own/val.json",
+            "--out own/val.json: expected another file than those that are read",
+        ),
+        (
+            "split --annotations own/train.json --rule image_ids --file own/val.json --out own/val.json",
+            "--out own/val.json: expected a .json file other than --annotations and --file",
+        ),
         ("import-weights own/train.pkl --out m.safetensors", "own/train.pkl: cannot be read: No such file"),
         ("import-weights --name zoo", "bcnet import-weights: params.yaml: imported: no 'zoo', there are: none"),
         ("convert --annotations own/train.json --out own/val.json/x.json", "own/val.json/x.parquet: cannot be written"),

@@ -42,7 +42,7 @@ def split(annotations: Path, out: Path, name: str, rule: Split) -> str:
         InputError: `annotations` is not right or not converted, lacks amodal masks or listed images, the rule selects
             no image, or `out` is not a .json file of its own.
     """
-    check_out(out, annotations=annotations)
+    check_out(out, annotations=annotations, file=rule.file)
     data = read_converted(annotations)
     if rule.masks == "visible":
         data["annotations"] = [
